@@ -1,0 +1,77 @@
+"""Errors that people read: what was got, what was wanted, what to do.
+
+Conventions
+-----------
+- `UserError`: the run cannot go on (bad configuration, bad manifest, damaged shard). The command line prints it and exits 1.
+- `VideoError`: one video, one stream cannot be used. It never stops a run: it becomes a row with status `failed` or
+  `missing` and a stable code, and is counted in the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+ERROR_CODES: dict[str, str] = {
+    "not_found": "the file named in the manifest does not exist",
+    "empty_file": "the file has no bytes",
+    "unreadable": "the container cannot be opened",
+    "no_video_stream": "the file has no video stream",
+    "no_audio": "the file has no audio stream",
+    "no_frames": "the stream yields not a single frame or sample",
+    "truncated": "the stream ends well before its declared duration",
+    "decode_error": "the decoder gave up",
+    "timeout": "decoding took longer than its limit and was killed",
+    "memory": "decoding took more memory than its limit and was killed",
+    "crashed": "the decoding process died",
+    "checksum": "the file's sha256 is not the one in the manifest",
+    "narration_unreadable": "the narration file does not parse",
+    "no_narration": "the video has no narration",
+}
+
+
+class UserError(Exception):
+    """A mistake that a person can mend; three sentences: got, wanted, do this."""
+
+    def __init__(self, got: str, wanted: str, do: str) -> None:
+        self.got, self.wanted, self.do = got, wanted, do
+        super().__init__(f"got: {got}\nwanted: {wanted}\ndo this: {do}")
+
+    def __reduce__(self) -> tuple[type[UserError], tuple[str, str, str]]:
+        return type(self), (self.got, self.wanted, self.do)
+
+
+class DamagedShard(UserError):
+    """A shard that fails its checksums, is cut short, or is not a shard of this kind."""
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        self.path, self.reason = str(path), reason
+        super().__init__(
+            f"{path}: {reason}",
+            "an intact shard written by this pipeline",
+            f"delete it and run snakemake again: only its own chain is made anew (rm {path})",
+        )
+
+    def __reduce__(self):  # type: ignore[no-untyped-def]
+        return type(self), (self.path, self.reason)
+
+
+class VideoError(Exception):
+    """One stream of one video cannot be used; `code` is a key of `ERROR_CODES`."""
+
+    def __init__(self, code: str, message: str = "") -> None:
+        if code not in ERROR_CODES:
+            raise ValueError(f"unknown error code {code!r}; known: {', '.join(ERROR_CODES)}")
+        self.code, self.message = code, " ".join(message.split())
+        super().__init__(f"{code}: {self.message}" if self.message else code)
+
+    def __reduce__(self) -> tuple[type[VideoError], tuple[str, str]]:
+        return type(self), (self.code, self.message)
+
+
+def several(problems: Sequence[str], wanted: str, do: str, limit: int = 20) -> UserError:
+    """One `UserError` that lists every problem found (at most `limit`, then a count)."""
+    shown = list(problems[:limit])
+    if len(problems) > limit:
+        shown.append(f"... and {len(problems) - limit} more")
+    return UserError("\n  ".join([f"{len(problems)} problem(s)", *shown]), wanted, do)
