@@ -2,7 +2,8 @@
 
 Conventions
 -----------
-- `UserError`: the run cannot go on (bad configuration, bad manifest, damaged shard). The command line prints it and exits 1.
+- `UserError`: the run cannot go on (bad configuration, bad manifest, damaged shard); the command line prints it
+  and exits 1.
 - `VideoError`: one video, one stream cannot be used. It never stops a run: it becomes a row with status `failed` or
   `missing` and a stable code, and is counted in the ledger.
 """

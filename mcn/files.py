@@ -19,6 +19,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mcn.errors import DamagedShard
+
 STALE_SECONDS = 24 * 3600  # age at which a temporary file of another host counts as abandoned
 
 
@@ -34,7 +36,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
-        os.replace(temporary, target)
+        temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -95,8 +97,6 @@ def write_table(path: Path | str, table: pa.Table, recipe: dict[str, Any] | None
 
 def read_table(path: Path | str, columns: list[str] | None = None) -> pa.Table:
     """Read a whole parquet table, verifying its page checksums; a damaged file raises `DamagedShard`."""
-    from mcn.errors import DamagedShard
-
     try:
         return pq.read_table(path, columns=columns, page_checksum_verification=True)
     except FileNotFoundError:

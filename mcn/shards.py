@@ -205,8 +205,11 @@ def feature_row(
 ) -> dict[str, Any]:
     """A row of `FEATURE_SCHEMA`; ValueError where `values` is not a finite (T, D) matrix that float16 can hold."""
     if values.ndim != 2 or 0 in values.shape:
-        raise ValueError(f"{video_id}: features of shape {values.shape}, wanted (T, D), T and D >= 1")
-    half = np.ascontiguousarray(values, dtype="<f2")
+        raise ValueError(
+            f"{video_id}: features of shape {values.shape}, wanted (T, D), T and D >= 1"
+        )
+    with np.errstate(over="ignore"):
+        half = np.ascontiguousarray(values, dtype="<f2")
     if not np.isfinite(half).all():
         raise ValueError(f"{video_id}: features hold NaN, infinity or values beyond float16")
     return {

@@ -1,0 +1,49 @@
+"""Where the files of a run lie, in one place: the workflow and the command line agree on these names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcn.errors import UserError
+
+FEATURES = ("resnet152", "resnext101", "logmel", "davenet", "word2vec")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Files of one data set below `root` (results/{dataset}), split into `shards` shards."""
+
+    root: Path
+    shards: int
+
+    @classmethod
+    def at(cls, root: Path) -> Dataset:
+        """The data set at `root`, its shards counted; `UserError` where it has none."""
+        shards = len(list((root / "shards").glob("[0-9]" * 5 + ".csv")))
+        if not shards:
+            cure = "snakemake --cores N partition"
+            raise UserError(f"no shard lists below {root}/shards", "a partitioned data set", cure)
+        return cls(root, shards)
+
+    @property
+    def name(self) -> str:
+        return self.root.name
+
+    def table(self, name: str) -> Path:
+        """videos, narration, captions, tasks, steps, vocabulary or ledger."""
+        return self.root / f"{name}.parquet"
+
+    def features(self, feature: str) -> list[Path]:
+        """Every shard of one feature, in order."""
+        return self._paths(f"features/{feature}")
+
+    def decoded(self, stream: str) -> list[Path]:
+        """Every shard of one decoded stream (frames_1fps, frames_24fps, audio_16khz), in order."""
+        return self._paths(f"decoded/{stream}")
+
+    def shard_list(self, shard: int) -> Path:
+        return self.root / "shards" / f"{shard:05d}.csv"
+
+    def _paths(self, folder: str) -> list[Path]:
+        return [self.root / folder / f"{shard:05d}.parquet" for shard in range(self.shards)]
