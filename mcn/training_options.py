@@ -34,7 +34,7 @@ PAPER_VARIANT: dict[str, Any] = {
 def _field(default: Any, description: str, unit: str = "", source: str = "", **limits: Any) -> Any:
     """A field with its unit and source, in the description and (for the documentation) apart."""
     words = description + (f" [{unit}]" if unit else "") + (f" ({source})" if source else "")
-    extra = {"unit": unit, "source": source}
+    extra: dict[str, Any] = {"unit": unit, "source": source}
     return Field(default, description=words, json_schema_extra=extra, **limits)
 
 
@@ -61,6 +61,9 @@ class ModelOptions(_Options):
     )
     reconstruction_width: int = _field(
         1024, "hidden width of the reconstruction heads", "numbers", "MCN README --recon_size", ge=1
+    )
+    normalize: bool = _field(
+        False, "L2-normalise the embeddings", "", "MCN: false; Miech et al.: true", strict=True
     )
     mask_padding_words: bool = _field(
         False, "leave padded words out of the maximum over words", "", "MCN: false", strict=True
@@ -124,7 +127,7 @@ class ObjectiveOptions(_Options):
     )
     reset_centroids_each_epoch: bool = _field(
         True,
-        "every epoch starts from fresh centroids and clusters without the queue for its first step or longer",
+        "every epoch starts from fresh centroids",
         "",
         "MCN train_tri_kmeans.py:470",
         strict=True,
@@ -144,6 +147,14 @@ class ObjectiveOptions(_Options):
         "what is reconstructed: the feature before projection, or the common-space feature",
         "",
         "input: MCN model_kmeans_ICCV.py:172; common: paper Eq. 8",
+    )
+
+    detach_reconstruction_target: bool = _field(
+        False,
+        "no gradient flows into what is reconstructed",
+        "",
+        "MCN: false; it then trains the audio network and the text branch too",
+        strict=True,
     )
 
     @model_validator(mode="before")
