@@ -1,0 +1,102 @@
+"""What the two evaluations of a data set can be told. Defaults are the published protocol.
+
+Conventions: every field carries its unit and its source. Every field changes the numbers or what is written; the device
+is an argument of the stages.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MissingPolicy = Literal["mistake", "drop", "video_only"]
+
+MISSING = (
+    "a clip or video that lacks a modality: `mistake` counts as an error in the denominator; `drop` leaves it out of "
+    "the denominator; `video_only` uses video alone where video and audio are summed, a mistake otherwise "
+    "(MSR-VTT: mistake, AVLnet README)"
+)
+
+
+class EvaluationOptions(BaseModel):
+    """What both evaluations share; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    missing_modality: MissingPolicy = Field("mistake", description=MISSING)
+    video_features: tuple[str, ...] = Field(
+        ("resnet152", "resnext101"),
+        min_length=1,
+        description="visual features in the order the model was trained with (MCN youtube_dataloader.py:172-191)",
+    )
+    batch_size: int = Field(64, ge=1, description="clips or seconds embedded at a time [clips]")
+    seed: int = Field(0, ge=0, description="seed of examples, intervals and random scores")
+
+
+class RetrievalOptions(EvaluationOptions):
+    """Zero-shot retrieval between the modalities of captioned clips."""
+
+    audio_frames: int = Field(
+        5120,
+        ge=16,
+        description="log-mel frames of a clip, longer cut, shorter padded and masked [10 ms frames] "
+        "(YouCook2 5120, MSR-VTT and LSMDC 3072: MCN evaluation loaders)",
+    )
+    max_words: int = Field(
+        20, ge=1, description="words of a caption, further ones cut [words] (MCN args.py)"
+    )
+    examples: int = Field(
+        12, ge=0, description="captions, drawn at random, whose results are written [captions]"
+    )
+    example_results: int = Field(5, ge=1, description="clips written of each example [clips]")
+    interval_level: float = Field(
+        0.95,
+        gt=0,
+        lt=1,
+        description="level of the bootstrap intervals of the recalls [probability]",
+    )
+    bootstrap_draws: int = Field(
+        10_000, ge=100, description="draws of a bootstrap interval [draws]"
+    )
+
+
+class LocalizationOptions(EvaluationOptions):
+    """Zero-shot localization of a task's ordered steps."""
+
+    audio_window_seconds: float = Field(
+        8.0,
+        gt=0,
+        description="sound around each second, moved inwards at the ends of the video [s] (MCN cvpr19_dataloader.py)",
+    )
+    audio_frames: int = Field(
+        1024,
+        ge=16,
+        description="log-mel frames of a window after padding [10 ms frames] (MCN cvpr19_dataloader.py)",
+    )
+    max_words: int = Field(
+        30,
+        ge=1,
+        description="words of a step's text, further ones cut [words] (MCN cvpr19_dataloader.py)",
+    )
+    score_mode: Literal["v", "a", "va"] = Field(
+        "va",
+        description="modalities of the headline scores, summed (va: step text . (video + audio)); the others are "
+        "written beside it. How MCN mixed them at test is not released",
+    )
+    normalization: Literal["none", "log_softmax"] = Field(
+        "none",
+        description="of each second's scores over the steps before decoding (none: CrossTask; log_softmax: Mining "
+        "YouTube; MCN eval_cross.py)",
+    )
+    exactly_one: bool = Field(
+        True,
+        strict=True,
+        description="every step takes exactly one second (CrossTask, MCN); false: one or more",
+    )
+    chance_draws: int = Field(
+        100, ge=1, description="random score matrices a video behind the chance recall [draws]"
+    )
+    timelines: int = Field(
+        8, ge=0, description="videos, drawn at random, whose timelines are written [videos]"
+    )
