@@ -1,0 +1,93 @@
+"""Accounts: the ledger of each data set as counts that add up to its manifest, and the list of failures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mcn.files import read_table
+from mcn.ledger import STATUSES
+
+FAILURES_SHOWN = 500  # a data set; the others are in quarantine.csv
+
+
+@dataclass(frozen=True)
+class StreamAccount:
+    """Videos of one stream by status, and reasons of those that are not ok: (status, code, number)."""
+
+    stream: str
+    counts: dict[str, int]
+    reasons: list[tuple[str, str, int]]
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One video that failed for one reason, in one or more streams."""
+
+    video_id: str
+    code: str
+    message: str
+    streams: list[str]
+
+
+@dataclass(frozen=True)
+class Account:
+    """A data set: `videos` in its manifest, `whole` of them ok in every stream."""
+
+    dataset: str
+    videos: int
+    whole: int
+    streams: list[StreamAccount]
+    failures: list[Failure]
+    unlisted: int
+
+    @property
+    def balanced(self) -> bool:
+        """Every stream adds up to the manifest."""
+        return all(stream.total == self.videos for stream in self.streams)
+
+
+def read_account(dataset: str, ledger: Path, videos: Path) -> Account:
+    """Counts of `ledger`; `videos` is the manifest that they must equal."""
+    table = read_table(ledger)
+    streams = []
+    for stream in pc.unique(table["stream"]).to_pylist():
+        rows = table.filter(pc.field("stream") == stream)
+        counts = {
+            entry["values"]: entry["counts"]
+            for entry in pc.value_counts(rows["status"]).to_pylist()
+        }
+        groups = rows.group_by(["status", "code"]).aggregate([("video_id", "count")]).to_pylist()
+        reasons = [
+            (g["status"], g["code"], g["video_id_count"]) for g in groups if g["status"] != "ok"
+        ]
+        ordered = {status: counts.get(status, 0) for status in STATUSES}
+        streams.append(StreamAccount(stream, ordered, sorted(reasons)))
+    manifest = pq.read_metadata(videos).num_rows
+    not_whole = pc.count_distinct(table.filter(pc.field("status") != "ok")["video_id"]).as_py()
+    seen = pc.count_distinct(table["video_id"]).as_py()
+    failed = table.filter(pc.field("status") == "failed")
+    failures = _by_video(failed.to_pylist())
+    return Account(
+        dataset,
+        manifest,
+        seen - not_whole,
+        streams,
+        failures[:FAILURES_SHOWN],
+        max(len(failures) - FAILURES_SHOWN, 0),
+    )
+
+
+def _by_video(rows: list[dict[str, str]]) -> list[Failure]:
+    """Failures with one line a video and reason, its streams gathered."""
+    gathered: dict[tuple[str, str, str], list[str]] = {}
+    for row in rows:
+        gathered.setdefault((row["video_id"], row["code"], row["error"]), []).append(row["stream"])
+    return [Failure(*key, streams) for key, streams in gathered.items()]

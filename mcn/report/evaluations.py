@@ -1,0 +1,225 @@
+"""Evaluation files (`*.retrieval.json`, `*.localization.json`): their form, their scores beside chance.
+
+Conventions
+-----------
+- Recalls and other localization measures are percent of `total`; ranks (MedR, MeanR) are 1-based.
+- A modality pair is `query->gallery` with t, v, a for text, video, audio: `t->va` ranks clips by video and audio.
+- Chance is one ranking's expectation, the same for every pair, or a mapping from pair to it.
+- A step's prediction is one second; it is a `hit` where a true segment of that step covers it, segments being widened
+  to whole seconds as CrossTask does (floor of the start, ceiling of the end), a `miss` where none does, and
+  `uncounted` where the step is not annotated in the video: recall ignores it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, Field, ValidationError
+
+from mcn.errors import UserError
+
+COUNTS = ("n", "total")
+MODALITIES = {"t": "text", "v": "video", "a": "audio"}
+Scores = dict[str, float | None]
+Item = TypeVar("Item")
+
+
+class Moment(BaseModel):
+    """A stretch of a video, seconds from its start."""
+
+    video_id: str
+    start_seconds: float
+    end_seconds: float
+
+    @property
+    def middle(self) -> float:
+        return (self.start_seconds + self.end_seconds) / 2
+
+
+class Retrieved(Moment):
+    """One of the top moments of a query."""
+
+    score: float
+    correct: bool
+
+
+class Query(Moment):
+    """A caption, the moment that it describes and the 1-based rank that this moment got."""
+
+    caption: str
+    rank: float = Field(ge=1)
+    top: list[Retrieved]
+
+
+class Retrieval(BaseModel):
+    """`{dataset}.retrieval.json`."""
+
+    experiment: str
+    dataset: str
+    synthetic: bool = False
+    n: int
+    total: int
+    scores: dict[str, Scores]
+    chance: dict[str, Any] = Field(default_factory=dict)
+    examples: list[Query] = Field(default_factory=list)
+    missing: dict[str, Any] = Field(default_factory=dict)
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+
+class Timeline(BaseModel):
+    """True and predicted steps of one video: `truth` rows (step, start, end), `predicted` rows (step, second)."""
+
+    video_id: str
+    task: str
+    seconds: float
+    steps: list[str]
+    truth: list[tuple[int, float, float]]
+    predicted: list[tuple[int, float]]
+
+    def segments(self, step: int) -> list[tuple[float, float]]:
+        """True (start, end) of one step."""
+        return [(start, end) for number, start, end in self.truth if number == step]
+
+    def guesses(self, step: int) -> list[tuple[float, str]]:
+        """Predicted seconds of one step, each with its verdict: hit, miss or uncounted."""
+        segments = self.segments(step)
+        return [
+            (second, _verdict(second, segments))
+            for number, second in self.predicted
+            if number == step
+        ]
+
+    @property
+    def annotated(self) -> int:
+        """How many of the steps are annotated in this video."""
+        return len({step for step, _, _ in self.truth})
+
+    @property
+    def hits(self) -> int:
+        """How many annotated steps have a predicted second that hits."""
+        verdicts = [
+            {verdict for _, verdict in self.guesses(step)} for step in range(len(self.steps))
+        ]
+        return sum("hit" in found for found in verdicts)
+
+
+def _verdict(second: float, segments: Sequence[tuple[float, float]]) -> str:
+    if not segments:
+        return "uncounted"
+    covered = any(math.floor(start) <= second < math.ceil(end) for start, end in segments)
+    return "hit" if covered else "miss"
+
+
+class Localization(BaseModel):
+    """`{dataset}.localization.json`."""
+
+    experiment: str
+    dataset: str
+    synthetic: bool = False
+    n: int
+    total: int
+    scores: Scores
+    chance: Scores = Field(default_factory=dict)
+    tasks: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    timelines: list[Timeline] = Field(default_factory=list)
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+
+def read_evaluation(path: Path) -> Retrieval | Localization:
+    """Parse one file by its name; `UserError` naming every key that does not fit."""
+    forms: dict[str, type[Retrieval] | type[Localization]] = {
+        ".retrieval.json": Retrieval,
+        ".localization.json": Localization,
+    }
+    for suffix, form in forms.items():
+        if path.name.endswith(suffix):
+            try:
+                return form.model_validate_json(path.read_bytes())
+            except ValidationError as error:
+                wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+                raise UserError(
+                    f"{path}: " + "; ".join(wrong[:5]),
+                    "an evaluation of this version",
+                    f"delete it and run snakemake again (rm {path})",
+                ) from None
+    raise UserError(f"{path}", f"a name ending in {' or '.join(forms)}", "name the file so")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One score beside its chance; `compared` where higher is better, so that a ratio to chance means something."""
+
+    name: str
+    value: float | None
+    chance: float | None
+    compared: bool
+
+    @property
+    def times_chance(self) -> float | None:
+        if not self.compared or self.value is None or not self.chance:
+            return None
+        return self.value / self.chance
+
+
+@dataclass(frozen=True)
+class PairScores:
+    """One modality pair: measures in the file's order, and their denominators."""
+
+    pair: str
+    measures: list[Measure]
+    n: int
+    total: int
+
+    @property
+    def words(self) -> str:
+        return pair_words(self.pair)
+
+
+def pair_words(pair: str) -> str:
+    """`t->va` -> `text → video + audio`; unknown letters stay as they are."""
+    sides = [
+        " + ".join(MODALITIES.get(letter, letter) for letter in side) for side in pair.split("->")
+    ]
+    return " → ".join(sides)
+
+
+def retrieval_rows(evaluation: Retrieval) -> list[PairScores]:
+    """Scores of every pair beside chance."""
+    rows = []
+    for pair, scores in evaluation.scores.items():
+        own = evaluation.chance.get(pair)
+        chance: Mapping[str, Any] = own if isinstance(own, Mapping) else evaluation.chance
+        measures = _measures(scores, chance, lower=("MedR", "MeanR"))
+        n, total = (int(scores.get(key) or 0) for key in COUNTS)
+        rows.append(PairScores(pair, measures, n, total))
+    return rows
+
+
+def localization_measures(evaluation: Localization) -> list[Measure]:
+    """Scores beside chance, counts left out."""
+    return _measures(evaluation.scores, evaluation.chance, lower=())
+
+
+def _measures(scores: Scores, chance: Mapping[str, Any], lower: Sequence[str]) -> list[Measure]:
+    return [
+        Measure(name, value, chance.get(name), name not in lower)
+        for name, value in scores.items()
+        if name not in COUNTS
+    ]
+
+
+def spread(queries: Sequence[Query], count: int) -> list[Query]:
+    """At most `count` queries, evenly spaced from the best rank to the worst: no picking of nice ones."""
+    return evenly(sorted(queries, key=lambda query: (query.rank, query.caption)), count)
+
+
+def evenly(items: Sequence[Item], count: int) -> list[Item]:
+    """At most `count` of `items`, evenly spaced, first and last included."""
+    if len(items) <= count:
+        return list(items)
+    step = (len(items) - 1) / max(count - 1, 1)
+    return [items[round(position * step)] for position in range(count)]
