@@ -517,6 +517,8 @@ def test_a_crowded_cluster_raises_the_alarm(tmp_path):
 
 def test_a_broken_line_of_metrics_is_named(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss/a": 2}\n{"step": 2, "lo\n')
+    for name in ("model.safetensors", "config.yaml"):
+        (tmp_path / name).touch()
     with pytest.raises(UserError, match=r"metrics\.jsonl, line 2"):
         collect(ReportInputs("x", models={"m": tmp_path}))
 
@@ -525,6 +527,14 @@ def test_panels_without_finite_values_are_drawn_as_a_note():
     (panel,) = panels([{"epoch": 1, "loss/a": float("inf")}])
     assert panel.series == []
     assert panel.notes == ["a: 1 of 1 values are null or not finite"]
+
+
+def test_every_file_that_is_not_there_is_named(tmp_path):
+    lost = ReportInputs("x", ledgers={"d": tmp_path / "ledger.parquet"}, models={"m": tmp_path})
+    with pytest.raises(
+        UserError, match=r"(?s)4 problem.*ledger\.parquet.*safetensors.*metrics\.jsonl"
+    ):
+        collect(lost)
 
 
 @pytest.mark.parametrize("value", [{"experiment": "m"}, {"scores": 3}])

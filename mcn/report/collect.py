@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mcn.errors import several
 from mcn.report.accounts import Account, read_account
 from mcn.report.curves import Panel, alarms, panels, read_metrics
 from mcn.report.evaluations import (
@@ -106,7 +107,8 @@ class Report:
 
 
 def collect(inputs: ReportInputs) -> Report:
-    """Read everything. Errors: `UserError` for a file that is missing or not what it should be."""
+    """Read everything. Errors: `UserError` for files that are missing (all are named) or not what they should be."""
+    _check_files(inputs)
     evaluations = [read_evaluation(path) for path in inputs.evaluations]
     localizations = [entry for entry in evaluations if isinstance(entry, Localization)]
     retrievals = [entry for entry in evaluations if isinstance(entry, Retrieval)]
@@ -143,6 +145,25 @@ def collect(inputs: ReportInputs) -> Report:
             *_given_records(inputs, evaluations),
         ],
     )
+
+
+def _check_files(inputs: ReportInputs) -> None:
+    """`UserError` naming every input file that does not exist."""
+    wanted = [*inputs.ledgers.values(), *inputs.videos.values(), *inputs.evaluations]
+    wanted += [
+        directory / name
+        for directory in inputs.models.values()
+        for name in ("model.safetensors", "config.yaml", "metrics.jsonl")
+    ]
+    wanted += [
+        path
+        for features in inputs.features.values()
+        for paths in features.values()
+        for path in paths
+    ]
+    lost = [f"no file {path}" for path in wanted if not path.exists()]
+    if lost:
+        raise several(lost, "the files of a finished run", "make them: snakemake --cores N")
 
 
 def _share(most: int, files: int) -> int:
