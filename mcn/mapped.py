@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mcn.clips import values_of
+from mcn.errors import UserError
 from mcn.files import canonical_json, read_table
 from mcn.shards import FeatureSequence, FeatureStore, RowStore
 
@@ -189,6 +190,17 @@ class Narration(Mapping[str, Lines]):
 
     def __len__(self) -> int:
         return len(self._videos)
+
+
+def vocabulary_vectors(path: Path) -> tuple[np.ndarray, str]:
+    """Word vectors (V + 1, W) float32 by token id, row 0 zeros for padding, and the sha256 of their bytes."""
+    blobs = read_table(path, ["vector"]).column("vector").to_pylist()
+    if not blobs:
+        cure = "give the vectors of the narration's language, then snakemake --cores N"
+        raise UserError(f"no word in {path}", "a vocabulary with vectors", cure)
+    words = np.frombuffer(b"".join(blobs), "<f4").reshape(len(blobs), -1)
+    vectors = np.concatenate([np.zeros_like(words[:1]), words])
+    return vectors, hashlib.sha256(vectors.tobytes()).hexdigest()
 
 
 def _list_array(table: pa.Table, name: str) -> pa.ListArray:

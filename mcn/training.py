@@ -1,0 +1,243 @@
+"""Train Multimodal Clustering Networks on feature shards; interrupted runs continue by themselves.
+
+Conventions
+-----------
+- `train` writes below `output`: model.safetensors, config.yaml (sizes, options, feature recipes, which videos were left
+  out and why), metrics.jsonl, tensorboard/; all at the end. While it runs, everything lies below `checkpoints`, which
+  is removed when it is done.
+- A run continues from `checkpoints` where options and inputs are the same, and starts anew, saying so, otherwise.
+  A continued run equals an undisturbed one bit for bit on the CPU (same number of threads).
+- SIGINT and SIGTERM: the step is finished, a checkpoint written, exit status 128 + signal. A second one kills.
+- Same seed, same weights: everything random is drawn from (seed, step).
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import nn
+
+from mcn.batches import TrainingSet
+from mcn.checkpoints import save_model
+from mcn.mapped import vocabulary_vectors
+from mcn.networks import MultimodalClusteringNetwork
+from mcn.objectives.multimodal_clustering import MultimodalClusteringObjective
+from mcn.run_state import RunState
+from mcn.schedule import check_warmup
+from mcn.training_log import publish
+from mcn.training_loop import Loop, Scores, StopRequest
+from mcn.training_options import ExperimentOptions
+from mcn.training_step import Precision, Trainer, resolve_device, resolve_precision
+
+logger = logging.getLogger(__name__)
+
+VERSION = 1  # raised when the same options would give other weights
+# options that say when something is written or how it is read, not what is computed
+BOOKKEEPING = {
+    "log_every_steps",
+    "checkpoint_every_steps",
+    "early_every_epochs",
+    "loader_workers",
+    "read_ahead",
+}
+
+
+@dataclass(frozen=True)
+class EvaluationInputs:
+    """A retrieval set to score on while training goes on; `stores` as for `train`, `options` RetrievalOptions."""
+
+    stores: Mapping[str, Sequence[Path]]
+    captions: Path
+    vocabulary: Path
+    options: Any
+
+
+def train(
+    stores: Mapping[str, Sequence[Path]],
+    vocabulary: Path,
+    output: Path,
+    checkpoints: Path,
+    options: ExperimentOptions,
+    evaluation: EvaluationInputs | None = None,
+    threads: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+) -> None:
+    """Train one experiment.
+
+    stores: paths of the shards of `resnet152`, `resnext101`, `audio` (those of `options.audio_feature`), `word2vec`.
+    vocabulary: word vectors of the same data set. threads: of the processor, 0: PyTorch's choice. device: auto, cpu,
+    cuda, cuda:N. precision: auto (CUDA: bf16 where the GPU has it, else fp16; CPU: fp32), fp32, bf16, fp16.
+    Unusable data, a diverged loss: `UserError`. SIGINT, SIGTERM: SystemExit after a checkpoint.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    place = resolve_device(device)
+    data = TrainingSet(stores, options.training, log_mel=options.audio_feature == "logmel")
+    vectors, vocabulary_sha256 = vocabulary_vectors(vocabulary)
+    trainer = build_trainer(
+        data, torch.from_numpy(vectors), options, place, resolve_precision(precision, place)
+    )
+    logger.info(
+        "%d videos, %d a step, %d steps an epoch, %d in all, on %s in %s",
+        len(data.videos),
+        data.batch_videos,
+        data.steps_per_epoch,
+        trainer.total,
+        place,
+        trainer.precision,
+    )
+    inputs = {**data.fingerprint, "vocabulary": vocabulary_sha256}
+    state = RunState(checkpoints, identity(options, trainer.precision, inputs))
+    scores = early_scores(evaluation) if evaluation else None
+    with stop_on_signals() as stop:
+        finished = Loop(data, trainer, state, options.training, scores, stop).run()
+    if not finished and stop.signal is not None:
+        logger.warning("stopped after a checkpoint in %s; run again to continue", checkpoints)
+        raise SystemExit(128 + stop.signal)
+    publish(state.directory, output)
+    save_model(output, trainer.network, describe(options, data, trainer, inputs))
+    state.clear()
+
+
+def build_trainer(
+    data: TrainingSet,
+    vectors: torch.Tensor,
+    options: ExperimentOptions,
+    device: torch.device,
+    precision: Precision,
+) -> Trainer:
+    """Network with weights drawn from the seed, objective and optimiser, sized for `data`; vectors (V + 1, W)."""
+    model, training = options.model, options.training
+    total = data.steps_per_epoch * training.epochs
+    check_warmup(total, training.warmup_steps)
+    torch.manual_seed(training.seed)
+    network = MultimodalClusteringNetwork(
+        video_width=data.video_width,
+        word_width=vectors.shape[1],
+        embedding_width=model.embedding_width,
+        davenet_widths=model.davenet_widths if model.audio == "trainable" else None,
+        audio_width=data.features["audio"].width,
+        reconstruction_width=(
+            model.reconstruction_width if options.objective.reconstruction_weight else None
+        ),
+        reconstruction_target=options.objective.reconstruction_target,
+        mask_padding_words=model.mask_padding_words,
+        normalize=model.normalize,
+    )
+    objective = MultimodalClusteringObjective(
+        options.objective,
+        data.batch_videos,
+        training.clips_per_video,
+        model.embedding_width,
+        training.seed,
+        device,
+    )
+    return Trainer(network, objective, vectors, model, training, total, device, precision)
+
+
+def identity(
+    options: ExperimentOptions, precision: str, inputs: Mapping[str, str]
+) -> dict[str, Any]:
+    """What a checkpoint must agree on to be continued."""
+    values = options.model_dump(mode="json")
+    training = {key: value for key, value in values["training"].items() if key not in BOOKKEEPING}
+    return {
+        "version": VERSION,
+        "model": values["model"],
+        "objective": values["objective"],
+        "training": training,
+        "precision": precision,
+        **inputs,
+    }
+
+
+def describe(
+    options: ExperimentOptions, data: TrainingSet, trainer: Trainer, inputs: Mapping[str, str]
+) -> dict[str, Any]:
+    """config.yaml: what was trained, on what, and which videos were left out."""
+    excluded: dict[str, list[str]] = defaultdict(list)
+    for video_id, reason in data.excluded.items():
+        excluded[reason].append(video_id)
+    return {
+        "options": options.model_dump(mode="json"),
+        "audio_feature": options.audio_feature,
+        "features": {
+            **{name: store.recipe for name, store in data.features.items()},
+            "word2vec": data.narration.recipe,
+        },
+        "inputs": dict(inputs),
+        "training_set": {
+            "videos": len(data.videos),
+            "videos_per_step": data.batch_videos,
+            "steps": trainer.total,
+            "excluded": dict(excluded),
+        },
+        "precision": trainer.precision,
+        "device": trainer.device.type,
+        "torch": torch.__version__,
+    }
+
+
+def early_scores(evaluation: EvaluationInputs) -> Callable[[nn.Module], Scores]:
+    """Zero-shot retrieval of a network on a set, as flat names."""
+    from mcn.evaluation.early import quick_retrieval
+
+    def score(network: nn.Module) -> Scores:
+        return flatten(
+            quick_retrieval(
+                network,
+                evaluation.stores,
+                evaluation.captions,
+                evaluation.vocabulary,
+                evaluation.options,
+            )
+        )
+
+    return score
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Scores:
+    """Nested dictionaries of numbers as one: {"t->v": {"R@1": 3}} -> {"t->v/R@1": 3}."""
+    flat: Scores = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}/")
+        else:
+            flat[prefix + key] = float(value)
+    return flat
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[StopRequest]:
+    """The first SIGINT or SIGTERM sets `StopRequest.signal`, the next has its usual effect.
+
+    Outside the main thread, where Python allows no handlers, nothing is set.
+    """
+    stop = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        stop.signal = number
+        signal.signal(number, usual[signal.Signals(number)])
+
+    for caught in usual:
+        signal.signal(caught, handle)
+    try:
+        yield stop
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)

@@ -1,0 +1,159 @@
+"""One step of training: forward, loss, backward, Adam.
+
+Conventions
+-----------
+- Precision: `fp32`, or `bf16`/`fp16` through `torch.autocast` (matrix products and convolutions in half precision,
+  parameters and losses in float32); fp16 with loss scaling, as the released code's apex O1.
+- The learning rate is a function of the step (`mcn.schedule`), so the state is: network, Adam, loss scale, clustering.
+- A loss that is not finite or that exceeds `loss_limit` times the first step's stops the run before Adam sees it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, NamedTuple, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mcn.batches import Batch
+from mcn.errors import UserError
+from mcn.networks import MultimodalClusteringNetwork
+from mcn.objectives.multimodal_clustering import MultimodalClusteringObjective
+from mcn.schedule import learning_rate
+from mcn.training_options import ModelOptions, TrainingOptions
+
+Precision = Literal["fp32", "bf16", "fp16"]
+HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class StepReport(NamedTuple):
+    """losses: `total` and every weighted term; gradient_norm: before clipping, None where loss scaling overflowed."""
+
+    losses: dict[str, float]
+    learning_rate: float
+    gradient_norm: float | None
+
+
+class Trainer:
+    """Network, objective and Adam on one device.
+
+    vocabulary: (V + 1, W) word vectors, row 0 zeros; total: steps of the whole run.
+    """
+
+    def __init__(
+        self,
+        network: MultimodalClusteringNetwork,
+        objective: MultimodalClusteringObjective,
+        vocabulary: Tensor,
+        model_options: ModelOptions,
+        options: TrainingOptions,
+        total: int,
+        device: torch.device,
+        precision: Precision,
+    ) -> None:
+        self.network, self.objective = network.to(device), objective
+        self.vocabulary, self.device = vocabulary.to(device), device
+        self.mask_audio = model_options.mask_padding_audio
+        self.options, self.total, self.precision = options, total, precision
+        self.optimizer = torch.optim.Adam(
+            network.parameters(),
+            lr=options.learning_rate,
+            betas=options.betas,
+            weight_decay=options.weight_decay,
+            fused=device.type in ("cpu", "cuda"),
+        )
+        self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+        self.first_loss: float | None = None
+
+    def step(self, batch: Batch, step: int) -> StepReport:
+        """Train on one batch; `step` counts from 0. A diverged loss: `UserError`."""
+        rate = learning_rate(
+            step, self.total, self.options.learning_rate, self.options.warmup_steps
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad()
+        terms = self._losses(batch)
+        losses = dict(zip(terms, torch.stack(list(terms.values())).tolist(), strict=True))
+        self._check(losses, step)
+        self.scaler.scale(terms["total"]).backward()
+        self.scaler.unscale_(self.optimizer)
+        norm = self._clip_gradients()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return StepReport(losses, rate, norm)
+
+    def _losses(self, batch: Batch) -> dict[str, Tensor]:
+        move: dict[str, Any] = {"device": self.device, "non_blocking": True}
+        words = F.embedding(batch.words.to(**move), self.vocabulary)
+        audio = batch.audio.to(**move).float()
+        if audio.dim() == 3:  # (N, frames, 40) as stored -> (N, 40, frames)
+            audio = audio.transpose(1, 2).contiguous()
+        frames = batch.frames.to(**move) if self.mask_audio else None
+        half = HALF.get(self.precision)
+        with torch.autocast(self.device.type, dtype=half, enabled=half is not None):
+            embeddings = self.network(batch.video.to(**move), audio, words, frames)
+            heads = self.network.has_reconstruction
+            reconstructed = self.network.reconstruct(embeddings) if heads else None
+        return self.objective(embeddings, reconstructed)
+
+    def _check(self, losses: dict[str, float], step: int) -> None:
+        total = losses["total"]
+        if self.first_loss is None and math.isfinite(total):
+            self.first_loss = total
+        limit = self.options.loss_limit * abs(self.first_loss or 0.0)
+        if not math.isfinite(total) or total > limit:
+            terms = ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
+            raise UserError(
+                f"a diverged loss at step {step}: {terms}",
+                f"a finite loss of at most {limit:.4g} (training.loss_limit times the first step's)",
+                "lower training.learning_rate, set training.gradient_clip, or use precision fp32; the last "
+                "good checkpoint is kept and is continued only under the same options",
+            )
+
+    def _clip_gradients(self) -> float | None:
+        limit = self.options.gradient_clip or math.inf
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), limit)
+        value = float(norm)
+        return value if math.isfinite(value) else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that an exact resume needs: tensors and plain values."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "objective": self.objective.state_dict(),
+            "first_loss": self.first_loss,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave, under the same options."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.objective.load_state_dict(state["objective"])
+        self.first_loss = state["first_loss"]
+
+
+def resolve_device(name: str) -> torch.device:
+    """auto, cpu, cuda, cuda:N -> device; `UserError` where there is none of that kind."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError("device cuda, but PyTorch sees no GPU", "a device there is", "use auto")
+    return device
+
+
+def resolve_precision(name: str, device: torch.device) -> Precision:
+    """auto, fp32, bf16, fp16 -> precision; `UserError` for fp16 on the CPU, which has no arithmetic for it."""
+    if name == "auto":
+        if device.type != "cuda":
+            return "fp32"
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    if name == "fp16" and device.type == "cpu":
+        raise UserError("precision fp16 on the CPU", "fp32 or bf16", "set precision to auto")
+    return cast(Precision, name)

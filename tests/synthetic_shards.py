@@ -1,0 +1,91 @@
+"""Small shards in which every narration line has one of a few topics, seen, heard and said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from mcn.files import write_table
+from mcn.shards import FEATURE_SCHEMA, TEXT_SCHEMA, ShardWriter, empty_row, feature_row
+
+WIDTH = 12  # of each visual feature
+TOPICS = 24
+WORDS = 2 * TOPICS  # topic t is said with words 2t + 1 and 2t + 2
+WORD_WIDTH = 8
+LINE_SECONDS = 2.0
+LINES = 8
+
+
+def write_topic_shards(
+    folder: Path, videos: int = 10, shards: int = 2, seed: int = 0, spoil: bool = False
+) -> tuple[dict[str, list[Path]], Path]:
+    """Shards of four streams and a vocabulary; `spoil` adds videos that cannot be trained on.
+
+    Returns what `mcn.training.train` takes as stores and vocabulary.
+    """
+    rng = np.random.default_rng(seed)
+    looks = rng.random((TOPICS, 2, WIDTH)) ** 3
+    sounds = -80 * rng.random((TOPICS, 40)) ** 0.5
+    names = ("resnet152", "resnext101", "audio", "word2vec")
+    stores = {name: [folder / name / f"{i:05d}.parquet" for i in range(shards)] for name in names}
+    rows: dict[str, list[list[dict]]] = {name: [[] for _ in range(shards)] for name in names}
+    for number in range(videos):
+        made = _video(f"video{number:02d}", looks, sounds, rng)
+        for name in names:
+            rows[name][number % shards].append(made[name])
+    if spoil:
+        for name, spoiled in _spoiled(looks, sounds, rng).items():
+            rows[name][0] += spoiled
+    for name in names:
+        schema = TEXT_SCHEMA if name == "word2vec" else FEATURE_SCHEMA
+        for path, content in zip(stores[name], rows[name], strict=True):
+            with ShardWriter(path, schema, {"feature": name, "version": 1}) as shard:
+                for row in content:
+                    shard.write(row)
+    vectors = rng.standard_normal((WORDS, WORD_WIDTH)).astype("<f4")
+    table = {"token": [f"w{i}" for i in range(WORDS)], "vector": [v.tobytes() for v in vectors]}
+    schema = pa.schema([("token", pa.string()), ("vector", pa.large_binary())])
+    write_table(folder / "vocabulary.parquet", pa.table(table, schema=schema))
+    return stores, folder / "vocabulary.parquet"
+
+
+def _video(video_id: str, looks: np.ndarray, sounds: np.ndarray, rng: np.random.Generator) -> dict:
+    topics = rng.permutation(TOPICS)[:LINES]
+    seconds = LINES * LINE_SECONDS
+    starts = [LINE_SECONDS * line for line in range(LINES)]
+
+    def seen(stream: int, rate: float) -> np.ndarray:
+        times = np.arange(int(seconds * rate)) / rate
+        mean = looks[topics[(times / LINE_SECONDS).astype(int)], stream]
+        return mean + 0.05 * rng.random(mean.shape)
+
+    frames = np.arange(int(seconds * 100)) / 100
+    mel = sounds[topics[(frames / LINE_SECONDS).astype(int)]] - rng.random((len(frames), 40))
+    tokens = [[int(2 * t + 1), int(2 * t + 2)][: 1 + line % 2] for line, t in enumerate(topics)]
+    return {
+        "resnet152": feature_row(video_id, seen(0, 1.0), 0.0, 1.0),
+        "resnext101": feature_row(video_id, seen(1, 1.5), 0.0, 16 / 24),
+        "audio": feature_row(video_id, mel, 0.0, 0.01),
+        "word2vec": text_row(video_id, starts, [s + LINE_SECONDS for s in starts], tokens),
+    }
+
+
+def text_row(video_id: str, starts: list, ends: list, tokens: list) -> dict:
+    """A narration row whose texts are made up."""
+    head = {"video_id": video_id, "status": "ok", "error": ""}
+    texts = [" ".join(f"w{token - 1}" for token in line) for line in tokens]
+    return {**head, "starts": starts, "ends": ends, "texts": texts, "tokens": tokens}
+
+
+def _spoiled(looks: np.ndarray, sounds: np.ndarray, rng: np.random.Generator) -> dict:
+    """Videos without sound, with a failed stream, without a known word, spoken after their end, and half a row."""
+    made = [_video(f"spoiled{number}", looks, sounds, rng) for number in range(5)]
+    made[0]["audio"] = empty_row(FEATURE_SCHEMA, "spoiled0", "missing", "no_audio: none")
+    made[1]["resnext101"] = empty_row(FEATURE_SCHEMA, "spoiled1", "failed", "timeout: 60 s")
+    made[2]["word2vec"] = text_row("spoiled2", [0.0, 2.0], [2.0, 4.0], [[], []])
+    made[3]["word2vec"] = text_row("spoiled3", [90.0], [95.0], [[3]])
+    rows = {name: [video[name] for video in made] for name in made[0]}
+    rows["resnet152"].pop()  # spoiled4 has no row here
+    return rows
