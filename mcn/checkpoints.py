@@ -1,0 +1,230 @@
+"""Model files: our own format, and the checkpoints that others published.
+
+Conventions
+-----------
+- Our format is a directory: `model.safetensors` (names as in the network) and `config.yaml`, the caller's dictionary
+  with two keys added: `network` (the constructor's arguments) and `weights_sha256`. The configuration is written last
+  and atomically, so a directory whose digest agrees is complete.
+- Published files are PyTorch state dicts, read with `weights_only=True`: tensors and plain containers only, no code.
+- Loaded networks are on the CPU, in float32 and in eval mode.
+- Sources of the names: `brian7685/Multimodal-Clustering-Network`, `roudimit/AVLnet`, `antoine77340/howto100m`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mcn.errors import UserError
+from mcn.files import atomic_path, write_text
+from mcn.networks import MultimodalClusteringNetwork, ResDavenet, ResNeXt3D, resnext101_3d
+from mcn.networks.resnext3d import CLASSIFIER_ROWS
+from mcn.networks.rows import below, load_rows, unwrap
+
+logger = logging.getLogger(__name__)
+
+WEIGHTS, CONFIG = "model.safetensors", "config.yaml"
+AUDIO_PREFIX = "DAVEnet."
+# Miech et al. name the text branch differently; its gates declare a batch norm that no computation uses
+MIECH_RENAMES = {"text_pooling.": "text_pooling_caption.", "GU_text.": "GU_text_captions."}
+UNUSED_BATCH_NORM = ".cg.batch_norm."
+# heads of the Sinkhorn variant: they see the clustering objective, never an embedding
+CLUSTERING_HEADS = ("projection_head.", "classification.", "classification2.", "classification3.")
+
+
+def save_model(
+    directory: Path | str, model: MultimodalClusteringNetwork, config: Mapping[str, Any]
+) -> None:
+    """Write `model` and `config` (plain values) to `directory`, each file atomically.
+
+    The same model gives the same bytes.
+    """
+    rows = {name: row.detach().cpu().contiguous() for name, row in model.state_dict().items()}
+    weights = Path(directory) / WEIGHTS
+    with atomic_path(weights) as temporary:
+        save_file(rows, temporary)
+    described = {**config, "network": model.settings, "weights_sha256": file_sha256(weights)}
+    write_text(Path(directory) / CONFIG, yaml.safe_dump(described, sort_keys=False))
+
+
+def load_model(directory: Path | str) -> tuple[MultimodalClusteringNetwork, dict[str, Any]]:
+    """The network in eval mode and the configuration that `save_model` wrote.
+
+    Absent, unreadable, damaged or mismatched files: `UserError`.
+    """
+    config_path, weights = Path(directory) / CONFIG, Path(directory) / WEIGHTS
+    try:
+        config = yaml.safe_load(config_path.read_text(encoding="utf-8"))
+        network = MultimodalClusteringNetwork(**config["network"])
+        digest = config["weights_sha256"]
+    except FileNotFoundError:
+        raise _not_a_model(config_path, "does not exist") from None
+    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise _not_a_model(config_path, f"is not a model's configuration ({error!r})") from error
+    rows = read_state_dict(weights)
+    if file_sha256(weights) != digest:
+        raise _not_a_model(weights, f"does not have the sha256 that {CONFIG} names ({digest})")
+    load_rows(network, rows, str(weights))
+    return network.eval(), config
+
+
+def load_published(path: Path | str) -> MultimodalClusteringNetwork:
+    """A released MCN, AVLnet(-Text-Tri) or HowTo100M (Miech) state dict as our network, in eval mode.
+
+    Sizes come from the tensors; reconstruction heads are there if the file has them. A Miech network has no audio
+    branch and normalises its embeddings; an AVLnet without text has no text branch: `embed_audio` / `embed_text` then
+    raise `UserError`. Rows that no embedding depends on (see the constants above) are dropped and logged. Any other
+    missing, unexpected or misshapen row: `UserError` naming all of them. AVLnet-Text-Fused has no text embedding of
+    its own and is refused.
+    """
+    rows = read_state_dict(path)
+    if any(name.startswith("GU_audio_text.") for name in rows):
+        raise UserError(
+            f"{path}: AVLnet-Text-Fused, which joins audio and text before its last layer",
+            "a network with one embedding for each modality",
+            "use an MCN, AVLnet-Text-Tri or HowTo100M checkpoint",
+        )
+    miech = "GU_text.fc.weight" in rows
+    rows = _without_unused(rows, str(path))
+    if miech:
+        rows = {_renamed(name): row for name, row in rows.items()}
+    settings = _infer_settings(rows, str(path))
+    with torch.device("meta"):  # nothing is initialised that the file replaces
+        network = MultimodalClusteringNetwork(**settings, normalize=miech)
+    network.to_empty(device="cpu")
+    for name, buffer in network.named_buffers():
+        if name.endswith("num_batches_tracked"):
+            buffer.zero_()
+    load_rows(network, rows, str(path))
+    return network.eval()
+
+
+def load_davenet(path: Path | str) -> ResDavenet:
+    """A ResDAVEnet in eval mode from its own file, or from inside an MCN or AVLnet checkpoint (`DAVEnet.` prefix)."""
+    rows = read_state_dict(path)
+    rows = below(rows, AUDIO_PREFIX) or rows
+    network = ResDavenet(_davenet_widths(rows, "", str(path)))
+    load_rows(network, rows, str(path))
+    return network.eval()
+
+
+def load_resnext101(path: Path | str) -> ResNeXt3D:
+    """The 3D ResNeXt-101 in eval mode from a Kinetics checkpoint; its classifier (`fc`) rows are dropped."""
+    rows = read_state_dict(path)
+    network = resnext101_3d()
+    kept = {name: row for name, row in rows.items() if name not in CLASSIFIER_ROWS}
+    load_rows(network, kept, str(path))
+    return network.eval()
+
+
+def read_state_dict(path: Path | str) -> dict[str, Tensor]:
+    """The rows of a .safetensors file or a PyTorch file, unwrapped (see `mcn.networks.rows`), on the CPU.
+
+    A file that does not exist, does not parse, holds anything but tensors, or would run code: `UserError`.
+    """
+    try:
+        if Path(path).suffix == ".safetensors":
+            return unwrap(load_file(path))
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(
+            f"{path}, which does not exist", "a file of weights", "correct the path"
+        ) from None
+    except pickle.UnpicklingError as error:
+        reason = str(error).splitlines()[0]
+        raise _unreadable(path, f"holds more than tensors, or is cut short ({reason})") from error
+    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise _unreadable(path, f"cannot be read ({error})") from error
+    rows = unwrap(state) if isinstance(state, Mapping) else {}
+    others = [name for name, row in rows.items() if not isinstance(row, Tensor)]
+    if not rows or others:
+        raise _unreadable(path, f"is no state dict (not tensors: {', '.join(others[:5]) or 'all'})")
+    return rows
+
+
+def file_sha256(path: Path | str) -> str:
+    """Hexadecimal sha256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _without_unused(rows: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
+    """`rows` without those that no embedding depends on; what is left out is logged."""
+    unused = [
+        name for name in rows if UNUSED_BATCH_NORM in name or name.startswith(CLUSTERING_HEADS)
+    ]
+    if unused:
+        logger.info("%s: left out, no embedding uses them: %s", source, ", ".join(sorted(unused)))
+    return {name: row for name, row in rows.items() if name not in unused}
+
+
+def _renamed(name: str) -> str:
+    for theirs, ours in MIECH_RENAMES.items():
+        if name.startswith(theirs):
+            return ours + name.removeprefix(theirs)
+    return name
+
+
+def _infer_settings(rows: Mapping[str, Tensor], source: str) -> dict[str, Any]:
+    """Constructor arguments that fit the shapes of `rows`."""
+    embedding_width, video_width = _matrix(rows, "GU_video.fc.weight", source)
+    settings: dict[str, Any] = {
+        "video_width": video_width,
+        "word_width": None,
+        "embedding_width": embedding_width,
+        "davenet_widths": None,
+        "audio_width": None,
+        "reconstruction_width": None,
+    }
+    if any(name.startswith("text_pooling_caption.") for name in rows):
+        settings["word_width"] = _matrix(rows, "text_pooling_caption.fc.weight", source)[1]
+    if any(name.startswith(AUDIO_PREFIX) for name in rows):
+        settings["davenet_widths"] = _davenet_widths(rows, AUDIO_PREFIX, source)
+    if any(name.startswith("recon_") for name in rows):
+        settings["reconstruction_width"] = _matrix(rows, "recon_v.0.weight", source)[0]
+    return settings
+
+
+def _davenet_widths(rows: Mapping[str, Tensor], prefix: str, source: str) -> list[int]:
+    names = [f"{prefix}layer{stage}.0.conv1.weight" for stage in (1, 2, 3, 4)]
+    return [_row(rows, name, source).shape[0] for name in names]
+
+
+def _matrix(rows: Mapping[str, Tensor], name: str, source: str) -> tuple[int, int]:
+    row = _row(rows, name, source)
+    if row.dim() != 2:
+        raise _unreadable(source, f"has a {name} of shape {tuple(row.shape)}, not a matrix")
+    return row.shape[0], row.shape[1]
+
+
+def _row(rows: Mapping[str, Tensor], name: str, source: str) -> Tensor:
+    if name not in rows:
+        found = ", ".join(sorted(rows)[:5])
+        raise _unreadable(source, f"has no {name}; it begins with {found}")
+    return rows[name]
+
+
+def _unreadable(path: Path | str, problem: str) -> UserError:
+    return UserError(
+        f"{path}, which {problem}",
+        "a state dict of a published network (.pth, .pt) or a .safetensors file",
+        "check that this is the right file and that it was downloaded whole",
+    )
+
+
+def _not_a_model(path: Path, problem: str) -> UserError:
+    return UserError(
+        f"{path}, which {problem}",
+        f"a directory that training or import finished: {CONFIG} and {WEIGHTS}",
+        "train or import the model again",
+    )
