@@ -51,6 +51,6 @@ class WordPooling(nn.Module):
         x = self.fc(words)
         if self.mask_padding:
             padding = (words == 0).all(dim=-1, keepdim=True)
-            x = x.masked_fill(padding, float("-inf"))
+            x = x.masked_fill(padding, 0.0)  # the least that relu gives: never above a word
         # relu rises, so it commutes with max; after it, it need not hold (B, W, width) a second time
         return x.max(dim=1).values.relu()
