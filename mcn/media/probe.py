@@ -1,0 +1,174 @@
+"""What a media file holds, from its header and first packets.
+
+Conventions
+-----------
+- Times are seconds from container start; sizes are those of the upright picture (after rotation).
+- `variable_rate` is judged on the first `_PACKETS` video packets and on the average over the whole file.
+- Durations are what the file declares; decoding alone finds out whether it is all there (`mcn.media.streams`).
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from mcn.errors import VideoError
+from mcn.media.files import (
+    MICROSECOND,
+    offset_ticks,
+    open_media,
+    seek,
+    select_audio,
+    select_video,
+)
+from mcn.media.frames import orientation, upright_size
+from mcn.media.streams import DecodedStream, stream_end
+
+_PACKETS = 300  # about 10 s of video
+_LAST_SECONDS = (
+    2.0  # before the declared end, where `spot_check` decodes on from the key frame before
+)
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """The video stream. `frames_per_second` is the average, None where unknown; `turned`: has a display matrix."""
+
+    codec: str
+    width: int
+    height: int
+    turned: bool
+    frames_per_second: float | None
+    variable_rate: bool
+    start_seconds: float
+    end_seconds: float | None
+
+
+@dataclass(frozen=True)
+class AudioFacts:
+    """The audio stream."""
+
+    codec: str
+    sample_rate: int
+    channels: int
+    start_seconds: float
+    end_seconds: float | None
+
+
+@dataclass(frozen=True)
+class MediaFacts:
+    """A media file; `seconds` is None where neither header nor file size tells."""
+
+    format: str
+    seconds: float | None
+    video: VideoFacts | None
+    audio: AudioFacts | None
+
+
+def probe(path: Path) -> MediaFacts:
+    """Look at a file without decoding more than its first picture.
+
+    Errors: those of `open_media`; `decode_error`, `no_frames` where the video stream yields no first picture.
+    """
+    with open_media(path) as container:
+        audio = _optional_audio(container)
+        try:
+            stream = select_video(container)
+        except VideoError as error:
+            if error.code != "no_video_stream":
+                raise
+            video = None
+        else:
+            video = _video_facts(container, stream)
+        seconds = float(container.duration * MICROSECOND) if container.duration else None
+        return MediaFacts(container.format.name, seconds, video, audio)
+
+
+def declared_seconds(path: Path) -> float:
+    """Duration that a file declares or FFmpeg estimates, 0 where nobody knows. Errors: those of `open_media`."""
+    with open_media(path) as container:
+        return float((container.duration or 0) * MICROSECOND)
+
+
+def spot_check(path: Path, kind: Literal["video", "audio"], tolerated_errors: int = 0) -> None:
+    """Decode around the middle and from shortly before the end: finds cut files without decoding them whole.
+
+    Errors: as decoding the whole stream would give, where the damage lies in what is looked at.
+    """
+    with open_media(path) as container:
+        stream = _select(container, kind)
+        end = stream_end(container, stream) or float((container.duration or 0) * MICROSECOND)
+        seek(container, end / 2)
+        next(iter(DecodedStream(container, stream, tolerated_errors)), None)
+        seek(container, max(0.0, end - _LAST_SECONDS))
+        for _ in DecodedStream(container, stream, tolerated_errors):
+            pass
+
+
+def _select(
+    container: InputContainer, kind: Literal["video", "audio"]
+) -> VideoStream | AudioStream:
+    return select_video(container) if kind == "video" else select_audio(container)
+
+
+def _optional_audio(container: InputContainer) -> AudioFacts | None:
+    try:
+        stream = select_audio(container)
+    except VideoError as error:
+        if error.code != "no_audio":
+            raise
+        return None
+    context = stream.codec_context
+    start, end = _start_seconds(container, stream), stream_end(container, stream)
+    return AudioFacts(context.name, context.sample_rate, context.layout.nb_channels, start, end)
+
+
+def _video_facts(container: InputContainer, stream: VideoStream) -> VideoFacts:
+    first: VideoFrame | None = None
+    stamps: set[int] = set()
+    for packet in itertools.islice(container.demux(stream), _PACKETS):
+        if packet.pts is not None:
+            stamps.add(packet.pts)
+        if first is None:
+            first = next((f for f in packet.decode() if isinstance(f, VideoFrame)), None)
+    if first is None:
+        raise VideoError("no_frames", "the video stream yields no first picture")
+    width, height = upright_size(first)
+    return VideoFacts(
+        codec=stream.codec_context.name,
+        width=width,
+        height=height,
+        turned=bool(orientation(first)),
+        frames_per_second=float(stream.average_rate) if stream.average_rate else None,
+        variable_rate=_variable_rate(stream, sorted(stamps)),
+        start_seconds=_start_seconds(container, stream),
+        end_seconds=stream_end(container, stream),
+    )
+
+
+def _start_seconds(container: InputContainer, stream: VideoStream | AudioStream) -> float:
+    if stream.start_time is None or stream.time_base is None:
+        return 0.0
+    ticks = stream.start_time - offset_ticks(container, stream.time_base)
+    return float(ticks * stream.time_base)
+
+
+def _variable_rate(stream: VideoStream, stamps: list[int]) -> bool:
+    """Whether frames follow one another at unequal distances, beyond the container's rounding."""
+    steps = [after - before for before, after in itertools.pairwise(stamps)]
+    if len(steps) < 2:
+        return False
+    assert stream.time_base is not None
+    rounding = 2 if float(stream.time_base) > 1e-4 else 0  # Matroska and AVI count coarsely
+    if max(steps) - min(steps) > max(rounding, 0.1 * min(steps)):
+        return True
+    local_rate = len(steps) / float((stamps[-1] - stamps[0]) * stream.time_base)
+    average = float(stream.average_rate) if stream.average_rate else local_rate
+    return abs(average / local_rate - 1) > 0.02
