@@ -204,11 +204,16 @@ def chance_argmax_hits(truth: np.ndarray) -> float:
 
 
 def _validate_videos(videos: Sequence[ScoredVideo]) -> None:
+    steps_of: dict[str, int] = {}
     for video in videos:
         validate_scores(video.scores)
         if video.truth.shape != video.scores.shape or video.annotated < 1:
             got = f"{video.video_id}: truth {video.truth.shape}, {video.annotated} annotated steps"
             raise ValueError(f"got {got}, wanted truth {video.scores.shape} and a step at least")
+        count, steps = video.truth.shape[1], steps_of.setdefault(video.task, video.truth.shape[1])
+        if count != steps:
+            got = f"{video.video_id}: {count} steps, but {steps} in another video of task {video.task}"
+            raise ValueError(f"got {got}, wanted one step list a task")
 
 
 def _summary(

@@ -1,0 +1,136 @@
+"""The annotated sets and the vocabulary as the evaluation reads them.
+
+Conventions: seconds from container start; steps count from 0 in the order of their task. Tables as `mcn.sources.tables`
+writes them; a clip id that comes again is one clip with several captions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mcn.clips import tokenize
+from mcn.errors import UserError, several
+from mcn.files import read_table
+
+
+class Moment(NamedTuple):
+    """A stretch of a video."""
+
+    video_id: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class Captions:
+    """A retrieval set: `clip_ids` and `clips` (N), `texts` (Q) and the clip that each describes, `clip_of` (Q,)."""
+
+    clip_ids: list[str]
+    clips: list[Moment]
+    texts: list[str]
+    clip_of: np.ndarray
+
+
+@dataclass(frozen=True)
+class AnnotatedVideo:
+    """One video of a localization set; `segments`: (step, start, end) of its task's list."""
+
+    video_id: str
+    task: str
+    segments: list[tuple[int, float, float]]
+
+    @property
+    def annotated(self) -> int:
+        """How many different steps are annotated."""
+        return len({step for step, _, _ in self.segments})
+
+    def truth(self, start: float, seconds: int, steps: int) -> np.ndarray:
+        """(seconds, steps) uint8: 1 in the seconds floor(begin) .. ceil(end) of each segment, second 0 at `start`."""
+        marked = np.zeros((seconds, steps), np.uint8)
+        for step, begin, end in self.segments:
+            marked[max(0, math.floor(begin - start)) : max(0, math.ceil(end - start)), step] = 1
+        return marked
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Words known to the data set: token -> row of `vectors` (V, word_width) float32."""
+
+    rows: Mapping[str, int]
+    vectors: np.ndarray
+
+    def words(self, text: str, max_words: int) -> np.ndarray:
+        """Vectors (n, word_width) of the first `max_words` known words of a text, n >= 0."""
+        known = [self.rows[token] for token in tokenize(text) if token in self.rows]
+        return self.vectors[known[:max_words]]
+
+
+def read_captions(path: Path | str) -> Captions:
+    """A captions table; `UserError` where it is empty or a clip id names two different moments."""
+    rows = _rows(path, ["clip_id", "video_id", "start_seconds", "end_seconds", "caption"])
+    index: dict[str, int] = {}
+    clips: list[Moment] = []
+    clip_of, problems = [], []
+    for row in rows:
+        moment = Moment(row["video_id"], row["start_seconds"], row["end_seconds"])
+        if row["clip_id"] not in index:
+            index[row["clip_id"]] = len(clips)
+            clips.append(moment)
+        elif clips[index[row["clip_id"]]] != moment:
+            problems.append(f"clip {row['clip_id']}: two different moments")
+        clip_of.append(index[row["clip_id"]])
+    if problems:
+        raise several(problems, f"one moment a clip id ({path})", "mend the annotations")
+    return Captions(list(index), clips, [row["caption"] for row in rows], np.array(clip_of))
+
+
+def read_steps(
+    tasks: Path | str, steps: Path | str
+) -> tuple[dict[str, list[str]], list[AnnotatedVideo]]:
+    """Step texts of every task, and the annotated videos by id and task."""
+    texts: dict[str, list[str]] = {}
+    for row in sorted(_rows(tasks, ["task", "step", "text"]), key=lambda r: (r["task"], r["step"])):
+        listed = texts.setdefault(row["task"], [])
+        if row["step"] != len(listed):
+            raise UserError(
+                f"{tasks}: task {row['task']} has step {row['step']} after {len(listed)} steps",
+                "steps 0, 1, 2, ... of every task",
+                "mend the task list",
+            )
+        listed.append(row["text"])
+    segments: dict[tuple[str, str], list[tuple[int, float, float]]] = {}
+    for row in _rows(steps, ["video_id", "task", "step", "start_seconds", "end_seconds"]):
+        if not 0 <= row["step"] < len(texts.get(row["task"], [])):
+            raise UserError(
+                f"{steps}: step {row['step']} of task {row['task']} in video {row['video_id']}",
+                "steps of the task list",
+                f"mend the annotations or the task list ({tasks})",
+            )
+        segment = row["step"], row["start_seconds"], row["end_seconds"]
+        segments.setdefault((row["video_id"], row["task"]), []).append(segment)
+    return texts, [AnnotatedVideo(*key, sorted(found)) for key, found in sorted(segments.items())]
+
+
+def read_vocabulary(path: Path | str) -> Vocabulary:
+    """A vocabulary table: token, vector (float32 little-endian bytes)."""
+    rows = _rows(path, ["token", "vector"])
+    vectors = np.stack([np.frombuffer(row["vector"], "<f4") for row in rows])
+    return Vocabulary({row["token"]: number for number, row in enumerate(rows)}, vectors)
+
+
+def _rows(path: Path | str, columns: Sequence[str]) -> list[dict[str, Any]]:
+    try:
+        rows: list[dict[str, Any]] = read_table(path, list(columns)).to_pylist()
+    except FileNotFoundError:
+        raise UserError(
+            f"no file {path}", "a table of the data set", f"snakemake --cores N {path}"
+        ) from None
+    if not rows:
+        raise UserError(f"{path} has no rows", "at least one", "mend the annotations")
+    return rows

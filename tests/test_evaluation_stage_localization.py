@@ -1,0 +1,160 @@
+"""The localization stage on small shards: against a plain recomputation, and every policy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mcn.clips import mel_slice
+from mcn.errors import UserError
+from mcn.evaluation import localization
+from mcn.evaluation.annotations import read_steps, read_vocabulary
+from mcn.evaluation.embed import embed_text, evaluating
+from mcn.evaluation.options import LocalizationOptions
+from mcn.evaluation.seconds import second_features
+from mcn.evaluation.stage_localization import evaluate_localization
+from mcn.files import read_table, write_table
+from mcn.report.evaluations import Localization, read_evaluation
+from mcn.shards import FeatureStore
+from tests.evaluation_set import (
+    GOOD,
+    EvaluationSet,
+    make_model,
+    make_set,
+    without_audio,
+)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> EvaluationSet:
+    return make_set(tmp_path_factory.mktemp("set"))
+
+
+def run_localization(small: EvaluationSet, **options: Any) -> dict[str, Any]:
+    return evaluate_localization(
+        small.path("model"),
+        small.shards,
+        small.path("tasks.parquet"),
+        small.path("steps.parquet"),
+        small.path("vocabulary.parquet"),
+        small.path("evaluation/demo.localization.json"),
+        "experiment",
+        "demo",
+        LocalizationOptions(**options),
+        device="cpu",
+    )
+
+
+def test_localization_is_what_a_plain_loop_gives(small: EvaluationSet) -> None:
+    result = run_localization(small, chance_draws=500)
+    model, vocabulary = make_model(), read_vocabulary(small.path("vocabulary.parquet"))
+    texts, videos = read_steps(small.path("tasks.parquet"), small.path("steps.parquet"))
+    stores = {name: FeatureStore(paths) for name, paths in small.shards.items()}
+    steps = embed_text(model, vocabulary, texts["make"], 30, 8).vectors
+    recalls = []
+    for video in videos:
+        found = second_features(stores, ["resnet152", "resnext101"], video.video_id)
+        if video.video_id not in GOOD or isinstance(found, str):
+            recalls.append(0.0)
+            continue
+        scores = np.zeros((20, 3))
+        for t in range(20):
+            begin = min(max(0, t - 4), 12)
+            mel, valid = mel_slice(stores["logmel"][video.video_id].values, begin, begin + 8, 1024)
+            with evaluating(model):
+                visual = model.embed_video(torch.from_numpy(found[0][t : t + 1]))
+                audio = model.embed_audio(torch.from_numpy(mel)[None], torch.tensor([valid]))
+            scores[t] = ((visual + audio).numpy() @ steps.T)[0]
+        truth = video.truth(0.0, 20, 3)
+        recalls.append(localization.recall(truth, localization.decode_steps(scores)))
+    assert result["scores"]["recall"] == pytest.approx(100 * np.mean(recalls))
+    assert (result["n"], result["total"]) == (4, 6)
+    assert result["tasks"]["make"]["recall"] == result["scores"]["recall"]
+    assert result["modes"]["v"]["scores"]["n"] == 5
+    assert result["scores"]["recall (v)"] == result["modes"]["v"]["scores"]["recall"]
+    assert result["missing"] == {"audio: no_audio": 1, "video: truncated": 1}
+    assert 0 < result["chance"]["recall"] < 60
+
+
+def test_timelines_show_what_was_scored(small: EvaluationSet) -> None:
+    result = run_localization(small, score_mode="v", missing_modality="drop")
+    assert (result["n"], result["total"]) == (5, 5)
+    shown = [localization.recall(*matrices(line)) for line in result["timelines"]]
+    assert len(shown) == 5
+    assert 100 * np.mean(shown) == pytest.approx(result["scores"]["recall"])
+
+
+def matrices(line: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Truth and prediction (seconds, steps) of a timeline."""
+    truth, predicted = np.zeros((2, line["seconds"], len(line["steps"])))
+    for step, start, end in line["truth"]:
+        truth[int(np.floor(start)) : int(np.ceil(end)), step] = 1
+    for step, second in line["predicted"]:
+        predicted[int(second), step] = 1
+    return truth, predicted
+
+
+def test_localization_policies(small: EvaluationSet) -> None:
+    alone = run_localization(small, missing_modality="video_only")
+    assert (alone["n"], alone["total"]) == (5, 6)
+    assert alone["modes"]["a"]["scores"]["n"] == 4
+    dropped = run_localization(small, missing_modality="drop")
+    assert (dropped["n"], dropped["total"]) == (4, 4)
+
+
+def test_shorter_than_its_steps_and_after_its_end(small: EvaluationSet, tmp_path: Path) -> None:
+    tasks = read_table(small.path("tasks.parquet"))
+    long = [{"task": "long", "step": n, "text": "stir"} for n in range(21)]
+    write_table(
+        tmp_path / "tasks.parquet", tasks.from_pylist([*tasks.to_pylist(), *long], tasks.schema)
+    )
+    steps = read_table(small.path("steps.parquet"))
+    segment = {
+        "video_id": "soup",
+        "task": "long",
+        "step": 2,
+        "start_seconds": 1.0,
+        "end_seconds": 2.0,
+    }
+    late = {
+        **segment,
+        "video_id": "cake",
+        "task": "make",
+        "step": 0,
+        "start_seconds": 25.0,
+        "end_seconds": 26.0,
+    }
+    write_table(tmp_path / "steps.parquet", steps.from_pylist([segment, late], steps.schema))
+    result = evaluate_localization(
+        small.path("model"),
+        small.shards,
+        tmp_path / "tasks.parquet",
+        tmp_path / "steps.parquet",
+        small.path("vocabulary.parquet"),
+        tmp_path / "x.localization.json",
+        "e",
+        "d",
+        LocalizationOptions(),
+    )
+    assert result["missing"] == {"step: after_the_last_second": 1, "video: shorter_than_steps": 1}
+    assert (result["scores"]["recall"], result["n"], result["total"]) == (0.0, 1, 2)
+    assert result["scores"]["mean_average_precision"] is None
+
+
+def test_report_reads_the_file(small: EvaluationSet) -> None:
+    run_localization(small)
+    read = read_evaluation(small.path("evaluation/demo.localization.json"))
+    assert isinstance(read, Localization)
+    drawn = [line.hits / line.annotated for line in read.timelines]
+    assert 100 * sum(drawn) / read.total == pytest.approx(read.scores["recall"])
+
+
+def test_a_model_without_audio(small: EvaluationSet, tmp_path: Path) -> None:
+    deaf = without_audio(small, tmp_path)
+    with pytest.raises(UserError, match="no audio branch"):
+        run_localization(deaf)
+    assert run_localization(deaf, score_mode="v")["n"] == 5

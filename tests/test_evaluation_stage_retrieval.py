@@ -1,0 +1,206 @@
+"""The retrieval stage on small shards: against a plain recomputation, and every policy for what is missing."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mcn.clips import mel_slice, pool, tokenize
+from mcn.errors import UserError
+from mcn.evaluation import retrieval
+from mcn.evaluation.annotations import read_captions, read_vocabulary
+from mcn.evaluation.early import quick_retrieval
+from mcn.evaluation.options import RetrievalOptions
+from mcn.evaluation.pairs import PAIRS
+from mcn.evaluation.stage_retrieval import evaluate_retrieval
+from mcn.files import read_table, write_table
+from mcn.report.evaluations import Retrieval, read_evaluation
+from mcn.shards import FeatureStore
+from tests.evaluation_set import (
+    GOOD,
+    EvaluationSet,
+    make_model,
+    make_set,
+    without_audio,
+)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> EvaluationSet:
+    return make_set(tmp_path_factory.mktemp("set"))
+
+
+def run_retrieval(small: EvaluationSet, **options: Any) -> dict[str, Any]:
+    output = small.path("evaluation/demo.retrieval.json")
+    result = evaluate_retrieval(
+        small.path("model"),
+        small.shards,
+        small.path("captions.parquet"),
+        small.path("vocabulary.parquet"),
+        output,
+        "experiment",
+        "demo",
+        RetrievalOptions(**{"audio_frames": 1024, **options}),
+        device="cpu",
+    )
+    assert json.loads(output.read_text()) == json.loads(json.dumps(result))
+    return result
+
+
+def plain_embeddings(small: EvaluationSet) -> dict[str, np.ndarray]:
+    """The 12 whole clips, one at a time, audio padded in full, by the functions that define the clip features."""
+    model, captions = make_model(), read_captions(small.path("captions.parquet"))
+    vocabulary = read_vocabulary(small.path("vocabulary.parquet"))
+    stores = {name: FeatureStore(paths) for name, paths in small.shards.items()}
+    rows: dict[str, list[np.ndarray]] = {"t": [], "v": [], "a": []}
+    for (video, start, end), text in zip(captions.clips, captions.texts, strict=True):
+        if video not in GOOD:
+            continue
+        words = np.zeros((20, vocabulary.vectors.shape[1]), np.float32)
+        for n, token in enumerate(t for t in tokenize(text) if t in vocabulary.rows):
+            words[n] = vocabulary.vectors[vocabulary.rows[token]]
+        visual = [
+            pool(stores[name][video].values, start, end, rate)
+            for name, rate in (("resnet152", 1.0), ("resnext101", 1.5))
+        ]
+        mel, valid = mel_slice(stores["logmel"][video].values, start, end, 1024)
+        with torch.inference_mode():
+            one = model(
+                torch.from_numpy(np.concatenate(visual))[None],
+                torch.from_numpy(mel)[None],
+                torch.from_numpy(words)[None],
+                torch.tensor([valid]),
+            )
+        for letter, vector in zip("tva", (one.text, one.video, one.audio), strict=True):
+            rows[letter].append(vector[0].numpy())
+    return {letter: np.stack(found) for letter, found in rows.items()}
+
+
+def test_retrieval_is_what_a_plain_loop_gives(small: EvaluationSet) -> None:
+    result, plain = run_retrieval(small), plain_embeddings(small)
+    assert list(result["scores"]) == list(PAIRS)
+    scores = plain["t"] @ (plain["v"] + plain["a"]).T
+    known = [query for query in range(12) if query != 1]  # caption 1 has no known word
+    expected = retrieval.evaluate(scores[known], known, total=18)
+    assert result["scores"]["t->va"] == pytest.approx(expected)
+    backwards = retrieval.evaluate(plain["v"] @ plain["a"].T, total=18)
+    assert result["scores"]["v->a"] == pytest.approx(backwards)
+    captions = read_captions(small.path("captions.parquet"))
+    assert len(result["examples"]) == 11
+    for query in result["examples"]:
+        row = scores[captions.clip_ids.index(query["clip_id"])]
+        assert [clip["score"] for clip in query["top"]] == pytest.approx(
+            np.sort(row)[::-1][:5], rel=1e-4
+        )
+        best = [captions.clip_ids[number] for number in np.argsort(-row)[:5]]
+        assert [clip["clip_id"] for clip in query["top"]] == best
+
+
+def test_retrieval_counts(small: EvaluationSet) -> None:
+    result = run_retrieval(small)
+    counts = {pair: (found["n"], found["total"]) for pair, found in result["scores"].items()}
+    # 18 clips: 12 whole, 3 without sound, 3 without anything; one of the whole ones has no known word
+    assert counts["t->va"] == counts["a->t"] == (11, 18)
+    assert counts["t->v"] == counts["v->t"] == (14, 18)
+    assert counts["v->a"] == (12, 18)
+    assert result["missing"] == {
+        "audio: no_audio": 6,
+        "text: no_known_word": 1,
+        "video: truncated": 3,
+    }
+    assert result["chance"]["R@10"] == pytest.approx(100 * 10 / 12 * 11 / 18)
+    assert result["chance"]["t->v"]["R@1"] == pytest.approx(100 / 15 * 14 / 18)
+    low, high = result["intervals"]["t->va"]["R@10"]
+    assert low <= result["scores"]["t->va"]["R@10"] <= high
+
+
+def test_retrieval_policies(small: EvaluationSet) -> None:
+    dropped = run_retrieval(small, missing_modality="drop")["scores"]
+    assert (dropped["t->va"]["n"], dropped["t->va"]["total"]) == (11, 11)
+    alone = run_retrieval(small, missing_modality="video_only")["scores"]
+    assert (alone["t->va"]["n"], alone["t->va"]["total"]) == (14, 18)
+    assert (alone["t->a"]["n"], alone["t->a"]["total"]) == (11, 18)
+
+
+def test_examples_are_drawn_not_picked(small: EvaluationSet) -> None:
+    first, again = run_retrieval(small, examples=5), run_retrieval(small, examples=5)
+    other = run_retrieval(small, examples=5, seed=1)
+    names = [[query["clip_id"] for query in run["examples"]] for run in (first, again, other)]
+    assert names[0] == names[1] != names[2]
+    for query in first["examples"]:
+        order = [clip["score"] for clip in query["top"]]
+        assert order == sorted(order, reverse=True)
+        right = [clip["clip_id"] for clip in query["top"] if clip["correct"]]
+        assert right == ([query["clip_id"]] if query["rank"] <= 5 else [])
+
+
+def test_several_captions_of_one_clip(small: EvaluationSet, tmp_path: Path) -> None:
+    table = read_table(small.path("captions.parquet"))
+    rows = [row for row in table.to_pylist() if row["video_id"] in GOOD]
+    doubled = [*rows, *({**row, "caption": f"stir {row['caption']}"} for row in rows)]
+    path = tmp_path / "captions.parquet"
+    write_table(path, table.from_pylist(doubled, schema=table.schema))
+    captions = read_captions(path)
+    assert (len(captions.clips), len(captions.texts)) == (12, 24)
+    scores = quick_retrieval(
+        make_model(),
+        small.shards,
+        path,
+        small.path("vocabulary.parquet"),
+        RetrievalOptions(audio_frames=512),
+    )
+    assert (scores["t->va"]["n"], scores["t->va"]["total"]) == (23, 24)
+    moved = [*rows, {**rows[0], "end_seconds": 9.0}]
+    write_table(path, table.from_pylist(moved, schema=table.schema))
+    with pytest.raises(UserError, match="two different moments"):
+        read_captions(path)
+
+
+def test_early_scores_are_those_of_the_stage_and_leave_the_mode(small: EvaluationSet) -> None:
+    model = make_model().train()
+    stores = {
+        **{n: p for n, p in small.shards.items() if n != "logmel"},
+        "audio": small.shards["logmel"],
+    }
+    scores = quick_retrieval(
+        model,
+        stores,
+        small.path("captions.parquet"),
+        small.path("vocabulary.parquet"),
+        RetrievalOptions(audio_frames=1024),
+    )
+    assert model.training
+    assert scores["t->va"] == run_retrieval(small)["scores"]["t->va"]
+
+
+def test_report_reads_the_file(small: EvaluationSet) -> None:
+    run_retrieval(small)
+    read = read_evaluation(small.path("evaluation/demo.retrieval.json"))
+    assert isinstance(read, Retrieval)
+    assert len(read.examples) == 11
+
+
+def test_a_model_without_audio(
+    small: EvaluationSet, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    deaf = without_audio(small, tmp_path)
+    with caplog.at_level(logging.WARNING):
+        assert list(run_retrieval(deaf)["scores"]) == ["t->v", "v->t"]
+    assert "1 without text: no_known_word (policy: mistake)" in caplog.text
+
+
+def test_mistakes_are_named(small: EvaluationSet) -> None:
+    lacking = EvaluationSet(small.root, {"resnet152": small.shards["resnet152"]})
+    with pytest.raises(UserError, match="no shards of resnext101, logmel"):
+        run_retrieval(lacking)
+    half = EvaluationSet(small.root, {n: p[:1] for n, p in small.shards.items()})
+    with pytest.raises(UserError, match="resnet152: no row of video cake"):
+        run_retrieval(half)
+    with pytest.raises(UserError, match="visual features of width 6"):
+        run_retrieval(small, video_features=("resnet152",))
