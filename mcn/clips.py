@@ -26,9 +26,8 @@ from mcn.shards import FeatureSequence
 SAMPLE_RATE = 16_000
 HOP_SAMPLES = 160  # 10 ms
 HALF_WINDOW_SAMPLES = 200  # half of the 25 ms window: librosa's n_fft // 2
-FLOAT16_INFINITY = (
-    0x7C00  # bit pattern; as unsigned integers, NaNs and all negative numbers lie above it
-)
+FLOAT16_INFINITY = 0x7C00  # bit pattern; NaNs and negative numbers lie above it as integers
+SMALLEST_NORM = 1e-12  # as torch.nn.functional.normalize
 
 
 def extend_window(
@@ -83,27 +82,31 @@ def pool(features: np.ndarray, start: float, end: float, rate: float) -> np.ndar
 
     Zeros where the clip holds no row or only zeros. ValueError where a row holds NaN or infinity.
     """
-    rows = features[rows_between(start, end, rate, len(features))]
-    if not len(rows):
-        return np.zeros(features.shape[1], np.float32)
-    pooled = _maximum(rows).astype(np.float32)
-    if not np.isfinite(pooled).all():
-        raise ValueError(f"features hold NaN or infinity between {start} and {end} s")
-    norm = np.sqrt(np.dot(pooled, pooled))
-    return pooled / max(norm, np.float32(1e-12))
+    return unit_length(maximum(features[rows_between(start, end, rate, len(features))]))
 
 
-def _maximum(rows: np.ndarray) -> np.ndarray:
-    """(T, D) -> (D,) maximum over rows.
+def maximum(rows: np.ndarray) -> np.ndarray:
+    """(T, D) -> (D,) maximum over rows; zeros where there is none.
 
     Bit patterns of non-negative finite float16 are ordered like the numbers, and integers compare 30 times faster.
     The maximum itself shows whether that held: a negative number, NaN or infinity has a larger pattern than any.
     """
+    if not len(rows):
+        return np.zeros(rows.shape[1], rows.dtype)
     if rows.dtype == np.float16:
         bits = rows.view(np.uint16).max(axis=0)
         if bits.max() < FLOAT16_INFINITY:
             return bits.view(np.float16)
     return rows.max(axis=0)
+
+
+def unit_length(vectors: np.ndarray) -> np.ndarray:
+    """(..., D) -> the same in float32, L2-normalised; zeros stay. ValueError for NaN and infinity."""
+    values = np.asarray(vectors, np.float32)
+    norms = np.sqrt(np.square(values).sum(axis=-1, keepdims=True))
+    if not np.isfinite(norms).all():
+        raise ValueError("features hold NaN or infinity")
+    return values / np.maximum(norms, np.float32(SMALLEST_NORM))
 
 
 def values_of(sequence: FeatureSequence) -> np.ndarray:

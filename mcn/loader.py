@@ -17,7 +17,8 @@ from collections.abc import Generator
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from mcn.batches import Batch, TrainingSet
+from mcn.batches import TrainingSet
+from mcn.collation import Batch
 
 POLL_SECONDS = 0.1  # how soon the reading thread notices that nobody wants more
 

@@ -25,10 +25,10 @@ from types import FrameType
 from typing import Any
 
 import torch
-from torch import nn
 
 from mcn.batches import TrainingSet
 from mcn.checkpoints import save_model
+from mcn.evaluation.options import RetrievalOptions
 from mcn.mapped import vocabulary_vectors
 from mcn.networks import MultimodalClusteringNetwork
 from mcn.objectives.multimodal_clustering import MultimodalClusteringObjective
@@ -54,12 +54,12 @@ BOOKKEEPING = {
 
 @dataclass(frozen=True)
 class EvaluationInputs:
-    """A retrieval set to score on while training goes on; `stores` as for `train`, `options` RetrievalOptions."""
+    """A retrieval set to score on while training goes on; `stores` as for `train`."""
 
     stores: Mapping[str, Sequence[Path]]
     captions: Path
     vocabulary: Path
-    options: Any
+    options: RetrievalOptions
 
 
 def train(
@@ -185,15 +185,15 @@ def describe(
         },
         "precision": trainer.precision,
         "device": trainer.device.type,
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
     }
 
 
-def early_scores(evaluation: EvaluationInputs) -> Callable[[nn.Module], Scores]:
+def early_scores(evaluation: EvaluationInputs) -> Callable[[MultimodalClusteringNetwork], Scores]:
     """Zero-shot retrieval of a network on a set, as flat names."""
     from mcn.evaluation.early import quick_retrieval
 
-    def score(network: nn.Module) -> Scores:
+    def score(network: MultimodalClusteringNetwork) -> Scores:
         return flatten(
             quick_retrieval(
                 network,

@@ -16,11 +16,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
 from tqdm import tqdm
 
-from mcn.batches import Batch, TrainingSet
+from mcn.batches import TrainingSet
+from mcn.collation import Batch
 from mcn.loader import batches
+from mcn.networks import MultimodalClusteringNetwork
 from mcn.run_state import RunState, random_state, restore_random_state
 from mcn.training_log import TrainingLog
 from mcn.training_options import TrainingOptions
@@ -65,7 +66,7 @@ class Loop:
         trainer: Trainer,
         state: RunState,
         options: TrainingOptions,
-        early_scores: Callable[[nn.Module], Scores] | None,
+        early_scores: Callable[[MultimodalClusteringNetwork], Scores] | None,
         stop: StopRequest,
     ) -> None:
         self.data, self.trainer, self.state = data, trainer, state

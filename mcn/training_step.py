@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mcn.batches import Batch
+from mcn.collation import Batch
 from mcn.errors import UserError
 from mcn.networks import MultimodalClusteringNetwork
 from mcn.objectives.multimodal_clustering import MultimodalClusteringObjective

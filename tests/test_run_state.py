@@ -1,0 +1,100 @@
+"""Checkpoints: what survives a kill, damage, and another run's leftovers."""
+
+import pytest
+import torch
+
+from mcn import run_state
+from mcn.run_state import RunState, random_state, restore_random_state
+
+
+def state_at(step):
+    return {"step": step, "rows": torch.full((3,), float(step)), "none": None}
+
+
+def test_newest_comes_back_and_two_are_kept(tmp_path):
+    state = RunState(tmp_path / "run", {"seed": 1})
+    assert state.latest() is None
+    for step in (4, 8, 12):
+        state.save(step, state_at(step))
+    assert RunState(tmp_path / "run", {"seed": 1}).latest()["step"] == 12
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
+        "state.json",
+        "step-000000008.pt",
+        "step-000000012.pt",
+    ]
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "remove"])
+def test_damaged_newest_gives_way_to_the_one_before(tmp_path, damage, caplog):
+    state = RunState(tmp_path, {})
+    state.save(4, state_at(4))
+    state.save(8, state_at(8))
+    newest = tmp_path / "step-000000008.pt"
+    data = bytearray(newest.read_bytes())
+    data[len(data) // 2] ^= 1
+    if damage == "remove":
+        newest.unlink()
+    else:
+        newest.write_bytes(bytes(data) if damage == "flip" else bytes(data[:100]))
+    assert state.latest()["step"] == 4
+    assert "step-000000008.pt cannot be used" in caplog.text
+
+
+@pytest.mark.parametrize("killed_in", ["torch.save", "write_json", "_remove_except"])
+def test_kill_while_saving_leaves_a_good_checkpoint(tmp_path, monkeypatch, killed_in):
+    state = RunState(tmp_path, {})
+    state.save(4, state_at(4))
+
+    def die(*_):
+        raise KeyboardInterrupt
+
+    where = {
+        "torch.save": (torch, "save"),
+        "write_json": (run_state, "write_json"),
+        "_remove_except": (RunState, "_remove_except"),
+    }
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(*where[killed_in], die)
+        state.save(8, state_at(8))
+    expected = 8 if killed_in == "_remove_except" else 4
+    assert RunState(tmp_path, {}).latest()["step"] == expected
+    state.save(12, state_at(12))
+    assert len(list(tmp_path.glob("step-*.pt"))) == 2
+
+
+def test_another_runs_checkpoints_are_removed(tmp_path, caplog):
+    RunState(tmp_path, {"seed": 1, "width": 8}).save(4, state_at(4))
+    (tmp_path / "metrics.jsonl").write_text("{}\n")
+    assert RunState(tmp_path, {"seed": 2, "width": 8}).latest() is None
+    assert "another run (seed differ)" in caplog.text
+    assert not list(tmp_path.iterdir())
+
+
+def test_unreadable_index_starts_anew(tmp_path, caplog):
+    RunState(tmp_path, {}).save(4, state_at(4))
+    (tmp_path / "state.json").write_text("{")
+    assert RunState(tmp_path, {}).latest() is None
+    assert "unreadable" in caplog.text
+
+
+def test_checkpoint_that_runs_code_is_refused(tmp_path, caplog):
+    """A pickle whose loading would call something is not loaded, even with its digest in the index."""
+    state = RunState(tmp_path, {})
+    state.save(4, {"step": 4, "call": Calls()})
+    assert state.latest() is None
+    assert not Calls.called
+    assert "cannot be used" in caplog.text
+
+
+class Calls:
+    called = False
+
+    def __reduce__(self):
+        return setattr, (Calls, "called", True)
+
+
+def test_random_state_comes_back():
+    before = random_state()
+    expected = torch.rand(3)
+    restore_random_state(before)
+    assert torch.equal(torch.rand(3), expected)

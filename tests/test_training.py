@@ -1,0 +1,349 @@
+"""Training: same seed same weights, exact resume, what is learned, what stops it."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+import torch.nn.functional as F
+import yaml
+
+from mcn import training
+from mcn.batches import TrainingSet
+from mcn.checkpoints import load_model
+from mcn.errors import UserError
+from mcn.evaluation.options import RetrievalOptions
+from mcn.files import write_table
+from mcn.mapped import Narration, vocabulary_vectors
+from mcn.objectives.multimodal_clustering import MultimodalClusteringObjective
+from mcn.schedule import check_warmup, learning_rate
+from mcn.training import EvaluationInputs, stop_on_signals, train
+from mcn.training_options import ExperimentOptions, ObjectiveOptions
+from mcn.training_step import Trainer, resolve_precision
+from tests.synthetic_shards import write_topic_shards
+
+
+def options(model=None, objective=None, **values):
+    return ExperimentOptions(
+        model={
+            "embedding_width": 16,
+            "davenet_widths": (4, 4, 8, 8),
+            "reconstruction_width": 8,
+            **(model or {}),
+        },
+        objective={
+            "clusters": 4,
+            "queue_steps": 3,
+            "refit_every_steps": 2,
+            "reset_centroids_each_epoch": False,
+            "reconstruction_weight": 1.0,
+            **(objective or {}),
+        },
+        training={
+            "epochs": 5,
+            "videos_per_batch": 4,
+            "clips_per_video": 4,
+            "min_clip_seconds": 2.0,
+            "audio_frames": 64,
+            "max_words": 4,
+            "learning_rate": 3e-3,
+            "warmup_steps": 2,
+            "log_every_steps": 3,
+            "checkpoint_every_steps": 4,
+            **values,
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_topic_shards(tmp_path_factory.mktemp("data"), videos=10, spoil=True)
+
+
+def run(data, folder, chosen, **arguments):
+    where = folder / "model", folder / "state"
+    train(*data, *where, chosen, threads=1, device="cpu", **arguments)
+    return folder / "model"
+
+
+def weights(model):
+    return (model / "model.safetensors").read_bytes()
+
+
+def lines(model):
+    """Lines of metrics.jsonl without what depends on the clock."""
+    records = [json.loads(line) for line in (model / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in r.items() if not k.startswith("time/")} for r in records]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data, tmp_path_factory):
+    return run(data, tmp_path_factory.mktemp("undisturbed"), options())
+
+
+def test_same_seed_same_weights(data, undisturbed, tmp_path):
+    again = run(data, tmp_path, options(loader_workers=1))
+    assert weights(again) == weights(undisturbed)
+    assert lines(again) == lines(undisturbed)
+    assert weights(run(data, tmp_path, options(seed=2))) != weights(undisturbed)
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("step", [1, 5, 8, 9])
+def test_resumed_run_equals_the_undisturbed_one(data, undisturbed, tmp_path, monkeypatch, step):
+    """Killed before a step; 10 steps, checkpoints after 4 and 8, so also before the first and with none to redo."""
+    original = Trainer.step
+
+    def die(self, batch, number):
+        if number == step:
+            raise Killed
+        return original(self, batch, number)
+
+    monkeypatch.setattr(Trainer, "step", die)
+    with pytest.raises(Killed):
+        run(data, tmp_path, options())
+    assert not (tmp_path / "model").exists()
+    seen = []
+    monkeypatch.setattr(
+        Trainer, "step", lambda self, b, n: (seen.append(n), original(self, b, n))[1]
+    )
+    model = run(data, tmp_path, options())
+    assert seen[0] == step // 4 * 4
+    assert weights(model) == weights(undisturbed)
+    assert lines(model) == lines(undisturbed)
+    assert not (tmp_path / "state").exists()
+
+
+def test_other_options_start_anew(data, tmp_path, monkeypatch, caplog):
+    original = Trainer.step
+
+    def die(self, batch, number):
+        if number == 6:
+            raise Killed
+        return original(self, batch, number)
+
+    monkeypatch.setattr(Trainer, "step", die)
+    with pytest.raises(Killed):
+        run(data, tmp_path, options())
+    monkeypatch.setattr(Trainer, "step", original)
+    model = run(data, tmp_path, options(learning_rate=1e-3))
+    assert "belong to another run (training differ): starting anew" in caplog.text
+    assert weights(model) == weights(run(data, tmp_path / "fresh", options(learning_rate=1e-3)))
+
+
+def test_metrics(undisturbed):
+    records = lines(undisturbed)
+    steps = [(r["step"], "lr" in r) for r in records]
+    assert steps == [
+        (2, False), (3, True), (4, False), (6, True), (6, False),
+        (8, False), (9, True), (10, True), (10, False),
+    ]  # fmt: skip
+    interval = records[1]
+    assert interval["epoch"] == 2
+    assert interval["loss/total"] == pytest.approx(
+        sum(interval[f"loss/{term}"] for term in ("contrast", "cluster", "reconstruction")),
+        rel=1e-5,
+    )
+    assert 1 <= interval["clusters/used"] <= 4
+    assert 0.25 <= interval["clusters/largest_share"] <= 1
+    assert interval["gradient_norm"] > 0
+    assert list((undisturbed / "tensorboard").iterdir())
+
+
+def test_model_stands_alone(undisturbed):
+    network, config = load_model(undisturbed)
+    assert network.embed_video(torch.zeros(2, 24)).shape == (2, 16)
+    assert config["options"]["training"]["epochs"] == 5
+    assert config["features"]["audio"] == {"feature": "audio", "version": 1}
+    excluded = config["training_set"]["excluded"]
+    assert excluded["audio missing (no_audio)"] == ["spoiled0"]
+    assert sum(map(len, excluded.values())) + config["training_set"]["videos"] == 15
+    assert yaml.safe_load((undisturbed / "config.yaml").read_text()) == config
+
+
+def test_learns_what_goes_together(data, tmp_path):
+    """Loss falls, and a line is found by its words among clips of every topic far above chance."""
+    schedule = {"epochs": 80, "warmup_steps": 10, "learning_rate": 0.01, "gradient_clip": 5.0}
+    chosen = options({"embedding_width": 64}, videos_per_batch=10, **schedule)
+    model = run(data, tmp_path, chosen)
+    totals = [r["epoch_loss/total"] for r in lines(model) if "epoch_loss/total" in r]
+    assert totals[-1] < 0.6 * totals[0]
+    network, _ = load_model(model)
+    stores, vocabulary = data
+    training_set = TrainingSet(stores, chosen.training, log_mel=True)
+    batch = training_set.batch(99, 0)
+    vectors = torch.from_numpy(vocabulary_vectors(vocabulary)[0])
+    with torch.no_grad():
+        text = network.embed_text(F.embedding(batch.words, vectors))
+        clips = network.embed_video(batch.video) + network.embed_audio(
+            batch.audio.float().transpose(1, 2), batch.frames
+        )
+    topics = (batch.words[:, 0] - 1) // 2
+    best = topics[(text @ clips.t()).argmax(dim=1)]
+    chance = np.mean([(topics == topic).float().mean() for topic in topics])
+    assert (best == topics).float().mean() > 5 * chance
+
+
+def test_divergence_stops_before_it_reaches_the_weights(data, tmp_path, monkeypatch):
+    original = MultimodalClusteringObjective.__call__
+    calls = []
+
+    def poisoned(self, *values):
+        calls.append(1)
+        terms = original(self, *values)
+        return {
+            name: term * (float("nan") if len(calls) == 7 else 1) for name, term in terms.items()
+        }
+
+    monkeypatch.setattr(MultimodalClusteringObjective, "__call__", poisoned)
+    with pytest.raises(UserError, match="a diverged loss at step 6: total nan"):
+        run(data, tmp_path, options())
+    states = sorted((tmp_path / "state").glob("step-*.pt"))
+    saved = torch.load(states[-1], weights_only=True)
+    assert saved["step"] == 4
+    assert all(torch.isfinite(row).all() for row in saved["trainer"]["network"].values())
+    assert not (tmp_path / "model").exists()
+
+
+def test_exploding_loss_stops(data, tmp_path):
+    with pytest.raises(UserError, match=r"a finite loss of at most .* times the first"):
+        run(data, tmp_path, options(learning_rate=30.0, loss_limit=1.5, warmup_steps=0))
+
+
+def test_early_scores_change_nothing(data, undisturbed, tmp_path, monkeypatch):
+    def scores(network):
+        assert not network.training
+        torch.manual_seed(0)
+        return {"t->v/R@10": float(torch.rand(1))}
+
+    monkeypatch.setattr(training, "early_scores", lambda evaluation: scores)
+    model = run(data, tmp_path, options(early_every_epochs=2), evaluation="a set")
+    assert weights(model) == weights(undisturbed)
+    scored = [r["epoch"] for r in lines(model) if "early/t->v/R@10" in r]
+    assert scored == [2, 4, 5]
+
+
+def test_interrupt_leaves_a_checkpoint_and_the_next_run_goes_on(data, tmp_path):
+    """A real process, stopped in mid-run; what it and its successor make equals one undisturbed run."""
+    chosen = options(epochs=25, checkpoint_every_steps=10_000)
+    stores = {name: list(map(str, paths)) for name, paths in data[0].items()}
+    script = f"""
+from pathlib import Path
+from mcn.training import train
+from mcn.training_options import ExperimentOptions
+stores = {{name: list(map(Path, paths)) for name, paths in {stores!r}.items()}}
+options = ExperimentOptions.model_validate_json({chosen.model_dump_json()!r})
+folder = Path({str(tmp_path)!r})
+where = Path({str(data[1])!r}), folder / "model", folder / "state"
+train(stores, *where, options, threads=1, device="cpu")
+"""
+    command = [sys.executable, "-c", script]
+    process = subprocess.Popen(command, cwd=Path(__file__).parents[1], stderr=subprocess.PIPE)
+    metrics = tmp_path / "state" / "metrics.jsonl"
+    while not (metrics.exists() and metrics.stat().st_size) and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130, process.stderr.read().decode()
+    assert [p.name[:5] for p in (tmp_path / "state").glob("step-*.pt")] == ["step-"]
+    assert not (tmp_path / "model").exists()
+    resumed = run(data, tmp_path, chosen)
+    whole = run(data, tmp_path / "whole", chosen)
+    assert weights(resumed) == weights(whole)
+    assert lines(resumed) == lines(whole)
+
+
+def test_first_signal_asks_and_the_second_acts():
+    with stop_on_signals() as stop:
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.signal == signal.SIGTERM
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_unmasked_padding_is_the_released_behaviour(data, tmp_path):
+    masked = run(data, tmp_path / "a", options(epochs=2, audio_frames=300))
+    plain = run(
+        data, tmp_path / "b", options({"mask_padding_audio": True}, epochs=2, audio_frames=300)
+    )
+    assert weights(masked) != weights(plain)
+
+
+@pytest.mark.parametrize(
+    ("model", "objective"),
+    [
+        ({"audio": "frozen"}, {}),
+        ({}, {"variant": "paper"}),
+        ({}, {"pairs": ["video_text"]}),
+        ({}, {"cluster_reduction": "fused", "reset_centroids_each_epoch": True}),
+        ({"normalize": True}, {"cluster_weight": 0, "reconstruction_weight": 0}),
+        ({}, {"queue_steps": 0, "detach_reconstruction_target": True}),
+    ],
+)
+def test_switches_train(data, tmp_path, model, objective):
+    made = run(data, tmp_path, options(model, objective, epochs=2))
+    assert np.isfinite(lines(made)[-1]["epoch_loss/total"])
+    load_model(made)
+
+
+def test_half_precision_trains_on_the_cpu(data, tmp_path):
+    made = run(data, tmp_path, options(epochs=2), precision="bf16")
+    assert np.isfinite(lines(made)[-1]["epoch_loss/total"])
+    with pytest.raises(UserError, match="fp16 on the CPU"):
+        resolve_precision("fp16", torch.device("cpu"))
+
+
+def test_too_few_clips_for_the_clusters(data, tmp_path):
+    with pytest.raises(UserError, match="4 videos x 4 clips a step for 17 clusters"):
+        run(data, tmp_path, options(objective={"clusters": 17}))
+
+
+def test_schedule():
+    rates = [learning_rate(step, 110, 2.0, 10) for step in range(110)]
+    assert rates[:3] == pytest.approx([0, 0.2, 0.4])
+    assert rates[10] == 2.0
+    assert rates[60] == pytest.approx(1.0)
+    assert rates[109] == pytest.approx(2 * 0.5 * (1 + np.cos(np.pi * 0.99)))
+    with pytest.raises(ValueError, match="step 110 of 110"):
+        learning_rate(110, 110, 2.0, 10)
+    with pytest.raises(UserError, match="warmup_steps is 5000, and the whole run has 90 steps"):
+        check_warmup(90, 5000)
+
+
+def test_paper_variant_yields_to_what_is_given():
+    chosen = ObjectiveOptions(variant="paper", cluster_metric="cosine")
+    assert (chosen.cluster_metric, chosen.cluster_reduction) == ("cosine", "sum")
+    assert ObjectiveOptions().cluster_reduction == "mean"
+    assert ObjectiveOptions.model_validate(chosen.model_dump()) == chosen
+    assert ObjectiveOptions(pairs=["audio_text"]).modalities == ("audio", "text")
+
+
+def test_early_scores_of_a_retrieval_set(data, undisturbed, tmp_path):
+    """The final evaluation's code on the training videos, lines as captions."""
+    stores, vocabulary = data
+    narration = Narration(stores["word2vec"])
+    clips = [
+        (f"{video}-{line}", video, lines.starts[line], lines.ends[line], f"w{tokens[0] - 1}")
+        for video, lines in narration.items()
+        if video.startswith("video")
+        for line, tokens in enumerate(lines.tokens)
+    ]
+    names = ["clip_id", "video_id", "start_seconds", "end_seconds", "caption"]
+    captions = tmp_path / "captions.parquet"
+    write_table(captions, pa.table(dict(zip(names, zip(*clips, strict=True), strict=True))))
+    inputs = EvaluationInputs(stores, captions, vocabulary, RetrievalOptions(audio_frames=64))
+    model = run(data, tmp_path, options(early_every_epochs=5), evaluation=inputs)
+    assert weights(model) == weights(undisturbed)
+    last = lines(model)[-1]
+    assert last["early/t->va/n"] == 80
+    assert 0 <= last["early/t->v/R@10"] <= 100
