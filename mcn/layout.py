@@ -8,6 +8,7 @@ from pathlib import Path
 from mcn.errors import UserError
 
 FEATURES = ("resnet152", "resnext101", "logmel", "davenet", "word2vec")
+DECODED = ("frames_1fps", "frames_24fps", "audio_16khz")
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,24 @@ class Dataset:
 
     def features(self, feature: str) -> list[Path]:
         """Every shard of one feature, in order."""
-        return self._paths(f"features/{feature}")
+        return self.paths(f"features/{feature}")
+
+    def all_features(self) -> dict[str, list[Path]]:
+        """Feature -> every shard of it."""
+        return {feature: self.features(feature) for feature in FEATURES}
+
+    def stores(self, audio_feature: str) -> dict[str, list[Path]]:
+        """Shards that a model reads; `audio` are those of `audio_feature` (logmel or davenet)."""
+        names = {name: name for name in ("resnet152", "resnext101", "word2vec")}
+        return {key: self.features(name) for key, name in {**names, "audio": audio_feature}.items()}
 
     def decoded(self, stream: str) -> list[Path]:
         """Every shard of one decoded stream (frames_1fps, frames_24fps, audio_16khz), in order."""
-        return self._paths(f"decoded/{stream}")
+        return self.paths(f"decoded/{stream}")
 
     def shard_list(self, shard: int) -> Path:
         return self.root / "shards" / f"{shard:05d}.csv"
 
-    def _paths(self, folder: str) -> list[Path]:
+    def paths(self, folder: str) -> list[Path]:
+        """Every shard in a folder of the data set, in order."""
         return [self.root / folder / f"{shard:05d}.parquet" for shard in range(self.shards)]

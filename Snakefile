@@ -1,0 +1,47 @@
+"""From raw narrated videos to a joint video-audio-text space and its zero-shot scores."""
+
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+configfile: "config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+container: "docker://python:3.11-slim-bookworm"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/demo.smk"
+include: "workflow/rules/prepare.smk"
+include: "workflow/rules/decode.smk"
+include: "workflow/rules/features.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+localrules:
+    all,
+    prepare,
+    prepare_captions,
+    prepare_steps,
+    ledger,
+
+
+onstart:
+    check_inputs()
+
+
+# Feature shards are targets of their own, so that a lost one is noticed and made again.
+rule all:
+    """Everything: features, models, scores, ledgers and the report."""
+    default_target: True
+    input:
+        all_features(),
+        all_ledgers(),
+        all_evaluations(),
+        "results/report.html",

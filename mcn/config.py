@@ -1,0 +1,280 @@
+"""The configuration: one typed model of everything that a run can be told.
+
+Conventions
+-----------
+- `config.yaml` (and any overlay given with `--configfile`) is parsed into `Configuration`. Units are in the names and
+  descriptions; every default is the published value where one is published.
+- Every mistake is reported at once, each with its key; an unknown key is answered with the nearest valid one.
+- `workflow/schemas/config.schema.yaml` is generated from this model (`python -m mcn.config`); a test fails when
+  they drift.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from mcn.demo.options import DemoOptions
+from mcn.errors import UserError, several
+from mcn.evaluation.options import LocalizationOptions, RetrievalOptions
+from mcn.features.options import (
+    AppearanceOptions,
+    DavenetOptions,
+    LogMelOptions,
+    MotionOptions,
+    RuntimeOptions,
+    TextOptions,
+)
+from mcn.files import canonical_json, write_text
+from mcn.media.options import DecodeOptions
+from mcn.sources.manifest import read_manifest
+from mcn.sources.tables import narration_lines
+from mcn.training_options import ExperimentOptions
+
+SCHEMA_PATH = Path("workflow/schemas/config.schema.yaml")
+# Larger manifests are checked by the rule `prepare` alone: reading them would delay every start of the workflow.
+CHECKED_AT_START_BYTES = 200_000  # about 2,000 videos
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]+$", max_length=64)]
+
+
+class Options(BaseModel):
+    """Base of every section: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class DatasetOptions(Options):
+    """One data set: videos, and the annotations that make it an evaluation set."""
+
+    manifest: str = Field(
+        description="CSV or parquet: video_id,path[,narration,split,sha256,title]"
+    )
+    shards: int = Field(
+        8,
+        ge=1,
+        le=99_999,
+        description="number of shards; about 1,000 videos each. Changing it remakes all",
+    )
+    missing_files: Literal["error", "ledger"] = Field(
+        "error",
+        description="a file that is missing or does not parse: stop, or account for it and go on",
+    )
+    captions: str | None = Field(
+        None,
+        description="CSV clip_id,video_id,start_seconds,end_seconds,caption: makes a retrieval set",
+    )
+    tasks: str | None = Field(None, description="CSV task,step,text: ordered step lists")
+    steps: str | None = Field(
+        None,
+        description="CSV video_id,task,step,start_seconds,end_seconds: makes a localization set",
+    )
+    synthetic: bool = Field(False, description="rendered videos: every table of its scores says so")
+    retrieval: RetrievalOptions = RetrievalOptions()
+    localization: LocalizationOptions = LocalizationOptions()
+
+
+class FeaturesOptions(Options):
+    """The five extractors and what seeded weights are calibrated on."""
+
+    resnet152: AppearanceOptions = AppearanceOptions()
+    resnext101: MotionOptions = MotionOptions()
+    logmel: LogMelOptions = LogMelOptions()
+    davenet: DavenetOptions = DavenetOptions()
+    word2vec: TextOptions
+    seed: int = Field(0, ge=0, description="seed of `weights: seeded`")
+    calibration_dataset: Name = Field(
+        description="data set that seeded batch norms are calibrated on"
+    )
+    calibration_shards: int = Field(1, ge=1, description="how many of its first shards are read")
+
+
+class EarlyEvaluation(Options):
+    """Zero-shot scores while training goes on; they choose nothing."""
+
+    dataset: Name = Field(description="a retrieval set")
+    retrieval: RetrievalOptions = RetrievalOptions()
+
+
+class Experiment(ExperimentOptions):
+    """One model to train: a data set, an objective, a schedule."""
+
+    dataset: Name = Field(description="the data set to train on")
+    early_evaluation: EarlyEvaluation | None = Field(None, description="scores during training")
+
+
+class Configuration(Options):
+    """The whole of config.yaml."""
+
+    title: str = Field("Multimodal Clustering Networks", description="heading of the report")
+    keep_decoded: bool = Field(
+        False, description="keep decoded shards (small collections); otherwise they are temporary"
+    )
+    demo: DemoOptions = DemoOptions()
+    datasets: dict[Name, DatasetOptions] = Field(min_length=1)
+    decode: DecodeOptions = DecodeOptions()
+    features: FeaturesOptions
+    runtime: RuntimeOptions = RuntimeOptions()
+    experiments: dict[Name, Experiment] = Field(default_factory=dict)
+
+    def evaluation_sets(self) -> dict[str, list[str]]:
+        """Task -> the data sets that are annotated for it."""
+        return {
+            "retrieval": [name for name, dataset in self.datasets.items() if dataset.captions],
+            "localization": [name for name, dataset in self.datasets.items() if dataset.steps],
+        }
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_nulls(cls, values: Any) -> Any:
+        """A data set or experiment that an overlay sets to null is left out."""
+        for section in ("datasets", "experiments") if isinstance(values, dict) else ():
+            entries = values.get(section)
+            if isinstance(entries, dict):
+                kept = {name: entry for name, entry in entries.items() if entry is not None}
+                values = {**values, section: kept}
+        return values
+
+
+def configure(values: dict[str, Any]) -> Configuration:
+    """Parse and check a configuration; `UserError` lists every problem, each with its key."""
+    try:
+        settings = Configuration.model_validate(values)
+    except ValidationError as error:
+        raise several(
+            explain(error, Configuration), "a valid configuration", "correct these keys"
+        ) from None
+    problems = _references(settings)
+    if problems:
+        raise several(problems, "a valid configuration", "correct these keys")
+    return settings
+
+
+def _references(settings: Configuration) -> list[str]:
+    """Names of data sets that are not there, and annotations that come in pairs."""
+    uses = {"features.calibration_dataset": settings.features.calibration_dataset}
+    problems = []
+    for name, experiment in settings.experiments.items():
+        uses[f"experiments.{name}.dataset"] = experiment.dataset
+        early = experiment.early_evaluation
+        if early is not None:
+            uses[f"experiments.{name}.early_evaluation.dataset"] = early.dataset
+            if early.dataset in settings.datasets and not settings.datasets[early.dataset].captions:
+                problems.append(
+                    f"experiments.{name}.early_evaluation: {early.dataset} has no captions"
+                )
+    for key, dataset in uses.items():
+        if dataset not in settings.datasets:
+            problems.append(f"{key}: no data set {dataset!r}{_nearest(dataset, settings.datasets)}")
+    for name, dataset in settings.datasets.items():
+        if bool(dataset.tasks) != bool(dataset.steps):
+            problems.append(f"datasets.{name}: tasks and steps come together")
+    return problems
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """One line a problem of a validation error: key, what was got, what is wanted."""
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            siblings = _fields_at(model, problem["loc"][:-1])
+            lines.append(f"{key}: unknown key{_nearest(str(problem['loc'][-1]), siblings)}")
+        elif problem["type"] == "missing":
+            lines.append(f"{key}: missing")
+        else:
+            lines.append(f"{key}: got {problem['input']!r}; {problem['msg']}")
+    return lines
+
+
+def _nearest(name: str, known: Any) -> str:
+    near = difflib.get_close_matches(name, list(known), 1, cutoff=0.5)
+    return f", did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
+
+
+def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """Keys that the section at `location` accepts."""
+    schema = model.model_json_schema()
+    node = schema
+    for part in location:
+        node = _resolve(schema, node)
+        entries = list(node.get("patternProperties", {}).values())  # of a dictionary of sections
+        node = node.get("properties", {}).get(str(part)) or (entries[0] if entries else {})
+    return list(_resolve(schema, node).get("properties", {}))
+
+
+def _resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    for option in node.get("anyOf", []):
+        if "$ref" in option:
+            node = option
+    if "$ref" in node:
+        node = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
+    return node
+
+
+def parse_options(model: type[BaseModel], text: str) -> Any:
+    """Options of one stage from JSON or YAML text, or from a file named `@path`; `UserError` with every problem."""
+    if text.startswith("@"):
+        text = Path(text[1:]).read_text(encoding="utf-8")
+    try:
+        return model.model_validate(yaml.safe_load(text) or {})
+    except yaml.YAMLError as error:
+        raise UserError(
+            f"options that do not parse: {error}", "JSON or YAML", "mend them"
+        ) from None
+    except ValidationError as error:
+        raise several(explain(error, model), "valid options", "see --help of this verb") from None
+
+
+def dump_json(settings: Configuration, *keys: str) -> str:
+    """The section below `keys` as canonical JSON, defaults filled in."""
+    value: Any = settings.model_dump(mode="json")
+    for key in keys:
+        value = value[key]
+    return canonical_json(value)
+
+
+def check_manifests(settings: Configuration) -> None:
+    """Read every small manifest that exists already; `UserError` lists every problem of all of them.
+
+    A manifest that does not exist is left to the workflow: a rule may make it, and Snakemake says so if none does.
+    """
+    problems = []
+    for name, dataset in settings.datasets.items():
+        path = Path(dataset.manifest)
+        if not path.exists() or path.stat().st_size > CHECKED_AT_START_BYTES:
+            continue
+        strict = dataset.missing_files == "error"
+        try:
+            rows = read_manifest(path, check_files=strict)
+            found = narration_lines(rows)[1] if strict else []
+        except UserError as error:
+            found = [error.got]
+        problems += [f"datasets.{name}: {problem}" for problem in found]
+    if problems:
+        raise several(problems, "manifests whose every row is usable", "mend them, then run again")
+
+
+def write_schema(path: Path) -> None:
+    """Write the JSON schema (draft 2020-12, as YAML) of the configuration."""
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Configuration.model_json_schema(),
+    }
+    write_text(path, yaml.safe_dump(schema, sort_keys=True, allow_unicode=True, width=120))
+
+
+if __name__ == "__main__":
+    write_schema(Path(sys.argv[1]) if len(sys.argv) > 1 else SCHEMA_PATH)

@@ -1,0 +1,86 @@
+"""Configuration: the shipped files are valid, mistakes are all named at once."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mcn.config import SCHEMA_PATH, check_manifests, configure, dump_json, write_schema
+from mcn.errors import UserError
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def values():
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def overlay(base, values):
+    for key, value in values.items():
+        base[key] = (
+            overlay(base[key], value) if isinstance(base.get(key), dict) and value else value
+        )
+    return base
+
+
+def test_the_demo_is_valid(values):
+    assert set(configure(values).datasets) == {"demo_train", "demo_test"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda p: p.name)
+def test_every_overlay_is_valid(values, path):
+    configure(overlay(values, yaml.safe_load(path.read_text())))
+
+
+def test_the_schema_is_that_of_the_model(tmp_path):
+    write_schema(tmp_path / "schema.yaml")
+    fresh = (tmp_path / "schema.yaml").read_text()
+    assert fresh == (ROOT / SCHEMA_PATH).read_text(), "run: python -m mcn.config"
+
+
+def test_every_problem_is_named_with_its_key_and_the_nearest_valid_one(values):
+    values["datsets"] = {}
+    values["features"]["resnet152"]["wieghts"] = "seeded"
+    values["datasets"]["demo_train"]["shards"] = "many"
+    values["experiments"]["mcn"]["training"] = {"epoch": 3}
+    values["datasets"]["de/mo"] = {"manifest": "x.csv"}
+    with pytest.raises(UserError) as caught:
+        configure(values)
+    for part in (
+        "datsets: unknown key, did you mean 'datasets'?",
+        "features.resnet152.wieghts: unknown key, did you mean 'weights'?",
+        "datasets.demo_train.shards: got 'many'",
+        "experiments.mcn.training.epoch: unknown key, did you mean 'epochs'?",
+        "de/mo",
+    ):
+        assert part in caught.value.got
+
+
+def test_references_to_other_sections_are_checked(values):
+    broken = copy.deepcopy(values)
+    broken["experiments"]["mcn"]["dataset"] = "demo_trian"
+    broken["datasets"]["demo_test"]["steps"] = None
+    broken["datasets"]["demo_test"]["captions"] = None
+    with pytest.raises(UserError) as caught:
+        configure(broken)
+    assert "no data set 'demo_trian', did you mean 'demo_train'?" in caught.value.got
+    assert "demo_test: tasks and steps come together" in caught.value.got
+    assert "demo_test has no captions" in caught.value.got
+
+
+def test_equal_settings_give_equal_options_whatever_the_order_of_keys(values):
+    reordered = {key: values[key] for key in reversed(values)}
+    assert dump_json(configure(values)) == dump_json(configure(reordered))
+
+
+def test_manifests_are_checked_before_any_job(values, tmp_path):
+    (tmp_path / "m.csv").write_text("video_id,path\n../x,a.mp4\na,gone.mp4\n")
+    values["datasets"]["demo_train"]["manifest"] = str(tmp_path / "m.csv")
+    values["datasets"]["demo_test"]["manifest"] = str(tmp_path / "made later.csv")
+    with pytest.raises(UserError) as caught:
+        check_manifests(configure(values))
+    assert "datasets.demo_train" in caught.value.got
+    assert "'../x'" in caught.value.got
+    assert "gone.mp4" in caught.value.got

@@ -1,0 +1,203 @@
+"""Settings, names and file lists that the rules share. No rule is defined here."""
+
+import os
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from mcn.config import check_manifests, configure, dump_json
+from mcn.errors import UserError
+
+FEATURES = ["resnet152", "resnext101", "logmel", "davenet", "word2vec"]
+NETWORKS = ["resnet152", "resnext101", "davenet"]
+
+try:
+    settings = configure(config)
+except UserError as error:
+    raise WorkflowError(f"config.yaml\n{error}")
+
+
+wildcard_constraints:
+    shard=r"\d{5}",
+    dataset="|".join(settings.datasets),
+    experiment="|".join(settings.experiments),
+    feature="|".join(FEATURES),
+    network="|".join(NETWORKS),
+
+
+def check_inputs():
+    """Stop before the first job, with every problem at once, where a manifest cannot be used."""
+    try:
+        check_manifests(settings)
+    except UserError as error:
+        raise WorkflowError(str(error))
+
+
+def options(*keys):
+    """The settings below `keys` as canonical JSON, defaults filled in: what a stage is told and rerun for."""
+    return dump_json(settings, *keys)
+
+
+def dataset_options(wildcards):
+    """The settings of the data set of a rule."""
+    return options("datasets", wildcards.dataset)
+
+
+def experiment_options(wildcards):
+    """The settings of the experiment of a rule."""
+    return options("experiments", wildcards.experiment)
+
+
+def manifest(wildcards):
+    """The manifest of a data set."""
+    return settings.datasets[wildcards.dataset].manifest
+
+
+def captions_file(wildcards):
+    """The retrieval annotations of a data set."""
+    return settings.datasets[wildcards.dataset].captions
+
+
+def tasks_file(wildcards):
+    """The ordered step lists of a data set."""
+    return settings.datasets[wildcards.dataset].tasks
+
+
+def steps_file(wildcards):
+    """The step annotations of a data set."""
+    return settings.datasets[wildcards.dataset].steps
+
+
+def code(module):
+    """The module that computes a stage, relative to the working directory: a change of it remakes the stage."""
+    return os.path.relpath(Path(workflow.basedir, "mcn", module))
+
+
+def shard_names(dataset):
+    """Five-digit names of the shards of a data set."""
+    return [f"{shard:05d}" for shard in range(settings.datasets[dataset].shards)]
+
+
+def shard_count(wildcards):
+    """Number of shards of the data set of a rule."""
+    return settings.datasets[wildcards.dataset].shards
+
+
+def shards_of_dataset(wildcards):
+    """Every feature shard of the data set of a rule."""
+    return features_of(wildcards.dataset)
+
+
+def early_shard_count(wildcards):
+    """Number of shards of the data set that early scores are taken on, 0 without one."""
+    early = settings.experiments[wildcards.experiment].early_evaluation
+    return settings.datasets[early.dataset].shards if early else 0
+
+
+def training_shard_count(wildcards):
+    """Number of shards of the data set that an experiment trains on."""
+    return settings.datasets[settings.experiments[wildcards.experiment].dataset].shards
+
+
+def feature_shards(dataset, feature):
+    """Every shard of one feature of one data set."""
+    return expand(
+        "results/{dataset}/features/{feature}/{shard}.parquet",
+        dataset=dataset,
+        feature=feature,
+        shard=shard_names(dataset),
+    )
+
+
+def features_of(dataset):
+    """Every feature shard of one data set."""
+    return [path for feature in FEATURES for path in feature_shards(dataset, feature)]
+
+
+def all_features():
+    """Every feature shard of every data set."""
+    return [path for dataset in settings.datasets for path in features_of(dataset)]
+
+
+def decoded(path):
+    """`path`, marked temporary unless the configuration keeps decoded shards."""
+    return path if settings.keep_decoded else temp(path)
+
+
+def dataset_inputs(dataset, audio):
+    """What a model reads of a data set: visual and text features, and the audio form it was trained on."""
+    return {
+        "resnet152": feature_shards(dataset, "resnet152"),
+        "resnext101": feature_shards(dataset, "resnext101"),
+        "audio": feature_shards(dataset, audio),
+        "word2vec": feature_shards(dataset, "word2vec"),
+        "vocabulary": f"results/{dataset}/vocabulary.parquet",
+    }
+
+
+def training_inputs(wildcards):
+    """Inputs of `train`: the training set, and the captions and features that early scores are taken on."""
+    experiment = settings.experiments[wildcards.experiment]
+    inputs = dataset_inputs(experiment.dataset, experiment.audio_feature)
+    if experiment.early_evaluation:
+        dataset = experiment.early_evaluation.dataset
+        early = dataset_inputs(dataset, experiment.audio_feature)
+        inputs |= {f"early_{name}": paths for name, paths in early.items()}
+        inputs["early_captions"] = f"results/{dataset}/captions.parquet"
+    return inputs
+
+
+def evaluation_inputs(wildcards):
+    """Features of the evaluated data set in the form that the experiment's model reads."""
+    experiment = settings.experiments[wildcards.experiment]
+    return dataset_inputs(wildcards.dataset, experiment.audio_feature)
+
+
+def vocabulary_texts(wildcards):
+    """Tables of a data set whose words the vocabulary must hold."""
+    dataset = settings.datasets[wildcards.dataset]
+    tables = ["narration"]
+    tables += ["captions"] if dataset.captions else []
+    tables += ["tasks"] if dataset.tasks else []
+    return expand("results/{dataset}/{table}.parquet", table=tables, allow_missing=True)
+
+
+def network_weights(network):
+    """Input files of a network's weights: ours where seeded, a configured file, none for a named model."""
+    weights = getattr(settings.features, network).weights
+    if weights == "seeded":
+        return [f"results/weights/{network}.safetensors"]
+    return [] if weights.startswith("timm:") else [weights]
+
+
+def calibration_shards(wildcards):
+    """Shards that the batch norms of a seeded network are calibrated on."""
+    stream = {"resnet152": "decoded/frames_1fps", "resnext101": "decoded/frames_24fps"}
+    folder = stream.get(wildcards.network, "features/logmel")
+    dataset = settings.features.calibration_dataset
+    return expand(
+        "results/{dataset}/{folder}/{shard}.parquet",
+        dataset=dataset,
+        folder=folder,
+        shard=shard_names(dataset)[: settings.features.calibration_shards],
+    )
+
+
+def evaluations(task):
+    """Result files of one task: every experiment on every data set annotated for it."""
+    return expand(
+        "results/evaluation/{experiment}/{dataset}.{task}.json",
+        experiment=settings.experiments,
+        dataset=settings.evaluation_sets()[task],
+        task=task,
+    )
+
+
+def all_evaluations():
+    """Result files of every task."""
+    return evaluations("retrieval") + evaluations("localization")
+
+
+def all_ledgers():
+    """The ledger of every data set."""
+    return expand("results/{dataset}/ledger.parquet", dataset=settings.datasets)

@@ -1,0 +1,47 @@
+"""Raw videos to exactly the frames and samples that the networks see."""
+
+
+rule decode_frames:
+    """Decode each video once for both frame rates."""
+    input:
+        shard="results/{dataset}/shards/{shard}.csv",
+    output:
+        appearance=decoded("results/{dataset}/decoded/frames_1fps/{shard}.parquet"),
+        motion=decoded("results/{dataset}/decoded/frames_24fps/{shard}.parquet"),
+    log:
+        "results/logs/{dataset}/decode_frames/{shard}.log",
+    benchmark:
+        "results/benchmarks/{dataset}/decode_frames/{shard}.tsv"
+    conda:
+        "../../envs/mcn.yaml"
+    resources:
+        mem_mb=2000,
+        disk_mb=4000,
+        runtime=240,
+    params:
+        options=options("decode"),
+    shell:
+        "mcn decode frames {input.shard} --frames-1fps {output.appearance}"
+        " --frames-24fps {output.motion} --options {params.options:q} &> {log}"
+
+
+rule decode_audio:
+    """Decode each sound track to 16 kHz mono."""
+    input:
+        shard="results/{dataset}/shards/{shard}.csv",
+    output:
+        decoded("results/{dataset}/decoded/audio_16khz/{shard}.parquet"),
+    log:
+        "results/logs/{dataset}/decode_audio/{shard}.log",
+    benchmark:
+        "results/benchmarks/{dataset}/decode_audio/{shard}.tsv"
+    conda:
+        "../../envs/mcn.yaml"
+    resources:
+        mem_mb=2000,
+        disk_mb=1000,
+        runtime=120,
+    params:
+        options=options("decode"),
+    shell:
+        "mcn decode audio {input.shard} --output {output} --options {params.options:q} &> {log}"

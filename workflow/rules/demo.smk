@@ -1,0 +1,29 @@
+"""The embedded demo: narrated how-to videos, rendered here, with manifests and annotations."""
+
+
+rule demo:
+    """Render the demo's videos."""
+    output:
+        train="results/demo/train.csv",
+        test="results/demo/test.csv",
+        captions="results/demo/captions.csv",
+        tasks="results/demo/tasks.csv",
+        steps="results/demo/steps.csv",
+        training_steps="results/demo/training_steps.csv",
+        readme="results/demo/DEMO.md",
+        videos=directory("results/demo/videos"),
+        narration=directory("results/demo/narration"),
+    log:
+        "results/logs/demo.log",
+    benchmark:
+        "results/benchmarks/demo.tsv"
+    conda:
+        "../../envs/mcn.yaml"
+    threads: 2
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        options=options("demo"),
+    shell:
+        "mcn demo results/demo --workers {threads} --options {params.options:q} &> {log}"

@@ -1,0 +1,60 @@
+"""A model's zero-shot scores on annotated data sets."""
+
+
+rule evaluate_retrieval:
+    """Rank the clips of a data set for each of its captions, and every other pair of modalities."""
+    input:
+        unpack(evaluation_inputs),
+        captions="results/{dataset}/captions.parquet",
+        model="results/models/{experiment}/model.safetensors",
+        config="results/models/{experiment}/config.yaml",
+        code=code("evaluation/retrieval.py"),
+    output:
+        report(
+            "results/evaluation/{experiment}/{dataset}.retrieval.json",
+            caption="../report/retrieval.rst",
+            category="Scores",
+        ),
+    log:
+        "results/logs/evaluate/{experiment}.{dataset}.retrieval.log",
+    conda:
+        "../../envs/mcn.yaml"
+    resources:
+        mem_mb=3000,
+        runtime=120,
+    params:
+        options=dataset_options,
+        runtime=options("runtime"),
+    shell:
+        "mcn evaluate retrieval results/models/{wildcards.experiment} results/{wildcards.dataset}"
+        " --output {output} --options {params.options:q} --runtime {params.runtime:q} &> {log}"
+
+
+rule evaluate_localization:
+    """Place each video's steps in time by their texts."""
+    input:
+        unpack(evaluation_inputs),
+        tasks="results/{dataset}/tasks.parquet",
+        steps="results/{dataset}/steps.parquet",
+        model="results/models/{experiment}/model.safetensors",
+        config="results/models/{experiment}/config.yaml",
+        code=code("evaluation/localization.py"),
+    output:
+        report(
+            "results/evaluation/{experiment}/{dataset}.localization.json",
+            caption="../report/localization.rst",
+            category="Scores",
+        ),
+    log:
+        "results/logs/evaluate/{experiment}.{dataset}.localization.log",
+    conda:
+        "../../envs/mcn.yaml"
+    resources:
+        mem_mb=3000,
+        runtime=120,
+    params:
+        options=dataset_options,
+        runtime=options("runtime"),
+    shell:
+        "mcn evaluate localization results/models/{wildcards.experiment} results/{wildcards.dataset}"
+        " --output {output} --options {params.options:q} --runtime {params.runtime:q} &> {log}"

@@ -1,0 +1,209 @@
+"""Decoded shards to feature shards, one rule a feature.
+
+Each rule lists the module that computes it as an input: a change of that code makes its features again.
+"""
+
+
+rule seed_weights:
+    """Draw a network's weights from a seed and calibrate its batch norms: for runs without pretrained files."""
+    input:
+        shards=calibration_shards,
+        code=code("features/seeding.py"),
+    output:
+        "results/weights/{network}.safetensors",
+    log:
+        "results/logs/seed_weights/{network}.log",
+    conda:
+        "../../envs/mcn.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        seed=settings.features.seed,
+    shell:
+        "mcn seed-weights {wildcards.network} {input.shards} --output {output} --seed {params.seed}"
+        " --threads {threads} &> {log}"
+
+
+rule resnet152:
+    """Appearance: one ResNet-152 feature a second."""
+    input:
+        shard="results/{dataset}/decoded/frames_1fps/{shard}.parquet",
+        weights=network_weights("resnet152"),
+        code=code("features/appearance.py"),
+    output:
+        "results/{dataset}/features/resnet152/{shard}.parquet",
+    log:
+        "results/logs/{dataset}/resnet152/{shard}.log",
+    benchmark:
+        "results/benchmarks/{dataset}/resnet152/{shard}.tsv"
+    priority: 10
+    conda:
+        "../../envs/mcn.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        options=options("features", "resnet152"),
+        runtime=options("runtime"),
+    shell:
+        "mcn extract resnet152 {input.shard} {output} --weights {input.weights:q} --threads {threads}"
+        " --options {params.options:q} --runtime {params.runtime:q} &> {log}"
+
+
+rule resnext101:
+    """Motion: one 3D ResNeXt-101 feature for 16 frames at 24 frames a second."""
+    input:
+        shard="results/{dataset}/decoded/frames_24fps/{shard}.parquet",
+        weights=network_weights("resnext101"),
+        code=code("features/motion.py"),
+    output:
+        "results/{dataset}/features/resnext101/{shard}.parquet",
+    log:
+        "results/logs/{dataset}/resnext101/{shard}.log",
+    benchmark:
+        "results/benchmarks/{dataset}/resnext101/{shard}.tsv"
+    priority: 10
+    conda:
+        "../../envs/mcn.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        options=options("features", "resnext101"),
+        runtime=options("runtime"),
+    shell:
+        "mcn extract resnext101 {input.shard} {output} --weights {input.weights:q} --threads {threads}"
+        " --options {params.options:q} --runtime {params.runtime:q} &> {log}"
+
+
+rule logmel:
+    """Audio: 40 log-mel bands, 100 columns a second."""
+    input:
+        shard="results/{dataset}/decoded/audio_16khz/{shard}.parquet",
+        code=code("features/audio.py"),
+    output:
+        "results/{dataset}/features/logmel/{shard}.parquet",
+    log:
+        "results/logs/{dataset}/logmel/{shard}.log",
+    benchmark:
+        "results/benchmarks/{dataset}/logmel/{shard}.tsv"
+    conda:
+        "../../envs/mcn.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        options=options("features", "logmel"),
+    shell:
+        "mcn extract logmel {input.shard} {output} --options {params.options:q} &> {log}"
+
+
+rule davenet:
+    """Audio: ResDAVEnet features of the log-mels, for experiments whose audio network is frozen."""
+    input:
+        shard="results/{dataset}/features/logmel/{shard}.parquet",
+        weights=network_weights("davenet"),
+        code=code("features/audio.py"),
+    output:
+        "results/{dataset}/features/davenet/{shard}.parquet",
+    log:
+        "results/logs/{dataset}/davenet/{shard}.log",
+    benchmark:
+        "results/benchmarks/{dataset}/davenet/{shard}.tsv"
+    priority: 10
+    conda:
+        "../../envs/mcn.yaml"
+    threads: 2
+    resources:
+        mem_mb=3000,
+        runtime=240,
+    params:
+        options=options("features", "davenet"),
+        runtime=options("runtime"),
+    shell:
+        "mcn extract davenet {input.shard} {output} --weights {input.weights:q} --threads {threads}"
+        " --options {params.options:q} --runtime {params.runtime:q} &> {log}"
+
+
+rule vocabulary:
+    """Vectors of every word that a data set's texts use."""
+    input:
+        texts=vocabulary_texts,
+        vectors=settings.features.word2vec.vectors,
+        code=code("features/text.py"),
+    output:
+        "results/{dataset}/vocabulary.parquet",
+    log:
+        "results/logs/{dataset}/vocabulary.log",
+    conda:
+        "../../envs/mcn.yaml"
+    resources:
+        mem_mb=6000,
+        runtime=60,
+    params:
+        options=options("features", "word2vec"),
+    shell:
+        "mcn vocabulary {input.texts} --vectors {input.vectors:q} --output {output}"
+        " --options {params.options:q} &> {log}"
+
+
+rule word2vec:
+    """Text: token ids of every narration line."""
+    input:
+        shard="results/{dataset}/shards/{shard}.csv",
+        narration="results/{dataset}/narration/{shard}.parquet",
+        vocabulary="results/{dataset}/vocabulary.parquet",
+        code=code("features/text.py"),
+    output:
+        "results/{dataset}/features/word2vec/{shard}.parquet",
+    log:
+        "results/logs/{dataset}/word2vec/{shard}.log",
+    conda:
+        "../../envs/mcn.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        options=options("features", "word2vec"),
+    shell:
+        "mcn extract word2vec {input.shard} {output} --narration {input.narration}"
+        " --vocabulary {input.vocabulary} --options {params.options:q} &> {log}"
+
+
+rule resnet152_shards:
+    input:
+        [feature_shards(dataset, "resnet152") for dataset in settings.datasets],
+    """Every resnet152 shard: `snakemake --forcerun resnet152 -- resnet152_shards` makes this feature alone again."""
+    localrule: True
+
+
+rule resnext101_shards:
+    input:
+        [feature_shards(dataset, "resnext101") for dataset in settings.datasets],
+    """Every resnext101 shard: `snakemake --forcerun resnext101 -- resnext101_shards` makes this feature alone again."""
+    localrule: True
+
+
+rule logmel_shards:
+    input:
+        [feature_shards(dataset, "logmel") for dataset in settings.datasets],
+    """Every logmel shard: `snakemake --forcerun logmel -- logmel_shards` makes this feature alone again."""
+    localrule: True
+
+
+rule davenet_shards:
+    input:
+        [feature_shards(dataset, "davenet") for dataset in settings.datasets],
+    """Every davenet shard: `snakemake --forcerun davenet -- davenet_shards` makes this feature alone again."""
+    localrule: True
+
+
+rule word2vec_shards:
+    input:
+        [feature_shards(dataset, "word2vec") for dataset in settings.datasets],
+    """Every word2vec shard: `snakemake --forcerun word2vec -- word2vec_shards` makes this feature alone again."""
+    localrule: True

@@ -1,0 +1,92 @@
+"""Manifests and annotations to one schema, and the split into shards."""
+
+
+rule prepare:
+    """Check a manifest and its narration files; write them as tables."""
+    input:
+        manifest=manifest,
+    output:
+        videos="results/{dataset}/videos.parquet",
+        narration="results/{dataset}/narration.parquet",
+    log:
+        "results/logs/{dataset}/prepare.log",
+    conda:
+        "../../envs/mcn.yaml"
+    params:
+        options=dataset_options,
+    shell:
+        "mcn prepare videos {input.manifest:q} --videos {output.videos}"
+        " --narration {output.narration} --options {params.options:q} &> {log}"
+
+
+rule prepare_captions:
+    """Check retrieval captions against the videos."""
+    input:
+        annotations=captions_file,
+        videos="results/{dataset}/videos.parquet",
+    output:
+        "results/{dataset}/captions.parquet",
+    log:
+        "results/logs/{dataset}/prepare_captions.log",
+    conda:
+        "../../envs/mcn.yaml"
+    shell:
+        "mcn prepare captions {input.annotations:q} --videos {input.videos} --output {output} &> {log}"
+
+
+rule prepare_steps:
+    """Check step annotations against the videos and the tasks' step lists."""
+    input:
+        tasks=tasks_file,
+        steps=steps_file,
+        videos="results/{dataset}/videos.parquet",
+    output:
+        tasks="results/{dataset}/tasks.parquet",
+        steps="results/{dataset}/steps.parquet",
+    log:
+        "results/logs/{dataset}/prepare_steps.log",
+    conda:
+        "../../envs/mcn.yaml"
+    shell:
+        "mcn prepare steps {input.tasks:q} {input.steps:q} --videos {input.videos}"
+        " --tasks {output.tasks} --steps {output.steps} &> {log}"
+
+
+# One rule a data set: how many files come out is a setting of the data set, not of a wildcard.
+for dataset in settings.datasets:
+
+    rule:
+        name:
+            f"partition_{dataset}"
+        input:
+            videos=f"results/{dataset}/videos.parquet",
+            narration=f"results/{dataset}/narration.parquet",
+        output:
+            shards=expand(
+                f"results/{dataset}/shards/{{shard}}.csv", shard=shard_names(dataset)
+            ),
+            narration=expand(
+                f"results/{dataset}/narration/{{shard}}.parquet",
+                shard=shard_names(dataset),
+            ),
+        log:
+            f"results/logs/{dataset}/partition.log",
+        localrule: True
+        conda:
+            "../../envs/mcn.yaml"
+        params:
+            shards=len(shard_names(dataset)),
+        shell:
+            f"mcn partition {{input.videos}} {{input.narration}} --shards {{params.shards}}"
+            f" --directory results/{dataset} &> {{log}}"
+
+
+rule partition:
+    input:
+        [
+            f"results/{dataset}/shards/{shard}.csv"
+            for dataset in settings.datasets
+            for shard in shard_names(dataset)
+        ],
+    """Every shard list; run it alone after a manifest has grown, so that only the changed shards are made again."""
+    localrule: True

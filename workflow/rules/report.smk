@@ -1,0 +1,64 @@
+"""Accounts and the report."""
+
+
+rule ledger:
+    """Account for every video of a data set: ok, failed, missing or excluded, stream by stream."""
+    input:
+        shards=shards_of_dataset,
+        videos="results/{dataset}/videos.parquet",
+    output:
+        ledger="results/{dataset}/ledger.parquet",
+        quarantine="results/{dataset}/quarantine.csv",
+    log:
+        "results/logs/{dataset}/ledger.log",
+    conda:
+        "../../envs/mcn.yaml"
+    params:
+        manifest=manifest,
+        shards=shard_count,
+    shell:
+        "mcn ledger results/{wildcards.dataset} --shards {params.shards}"
+        " --manifest {params.manifest:q} &> {log}"
+
+
+rule report:
+    """One offline page: scores beside chance, curves, retrieved moments, timelines, accounts, provenance."""
+    input:
+        all_ledgers(),
+        all_evaluations(),
+        expand("results/{dataset}/videos.parquet", dataset=settings.datasets),
+        expand(
+            "results/models/{experiment}/metrics.jsonl",
+            experiment=settings.experiments,
+        ),
+        code=code("report/render.py"),
+    output:
+        report(
+            "results/report.html",
+            caption="../report/report.rst",
+            category="Report",
+        ),
+    log:
+        "results/logs/report.log",
+    conda:
+        "../../envs/mcn.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        options=options(),
+    shell:
+        "mcn report results --output {output} --options {params.options:q} &> {log}"
+
+
+rule verify:
+    log:
+        "results/logs/verify.log",
+    """Read every shard with its checksums and compare inventories; fails with the list of what is damaged."""
+    localrule: True
+    conda:
+        "../../envs/mcn.yaml"
+    params:
+        options=options(),
+    shell:
+        "mcn verify results --options {params.options:q} 2>&1 | tee {log}"

@@ -1,0 +1,37 @@
+"""Feature shards to a model. The stage resumes from results/checkpoints, which is no declared output."""
+
+
+rule train:
+    """Train one experiment."""
+    input:
+        unpack(training_inputs),
+        code=code("training.py"),
+    output:
+        model=report(
+            "results/models/{experiment}/model.safetensors",
+            caption="../report/training.rst",
+            category="Models",
+        ),
+        config="results/models/{experiment}/config.yaml",
+        metrics="results/models/{experiment}/metrics.jsonl",
+        tensorboard=directory("results/models/{experiment}/tensorboard"),
+    log:
+        "results/logs/train/{experiment}.log",
+    benchmark:
+        "results/benchmarks/train/{experiment}.tsv"
+    conda:
+        "../../envs/mcn.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=2880,
+    params:
+        options=experiment_options,
+        runtime=options("runtime"),
+        shards=training_shard_count,
+        early_shards=early_shard_count,
+    shell:
+        "mcn train results --output results/models/{wildcards.experiment}"
+        " --checkpoints results/checkpoints/{wildcards.experiment} --shards {params.shards}"
+        " --early-shards {params.early_shards} --threads {threads}"
+        " --options {params.options:q} --runtime {params.runtime:q} &> {log}"
