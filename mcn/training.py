@@ -29,6 +29,8 @@ import torch
 from mcn.batches import TrainingSet
 from mcn.checkpoints import save_model
 from mcn.evaluation.options import RetrievalOptions
+from mcn.features.options import RuntimeOptions
+from mcn.features.runtime import Runtime, resolve
 from mcn.mapped import vocabulary_vectors
 from mcn.networks import MultimodalClusteringNetwork
 from mcn.objectives.multimodal_clustering import MultimodalClusteringObjective
@@ -37,7 +39,7 @@ from mcn.schedule import check_warmup
 from mcn.training_log import publish
 from mcn.training_loop import Loop, Scores, StopRequest
 from mcn.training_options import ExperimentOptions
-from mcn.training_step import Precision, Trainer, resolve_device, resolve_precision
+from mcn.training_step import Trainer
 
 logger = logging.getLogger(__name__)
 
@@ -77,25 +79,24 @@ def train(
 
     stores: paths of the shards of `resnet152`, `resnext101`, `audio` (those of `options.audio_feature`), `word2vec`.
     vocabulary: word vectors of the same data set. threads: of the processor, 0: PyTorch's choice. device: auto, cpu,
-    cuda, cuda:N. precision: auto (CUDA: bf16 where the GPU has it, else fp16; CPU: fp32), fp32, bf16, fp16.
+    cuda, cuda:N. precision: as in `RuntimeOptions`; auto is fp32 on the CPU, else bf16 or, on older GPUs, fp16.
     Unusable data, a diverged loss: `UserError`. SIGINT, SIGTERM: SystemExit after a checkpoint.
     """
-    if threads:
-        torch.set_num_threads(threads)
-    place = resolve_device(device)
+    runtime = resolve(
+        RuntimeOptions.model_validate({"device": device, "precision": precision}), threads
+    )
+    torch.set_num_threads(runtime.threads)
     data = TrainingSet(stores, options.training, log_mel=options.audio_feature == "logmel")
     vectors, vocabulary_sha256 = vocabulary_vectors(vocabulary)
-    trainer = build_trainer(
-        data, torch.from_numpy(vectors), options, place, resolve_precision(precision, place)
-    )
+    trainer = build_trainer(data, torch.from_numpy(vectors), options, runtime)
     logger.info(
         "%d videos, %d a step, %d steps an epoch, %d in all, on %s in %s",
         len(data.videos),
         data.batch_videos,
         data.steps_per_epoch,
         trainer.total,
-        place,
-        trainer.precision,
+        runtime.device,
+        runtime.precision,
     )
     inputs = {**data.fingerprint, "vocabulary": vocabulary_sha256}
     state = RunState(checkpoints, identity(options, trainer.precision, inputs))
@@ -114,8 +115,7 @@ def build_trainer(
     data: TrainingSet,
     vectors: torch.Tensor,
     options: ExperimentOptions,
-    device: torch.device,
-    precision: Precision,
+    runtime: Runtime,
 ) -> Trainer:
     """Network with weights drawn from the seed, objective and optimiser, sized for `data`; vectors (V + 1, W)."""
     model, training = options.model, options.training
@@ -141,9 +141,18 @@ def build_trainer(
         training.clips_per_video,
         model.embedding_width,
         training.seed,
-        device,
+        runtime.device,
     )
-    return Trainer(network, objective, vectors, model, training, total, device, precision)
+    return Trainer(
+        network,
+        objective,
+        vectors,
+        model,
+        training,
+        total,
+        runtime.device,
+        runtime.precision,
+    )
 
 
 def identity(

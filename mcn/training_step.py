@@ -11,7 +11,7 @@ Conventions
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +24,6 @@ from mcn.objectives.multimodal_clustering import MultimodalClusteringObjective
 from mcn.schedule import learning_rate
 from mcn.training_options import ModelOptions, TrainingOptions
 
-Precision = Literal["fp32", "bf16", "fp16"]
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -51,7 +50,7 @@ class Trainer:
         options: TrainingOptions,
         total: int,
         device: torch.device,
-        precision: Precision,
+        precision: str,
     ) -> None:
         self.network, self.objective = network.to(device), objective
         self.vocabulary, self.device = vocabulary.to(device), device
@@ -136,24 +135,3 @@ class Trainer:
         self.scaler.load_state_dict(state["scaler"])
         self.objective.load_state_dict(state["objective"])
         self.first_loss = state["first_loss"]
-
-
-def resolve_device(name: str) -> torch.device:
-    """auto, cpu, cuda, cuda:N -> device; `UserError` where there is none of that kind."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UserError("device cuda, but PyTorch sees no GPU", "a device there is", "use auto")
-    return device
-
-
-def resolve_precision(name: str, device: torch.device) -> Precision:
-    """auto, fp32, bf16, fp16 -> precision; `UserError` for fp16 on the CPU, which has no arithmetic for it."""
-    if name == "auto":
-        if device.type != "cuda":
-            return "fp32"
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    if name == "fp16" and device.type == "cpu":
-        raise UserError("precision fp16 on the CPU", "fp32 or bf16", "set precision to auto")
-    return cast(Precision, name)

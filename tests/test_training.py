@@ -25,7 +25,7 @@ from mcn.objectives.multimodal_clustering import MultimodalClusteringObjective
 from mcn.schedule import check_warmup, learning_rate
 from mcn.training import EvaluationInputs, stop_on_signals, train
 from mcn.training_options import ExperimentOptions, ObjectiveOptions
-from mcn.training_step import Trainer, resolve_precision
+from mcn.training_step import Trainer
 from tests.synthetic_shards import write_topic_shards
 
 
@@ -299,8 +299,8 @@ def test_switches_train(data, tmp_path, model, objective):
 def test_half_precision_trains_on_the_cpu(data, tmp_path):
     made = run(data, tmp_path, options(epochs=2), precision="bf16")
     assert np.isfinite(lines(made)[-1]["epoch_loss/total"])
-    with pytest.raises(UserError, match="fp16 on the CPU"):
-        resolve_precision("fp16", torch.device("cpu"))
+    with pytest.raises(UserError, match="fp16 on a CPU"):
+        run(data, tmp_path, options(), precision="fp16")
 
 
 def test_too_few_clips_for_the_clusters(data, tmp_path):
