@@ -223,6 +223,7 @@ def test_chance_is_the_mean_over_random_scores(exactly_one: bool) -> None:
 def test_chance_of_a_video_does_not_depend_on_the_others() -> None:
     one, other = made_video("a", "tea", 9, 4, 0), made_video("b", "soup", 9, 4, 1)
     alone = localization.chance_hits(one, True, 50, 3)
+    assert alone != localization.chance_hits(other, True, 50, 3)  # same sizes, other draws
     assert localization.chance([one, other], draws=50, seed=3)["recall"] == pytest.approx(
         100 * (alone + localization.chance_hits(other, True, 50, 3)) / 8
     )
