@@ -51,11 +51,14 @@ class Embedded:
 
 @contextlib.contextmanager
 def evaluating(model: MultimodalClusteringNetwork) -> Iterator[None]:
-    """Eval mode without gradients; the mode is restored."""
+    """Eval mode, no gradients, float32 convolutions that repeat themselves; what was set is restored."""
     was_training = model.training
     model.eval()
     try:
-        with torch.inference_mode():
+        exact = torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+        )
+        with torch.inference_mode(), exact:
             yield
     finally:
         model.train(was_training)

@@ -30,8 +30,9 @@ from mcn.evaluation.localization import decode_steps
 from mcn.evaluation.options import LocalizationOptions
 from mcn.evaluation.provenance import provenance
 from mcn.evaluation.step_scores import ModeOutcome, StepScorer
+from mcn.features.options import RuntimeOptions
+from mcn.features.runtime import resolve
 from mcn.files import write_json
-from mcn.training_step import resolve_device
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ def evaluate_localization(
     Arguments and errors as for `mcn.evaluation.stage_retrieval.evaluate_retrieval`.
     """
     model, config = load_model(model_directory)
-    place = resolve_device(device)
+    place = resolve(RuntimeOptions(device=device, precision="fp32")).device
     stores = open_stores(model, shards, options)
     texts, videos = read_steps(tasks, steps)
     require_videos(stores, [video.video_id for video in videos])

@@ -25,8 +25,9 @@ from mcn.evaluation.options import RetrievalOptions
 from mcn.evaluation.pairs import ClipEmbeddings, Ranking
 from mcn.evaluation.provenance import provenance
 from mcn.evaluation.retrieval import dot_products
+from mcn.features.options import RuntimeOptions
+from mcn.features.runtime import resolve
 from mcn.files import write_json
-from mcn.training_step import resolve_device
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ def evaluate_retrieval(
     Errors: `UserError` for models, shards, annotations or vocabularies that are missing, damaged or do not fit.
     """
     model, config = load_model(model_directory)
-    place = resolve_device(device)
+    place = resolve(RuntimeOptions(device=device, precision="fp32")).device
     stores = open_stores(model, shards, options)
     embeddings = embed_clips(
         model.to(place), stores, read_captions(captions), read_vocabulary(vocabulary), options
