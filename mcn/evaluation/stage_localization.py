@@ -55,7 +55,7 @@ def evaluate_localization(
     Arguments and errors as for `mcn.evaluation.stage_retrieval.evaluate_retrieval`.
     """
     model, config = load_model(model_directory)
-    place = resolve(RuntimeOptions(device=device, precision="fp32")).device
+    place = resolve(RuntimeOptions.model_validate({"device": device})).device
     stores = open_stores(model, shards, options)
     texts, videos = read_steps(tasks, steps)
     require_videos(stores, [video.video_id for video in videos])

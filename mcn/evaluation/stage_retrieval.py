@@ -51,7 +51,7 @@ def evaluate_retrieval(
     Errors: `UserError` for models, shards, annotations or vocabularies that are missing, damaged or do not fit.
     """
     model, config = load_model(model_directory)
-    place = resolve(RuntimeOptions(device=device, precision="fp32")).device
+    place = resolve(RuntimeOptions.model_validate({"device": device})).device
     stores = open_stores(model, shards, options)
     embeddings = embed_clips(
         model.to(place), stores, read_captions(captions), read_vocabulary(vocabulary), options
