@@ -1,0 +1,1 @@
+"""The embedded demo: narrated how-to videos, rendered when asked for, the same bytes for the same seed."""

@@ -1,0 +1,91 @@
+"""Annotations of the rendered videos: captions of clips, lists of steps, when each step happens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from mcn.demo.plan import Shot, VideoPlan
+from mcn.demo.sayings import DETAILS, WRITTEN, label
+from mcn.demo.story import ITEMS, TASKS, UNSEEN_TASKS
+
+
+class Caption(NamedTuple):
+    """A retrieval clip: a shot that shows a step, and one sentence about it."""
+
+    clip_id: str
+    video_id: str
+    start_seconds: float
+    end_seconds: float
+    caption: str
+
+
+class StepName(NamedTuple):
+    """An entry of a task's list."""
+
+    task: str
+    step: int
+    text: str
+
+
+class StepTime(NamedTuple):
+    """When a video shows a step of its task's list."""
+
+    video_id: str
+    task: str
+    step: int
+    start_seconds: float
+    end_seconds: float
+
+
+def captions(plans: Iterable[VideoPlan], seed: int) -> list[Caption]:
+    """A caption for every step shot, no two alike; sentences are drawn until one is new."""
+    rng = np.random.default_rng([seed, 3])
+    written: set[str] = set()
+    made = []
+    for plan in plans:
+        for shot in plan.steps:
+            text = next(text for text in _sentences(plan, shot, rng) if text not in written)
+            written.add(text)
+            clip_id = f"{plan.video_id}_{shot.number:02}"
+            made.append(Caption(clip_id, plan.video_id, *_times(shot), text))
+    return made
+
+
+def _sentences(plan: VideoPlan, shot: Shot, rng: np.random.Generator) -> Iterator[str]:
+    """Every sentence that describes the shot, in random order; plain ones and usual names come first."""
+    assert shot.step is not None
+    names = ITEMS[shot.step.item].names
+    targets = ITEMS[shot.step.target].names if shot.step.target else ("",)
+    choices = [
+        f"{sentence} {detail}".strip().format(item=item, target=target, place=plan.place)
+        for sentence in WRITTEN[shot.step.action]
+        for detail in DETAILS
+        for item in (names[0], names[0], *names)
+        for target in (targets[0], targets[0], *targets)
+    ]
+    yield from (choices[index] for index in rng.permutation(len(choices)))
+
+
+def step_names() -> list[StepName]:
+    """The ordered steps of every task, unseen ones included."""
+    return [
+        StepName(name, number, label(step.action, step.item, step.target))
+        for name, task in {**TASKS, **UNSEEN_TASKS}.items()
+        for number, step in enumerate(task.steps)
+    ]
+
+
+def step_times(plans: Iterable[VideoPlan]) -> list[StepTime]:
+    """Every step of every video."""
+    return [
+        StepTime(plan.video_id, plan.task, shot.number or 0, *_times(shot))
+        for plan in plans
+        for shot in plan.steps
+    ]
+
+
+def _times(shot: Shot) -> tuple[float, float]:
+    return round(shot.start, 3), round(shot.end, 3)

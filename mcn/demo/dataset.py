@@ -1,0 +1,154 @@
+"""The whole demo set in one folder: videos, narration, manifests, annotations, licences.
+
+Files
+-----
+- videos/*.mp4, narration/*.srt
+- train.csv, test.csv: video_id,path,narration,split,title; paths relative to the csv
+- captions.csv: clip_id,video_id,start_seconds,end_seconds,caption (held-out videos)
+- tasks.csv: task,step,text (all tasks); steps.csv: video_id,task,step,start_seconds,end_seconds (held-out videos)
+- training_steps.csv: as steps.csv, of the training videos; no part of the pipeline learns from it
+- DEMO.md: what this is, and licences
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from mcn.demo.assets import asset
+from mcn.demo.captions import Caption, StepName, StepTime, captions, step_names, step_times
+from mcn.demo.options import DemoOptions
+from mcn.demo.plan import VideoPlan, lengths, plan_video
+from mcn.demo.processes import run_each
+from mcn.demo.render import render
+from mcn.demo.speech import require_speech
+
+log = logging.getLogger(__name__)
+
+PREFIX = ".rendering-"
+ABANDONED_SECONDS = 3600  # age at which a killed run's unfinished folder is removed
+
+
+class ManifestRow(NamedTuple):
+    """One video of train.csv or test.csv."""
+
+    video_id: str
+    path: str
+    narration: str
+    split: str
+    title: str
+
+
+def plans(options: DemoOptions) -> dict[str, list[VideoPlan]]:
+    """The plans of all videos by split."""
+    wanted = {
+        "train": (options.training_seconds, options.training_videos),
+        "test": (options.held_out_seconds, options.held_out_videos),
+    }
+    return {
+        split: [
+            plan_video(split, index, length, options.seed)
+            for index, length in enumerate(lengths(seconds, videos, split, options.seed))
+        ]
+        for split, (seconds, videos) in wanted.items()
+    }
+
+
+def make(directory: Path, options: DemoOptions) -> None:
+    """Render the demo into `directory`: all of it, or (if anything fails) nothing.
+
+    The bytes follow from the options but `workers`. Errors: `UserError` where the extra `demo` is not installed.
+    """
+    require_speech()
+    directory.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(directory)
+    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=directory) as temporary:
+        folder = Path(temporary)
+        planned = plans(options)
+        _render_all([*planned["train"], *planned["test"]], folder, options.workers)
+        _annotate(planned, folder, options.seed)
+        _move(folder, directory)
+    for split, videos in planned.items():
+        seconds = sum(plan.seconds for plan in videos)
+        log.info("%s: %d videos, %.0f s", split, len(videos), seconds)
+
+
+def _render_all(videos: list[VideoPlan], folder: Path, workers: int) -> None:
+    for name in ("videos", "narration"):
+        (folder / name).mkdir()
+    # long videos first, so that no process is left with a long one at the end
+    order = sorted(videos, key=lambda plan: plan.seconds * plan.rate, reverse=True)
+    work = [
+        (plan, folder / f"videos/{plan.video_id}.mp4", folder / f"narration/{plan.video_id}.srt")
+        for plan in order
+    ]
+    with tqdm(total=len(work), desc="rendering", unit="video", disable=None) as progress:
+        for _ in run_each(render, work, workers or len(os.sched_getaffinity(0))):
+            progress.update()
+
+
+def _annotate(planned: dict[str, list[VideoPlan]], folder: Path, seed: int) -> None:
+    for split, videos in planned.items():
+        rows = [
+            ManifestRow(
+                plan.video_id,
+                f"videos/{plan.video_id}.mp4",
+                f"narration/{plan.video_id}.srt",
+                split,
+                f"how to {plan.task}",
+            )
+            for plan in videos
+        ]
+        _write_csv(folder / f"{split}.csv", ManifestRow._fields, rows)
+    held_out = planned["test"]
+    _write_csv(folder / "captions.csv", Caption._fields, captions(held_out, seed))
+    _write_csv(folder / "tasks.csv", StepName._fields, step_names())
+    _write_csv(folder / "steps.csv", StepTime._fields, step_times(held_out))
+    _write_csv(folder / "training_steps.csv", StepTime._fields, step_times(planned["train"]))
+    (folder / "DEMO.md").write_text(
+        ABOUT + asset("LICENSES.md").read_text(encoding="utf-8"), encoding="utf-8"
+    )
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Sequence[tuple]) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move the finished set into place: folders first, so that a manifest never names files that are not there yet."""
+    for entry in sorted(source.iterdir(), key=lambda path: (path.is_file(), path.name)):
+        place = target / entry.name
+        if place.is_dir():
+            shutil.rmtree(place)
+        entry.replace(place)
+
+
+def _remove_abandoned(directory: Path) -> None:
+    for leftover in directory.glob(f"{PREFIX}*"):
+        if time.time() - leftover.stat().st_mtime > ABANDONED_SECONDS:
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+ABOUT = """\
+# Synthetic how-to videos
+
+Rendered by `mcn demo`: pictures of objects move over painted backgrounds, narration is synthesised, action sounds are
+computed. They show that the pipeline works and learns. Scores on them say nothing about real videos or about the
+numbers of any paper.
+
+Narration was spoken by espeak-ng (GPL-3.0), which was loaded at run time and is not part of these files. Pictures and
+word vectors carry these licences:
+
+"""

@@ -1,0 +1,191 @@
+"""The plan of one video: what is shown and said when, by whom, where, at which size and rate.
+
+Conventions
+-----------
+- A video is a row of shots without gaps; a shot shows one step, or is background (intro, fillers, outro). Times are
+  seconds, whole frames. Background takes the share that is drawn from `BACKGROUND`.
+- Sentences belong to a shot and are spoken from `shot.start + lag` on, or when the one before is over.
+- Everything is drawn from `numpy.random.default_rng([seed, split, index, stream])`: plans do not depend on one another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from mcn.demo.sayings import FILLERS, INTROS, LEADS, OUTROS, SPOKEN
+from mcn.demo.speech import VOICES
+from mcn.demo.story import ITEMS, TASKS, UNSEEN_TASKS, Step, Task
+
+SPLITS = ("train", "test")
+BACKGROUND = {"train": (0.34, 0.42), "test": (0.42, 0.48)}  # share of a video
+STEPS_SHOWN = {"train": 4, "test": 6}  # at most, of a task's steps
+LAG_SECONDS = (-0.6, 0.9)  # speech against picture
+SYNONYM_SHARE = 0.2
+CHATTER_SHARE = 0.25  # step shots in which the narrator also talks of other things
+SIZES = ((320, 240), (320, 240), (320, 240), (320, 240), (426, 240), (240, 320))
+RATES = (12, 12, 12, 15, 15, 15, 15, 24, 25, 30)  # frames a second
+SOUND_RATES = (16_000, 16_000, 44_100)  # Hz
+PLAN, RENDER = 1, 2  # streams of random numbers; 0 is that of `lengths`
+
+
+@dataclass(frozen=True)
+class Shot:
+    """`step` is None in background shots; `number` is the step's place in its task's list."""
+
+    start: float
+    end: float
+    step: Step | None
+    number: int | None
+    sentences: tuple[str, ...]
+    lag: float
+
+
+@dataclass(frozen=True)
+class VideoPlan:
+    """Everything that the renderer needs."""
+
+    video_id: str
+    split: str
+    task: str
+    place: str
+    shots: tuple[Shot, ...]
+    width: int
+    height: int
+    rate: int
+    sound_rate: int
+    voice: str
+    words_a_minute: int
+    pitch: int
+    seed: tuple[int, ...]
+
+    @property
+    def seconds(self) -> float:
+        return self.shots[-1].end
+
+    @property
+    def steps(self) -> list[Shot]:
+        """The shots that show a step."""
+        return [shot for shot in self.shots if shot.step is not None]
+
+
+def task_of(split: str, index: int) -> tuple[str, Task]:
+    """The task of a video: training goes round the tasks; held-out videos alternate unseen and seen ones."""
+    if split == "test" and index % 2 == 0:
+        tasks, index = UNSEEN_TASKS, index // 2
+    else:
+        tasks, index = TASKS, index // 2 if split == "test" else index
+    name = list(tasks)[index % len(tasks)]
+    return name, tasks[name]
+
+
+def lengths(mean_seconds: float, videos: int, split: str, seed: int) -> list[float]:
+    """Lengths of a split's videos in seconds, within 10 % of their mean, which is `mean_seconds`."""
+    rng = np.random.default_rng([seed, SPLITS.index(split)])
+    offsets = rng.permutation(np.linspace(-0.1, 0.1, videos) if videos > 1 else np.zeros(1))
+    return [float(mean_seconds * (1 + offset)) for offset in offsets]
+
+
+def plan_video(split: str, index: int, seconds: float, seed: int) -> VideoPlan:
+    """Draw one video of about `seconds` (to the frame)."""
+    rng = np.random.default_rng([seed, SPLITS.index(split), index, PLAN])
+    name, task = task_of(split, index)
+    rate = int(rng.choice(RATES))
+    width, height = SIZES[rng.integers(len(SIZES))]
+    return VideoPlan(
+        video_id=f"{split}{index:04d}",
+        split=split,
+        task=name,
+        place=task.place,
+        shots=_shots(split, name, task, seconds, rate, rng),
+        width=width,
+        height=height,
+        rate=rate,
+        sound_rate=int(rng.choice(SOUND_RATES)),
+        voice=str(rng.choice(VOICES)),
+        words_a_minute=int(rng.integers(170, 200)),
+        pitch=int(rng.integers(35, 65)),
+        seed=(seed, SPLITS.index(split), index, RENDER),
+    )
+
+
+def _shots(
+    split: str, name: str, task: Task, seconds: float, rate: int, rng: np.random.Generator
+) -> tuple[Shot, ...]:
+    shown = min(STEPS_SHOWN[split], len(task.steps))
+    numbers = sorted(rng.choice(len(task.steps), shown, replace=False).tolist())
+    share = rng.uniform(*BACKGROUND[split])
+    step_seconds = _parts((1 - share) * seconds, rng.uniform(0.85, 1.2, shown))
+    kinds = _gaps(shown, rng)
+    weights = [rng.uniform(*GAP_WEIGHTS[kind]) for kind in kinds]
+    gap_seconds = _parts(share * seconds, np.array(weights))
+    talk = _Talk(name, rng)
+    shots: list[Shot] = []
+    time = 0.0
+    for position, kind in enumerate(kinds):
+        if kind != "cut":
+            shot = _background(kind, talk, time, time + gap_seconds[position], rate)
+            shots.append(shot)
+            time = shot.end
+        if position < shown:
+            number = numbers[position]
+            step, end = task.steps[number], _on_frame(time + step_seconds[position], rate)
+            lag = float(rng.uniform(*LAG_SECONDS))
+            shots.append(Shot(time, end, step, number, talk.step(step), lag))
+            time = end
+    return tuple(shots)
+
+
+# gap before a step, or the last -> range of its relative length; `cut` is no gap at all
+GAP_WEIGHTS = {"intro": (1.2, 2.0), "filler": (0.6, 1.8), "cut": (0, 0), "outro": (0.8, 1.4)}
+
+
+def _gaps(steps: int, rng: np.random.Generator) -> list[str]:
+    inner = rng.permutation(["filler"] * (steps // 2) + ["cut"] * (steps - 1 - steps // 2))
+    return ["intro", *inner.tolist(), "outro"]
+
+
+def _parts(total: float, weights: np.ndarray) -> list[float]:
+    return (total * weights / weights.sum()).tolist()
+
+
+def _on_frame(seconds: float, rate: int) -> float:
+    return float(Fraction(round(seconds * rate), rate))
+
+
+def _background(kind: str, talk: _Talk, start: float, end: float, rate: int) -> Shot:
+    sentences = {"intro": talk.intro, "filler": talk.filler, "outro": talk.outro}[kind]()
+    return Shot(start, _on_frame(end, rate), None, None, (sentences,), 0.2)
+
+
+class _Talk:
+    """What the narrator of one video says."""
+
+    def __init__(self, task: str, rng: np.random.Generator) -> None:
+        self.task, self.rng = task, rng
+
+    def intro(self) -> str:
+        return str(self.rng.choice(INTROS)).format(task=self.task)
+
+    def outro(self) -> str:
+        return str(self.rng.choice(OUTROS))
+
+    def filler(self) -> str:
+        return str(self.rng.choice(FILLERS))
+
+    def step(self, step: Step) -> tuple[str, ...]:
+        sentence = str(self.rng.choice(SPOKEN[step.action]))
+        spoken = sentence.format(item=self.name(step.item), target=self.name(step.target))
+        chatter = (self.filler(),) if self.rng.random() < CHATTER_SHARE else ()
+        return (f"{self.rng.choice(LEADS)} {spoken}", *chatter)
+
+    def name(self, item: str | None) -> str:
+        """An object's usual name, now and then another."""
+        if item is None:
+            return ""
+        common, *others = ITEMS[item].names
+        return (
+            str(self.rng.choice(others)) if others and self.rng.random() < SYNONYM_SHARE else common
+        )

@@ -1,0 +1,73 @@
+"""One planned video to files: H.264 and AAC in MP4, and its narration as SubRip.
+
+Equal plans give equal bytes: one encoder thread, no time stamps, fixed versions of the encoders, and a fresh process
+(see `mcn.demo.speech`). Sound lasts as long as the pictures, to the sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+from scipy.signal import resample_poly
+
+from mcn.demo.narration import sound_track, speak, subtitles, transcribe
+from mcn.demo.plan import VideoPlan
+from mcn.demo.scene import frames
+from mcn.demo.speech import SAMPLE_RATE
+
+X264 = {"preset": "superfast", "crf": "25", "threads": "1"}
+SOUND_BITS = 64_000  # bits/s
+SOUND_BLOCK = 1024  # samples, one AAC frame
+
+
+def render(plan: VideoPlan, video: Path, narration: Path) -> None:
+    """Write one video and its narration."""
+    picture_rng, sound_rng, text_rng = (
+        np.random.default_rng([*plan.seed, stream]) for stream in (1, 2, 3)
+    )
+    said = speak(plan)
+    track = sound_track(plan, said, sound_rng)
+    narration.write_text(subtitles(transcribe(said, text_rng)), encoding="utf-8")
+    write_video(
+        video, frames(plan, picture_rng), plan.width, plan.height, plan.rate, track, plan.sound_rate
+    )
+
+
+def write_video(
+    path: Path,
+    images: Iterable[Image.Image],
+    width: int,
+    height: int,
+    rate: int,
+    track: np.ndarray,
+    sound_rate: int,
+) -> None:
+    """Encode RGB frames at `rate` a second and a 16 kHz track, which is resampled to `sound_rate`."""
+    with av.open(str(path), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
+        pictures = container.add_stream("libx264", rate=rate, options=X264)
+        pictures.width, pictures.height, pictures.pix_fmt = width, height, "yuv420p"
+        sound = container.add_stream("aac", rate=sound_rate, layout="mono")
+        sound.bit_rate = SOUND_BITS
+        for image in images:
+            container.mux(pictures.encode(av.VideoFrame.from_image(image)))
+        container.mux(pictures.encode())
+        for block in _sound_blocks(track, sound_rate):
+            container.mux(sound.encode(block))
+        container.mux(sound.encode())
+
+
+def _sound_blocks(track: np.ndarray, rate: int) -> Iterable[av.AudioFrame]:
+    ratio = Fraction(rate, SAMPLE_RATE)
+    if ratio != 1:
+        track = resample_poly(track, ratio.numerator, ratio.denominator)
+    samples = (np.clip(track, -1, 1) * 32767).astype(np.int16)
+    for start in range(0, len(samples), SOUND_BLOCK):
+        block = np.ascontiguousarray(samples[None, start : start + SOUND_BLOCK])
+        frame = av.AudioFrame.from_ndarray(block, format="s16", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
+        yield frame
