@@ -106,6 +106,9 @@ ASSEMBLED: dict[str, Callable[[], bytes]] = {
     "cut.avi": _cut("mpeg4.avi", 0.5),
     "cut.webm": _cut("vp9.webm", 0.5),
     "damaged.mp4": _zeroed("faststart.mp4", 0.5, 3000),
+    "concealed.mp4": _zeroed(
+        "no_audio.mp4", 0.3, 16
+    ),  # no packet is refused, one picture is concealed
     "grows.ts": lambda: make("stream.ts").read_bytes() + make("later_and_larger.ts").read_bytes(),
     "nothing.mp4": lambda: b"",
     "text.mp4": lambda: b"this is not a video\n" * 200,

@@ -220,6 +220,5 @@ class DecodedStream:
 
     def _mention(self) -> None:
         if self._errors:
-            log.warning(
-                "%d damaged packets or pictures, tolerated: %s", len(self._errors), self._errors[0]
-            )
+            where = f"{self._container.name}, {self._stream.type}"
+            log.warning("%s: tolerated %d errors: %s", where, len(self._errors), self._errors[0])
