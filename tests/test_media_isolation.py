@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mcn.errors import UserError, VideoError
-from mcn.media.isolation import Worker, resident_bytes
+from mcn.media.isolation import Worker
 
 LIMIT_MB = 300
 
@@ -127,7 +127,7 @@ def test_a_child_that_died_between_jobs_is_replaced(worker: Worker) -> None:
     pid = worker.run(identity, seconds=20)
     os.kill(pid, signal.SIGKILL)
     for _ in range(100):
-        if resident_bytes(pid) == 0:
+        if not alive(pid):
             break
         time.sleep(0.02)
     assert worker.run(identity, seconds=20) != pid

@@ -87,8 +87,8 @@ class Worker:
 
     def _ready(self) -> Connection:
         """The connection to a living child that waits for a job; starts one where there is none."""
-        if self._process is not None and not self._process.is_alive():
-            self.close()
+        if self._connection is not None and self._connection.poll(0):
+            self.close()  # an idle child says nothing: this is the end of its pipe
         if self._connection is None:
             context = multiprocessing.get_context("spawn")
             self._connection, theirs = context.Pipe()
