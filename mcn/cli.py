@@ -140,11 +140,12 @@ def _data_verbs(verbs) -> None:  # type: ignore[no-untyped-def]
 
 
 def _feature_verbs(verbs) -> None:  # type: ignore[no-untyped-def]
-    verb = _verb(verbs, "seed-weights", commands.seed_weights, runtime=True)
+    verb = _verb(verbs, "seed-weights", commands.seed_weights)
     verb.add_argument("network", choices=("resnet152", "resnext101", "davenet"))
     verb.add_argument("shards", type=Path, nargs="+", help="decoded (davenet: logmel) shards")
     verb.add_argument("--output", type=Path, required=True, help=".safetensors")
     verb.add_argument("--seed", type=int, default=0)
+    verb.add_argument("--threads", type=int, default=0, help="processor threads, 0: all (default)")
 
     verb = _verb(verbs, "vocabulary", commands.vocabulary, "mcn.features.options:TextOptions")
     verb.add_argument("tables", type=Path, nargs="+", help="narration, captions or tasks tables")

@@ -6,7 +6,11 @@ Stages are imported inside the verbs, so that `mcn --help` and small stages star
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
 
 from mcn.errors import UserError
 
@@ -94,6 +98,88 @@ def decode_audio(arguments: Namespace) -> None:
     from mcn.media.options import DecodeOptions
 
     decode_audio(arguments.shard, arguments.output, parse_options(DecodeOptions, arguments.options))
+
+
+def seed_weights(arguments: Namespace) -> None:
+    """Draw a network's weights from a seed and calibrate its batch norms on decoded shards."""
+    import torch
+
+    from mcn.features.seeding import make_seeded_weights
+
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    make_seeded_weights(arguments.network, arguments.shards, arguments.output, arguments.seed)
+
+
+def vocabulary(arguments: Namespace) -> None:
+    """Collect the vectors of every word that a data set's texts use."""
+    from mcn.config import parse_options
+    from mcn.features.options import TextOptions
+    from mcn.features.text import make_vocabulary
+
+    options = parse_options(TextOptions, arguments.options)
+    make_vocabulary(arguments.tables, arguments.vectors, arguments.output, options)
+
+
+def extract_resnet152(arguments: Namespace) -> None:
+    """Appearance: a ResNet-152 vector a frame."""
+    from mcn.features.appearance import extract_appearance
+    from mcn.features.options import AppearanceOptions
+
+    _extract(arguments, extract_appearance, AppearanceOptions)
+
+
+def extract_resnext101(arguments: Namespace) -> None:
+    """Motion: a 3D ResNeXt-101 vector for 16 frames."""
+    from mcn.features.motion import extract_motion
+    from mcn.features.options import MotionOptions
+
+    _extract(arguments, extract_motion, MotionOptions)
+
+
+def extract_davenet(arguments: Namespace) -> None:
+    """Audio: a ResDAVEnet vector every 0.16 s of log-mel."""
+    from mcn.features.davenet import extract_davenet
+    from mcn.features.options import DavenetOptions
+
+    _extract(arguments, extract_davenet, DavenetOptions)
+
+
+def _extract(arguments: Namespace, stage: Callable[..., Any], model: type[BaseModel]) -> None:
+    """Run the stage of a network; its weights are `--weights`, or else those of the options."""
+    from mcn.config import parse_options
+    from mcn.features.options import RuntimeOptions
+
+    options = parse_options(model, arguments.options)
+    weights = arguments.weights or options.weights
+    if weights == "seeded":
+        cure = f"mcn seed-weights {arguments.kind} SHARD --output FILE, then --weights FILE"
+        raise UserError("weights `seeded` and no --weights", "the file of the seeded weights", cure)
+    runtime = parse_options(RuntimeOptions, arguments.runtime)
+    stage(arguments.shard, weights, arguments.output, options, runtime, arguments.threads)
+
+
+def extract_logmel(arguments: Namespace) -> None:
+    """Audio: 40 log-mel bands every 10 ms."""
+    from mcn.config import parse_options
+    from mcn.features.audio import extract_log_mel
+    from mcn.features.options import LogMelOptions
+
+    extract_log_mel(
+        arguments.shard, arguments.output, parse_options(LogMelOptions, arguments.options)
+    )
+
+
+def extract_word2vec(arguments: Namespace) -> None:
+    """Text: token ids of every narration line."""
+    from mcn.config import parse_options
+    from mcn.features.options import TextOptions
+    from mcn.features.text import extract_text
+
+    options = parse_options(TextOptions, arguments.options)
+    extract_text(
+        arguments.shard, arguments.narration, arguments.vocabulary, arguments.output, options
+    )
 
 
 def train(arguments: Namespace) -> None:

@@ -111,6 +111,9 @@ class EarlyEvaluation(Options):
 class Experiment(ExperimentOptions):
     """One model to train: a data set, an objective, a schedule."""
 
+    base: str | None = Field(
+        None, description="another experiment whose values stand where none is given here"
+    )
     dataset: Name = Field(description="the data set to train on")
     early_evaluation: EarlyEvaluation | None = Field(None, description="scores during training")
 
@@ -138,14 +141,42 @@ class Configuration(Options):
 
     @model_validator(mode="before")
     @classmethod
-    def _drop_nulls(cls, values: Any) -> Any:
-        """A data set or experiment that an overlay sets to null is left out."""
-        for section in ("datasets", "experiments") if isinstance(values, dict) else ():
+    def _compose(cls, values: Any) -> Any:
+        """Leave out data sets and experiments that an overlay sets to null; let experiments inherit."""
+        if not isinstance(values, dict):
+            return values
+        composed = dict(values)
+        for section in ("datasets", "experiments"):
             entries = values.get(section)
             if isinstance(entries, dict):
                 kept = {name: entry for name, entry in entries.items() if entry is not None}
-                values = {**values, section: kept}
+                composed[section] = kept
+        experiments = composed.get("experiments")
+        if isinstance(experiments, dict):
+            composed["experiments"] = {name: _inherited(name, experiments) for name in experiments}
+        return composed
+
+
+def _inherited(name: str, experiments: dict[str, Any], above: tuple[str, ...] = ()) -> Any:
+    """The values of an experiment laid over those of its `base`, and of its base's base."""
+    values = experiments[name]
+    base = values.get("base") if isinstance(values, dict) else None
+    if base is None:
         return values
+    if base not in experiments or base in (name, *above):
+        raise ValueError(f"{name}.base: no other experiment {base!r}{_nearest(base, experiments)}")
+    return _laid_over(_inherited(base, experiments, (name, *above)), values)
+
+
+def _laid_over(below: Any, above: Any) -> Any:
+    """Dictionaries merged key by key, everything else replaced."""
+    if not (isinstance(below, dict) and isinstance(above, dict)):
+        return above
+    merged = {
+        key: _laid_over(below[key], value) if key in below else value
+        for key, value in above.items()
+    }
+    return {**below, **merged}
 
 
 def configure(values: dict[str, Any]) -> Configuration:
@@ -175,9 +206,9 @@ def _references(settings: Configuration) -> list[str]:
                 problems.append(
                     f"experiments.{name}.early_evaluation: {early.dataset} has no captions"
                 )
-    for key, dataset in uses.items():
-        if dataset not in settings.datasets:
-            problems.append(f"{key}: no data set {dataset!r}{_nearest(dataset, settings.datasets)}")
+    for key, used in uses.items():
+        if used not in settings.datasets:
+            problems.append(f"{key}: no data set {used!r}{_nearest(used, settings.datasets)}")
     for name, dataset in settings.datasets.items():
         if bool(dataset.tasks) != bool(dataset.steps):
             problems.append(f"datasets.{name}: tasks and steps come together")

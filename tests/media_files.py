@@ -58,8 +58,8 @@ RECIPES: dict[str, str] = {
     "one_frame.mp4": f"{_picture(seconds=0.04)} {_X264}",
     "two_frames.mp4": f"{_picture(seconds=0.08)} {_X264}",
     "ten_frames.mp4": f"{_picture(seconds=0.4)} {_X264}",
-    "surround.mkv": "-f lavfi -i sine=440:duration=2 -f lavfi -i anoisesrc=d=2:a=0.1:seed=1 -filter_complex "
-    "[0][0][1][1][0][1]join=inputs=6:channel_layout=5.1 -c:a pcm_s16le",
+    "surround.mkv": "-f lavfi -i sine=440:duration=2 -f lavfi -i anoisesrc=d=2:a=0.1:seed=1:r=44100 -filter_complex "
+    "[0][1]amerge=inputs=2,pan=5.1|c0=c0|c1=c0|c2=c1|c3=c1|c4=c0|c5=c1 -c:a pcm_s16le",
     "surround.mp4": f"{_picture(seconds=2)} {_tone(2, 48000)} {_X264} -c:a aac -ac 6",
     "mono_u8.wav": f"{_tone(2, 8000)} -c:a pcm_u8",
     "sixteen.wav": f"{_tone(2, 16000)} -c:a pcm_s16le",
@@ -146,6 +146,6 @@ def make(name: str) -> Path:
 def run_ffmpeg(arguments: list[str]) -> bytes:
     """Run ffmpeg quietly on one thread; its standard output."""
     command = [FFMPEG, "-v", "error", "-nostdin", "-y", "-threads", "1", *arguments]
-    done = subprocess.run(command, capture_output=True, check=False)
+    done = subprocess.run(command, capture_output=True, check=False, timeout=120)
     assert done.returncode == 0, f"{command}: {done.stderr.decode()}"
     return done.stdout

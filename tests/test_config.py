@@ -70,6 +70,24 @@ def test_references_to_other_sections_are_checked(values):
     assert "demo_test has no captions" in caught.value.got
 
 
+def test_an_experiment_inherits_from_its_base(values):
+    values["experiments"]["other"] = {"base": "mcn", "training": {"seed": 7}}
+    experiments = configure(values).experiments
+    assert experiments["other"].training.seed == 7
+    same = experiments["other"].training.model_copy(
+        update={"seed": experiments["mcn"].training.seed}
+    )
+    assert same == experiments["mcn"].training
+    assert experiments["other"].model == experiments["mcn"].model
+
+
+@pytest.mark.parametrize("base", ["mnc", "other"])
+def test_a_base_that_is_not_another_experiment_is_named(values, base):
+    values["experiments"]["other"] = {"base": base}
+    with pytest.raises(UserError, match=f"no other experiment '{base}'"):
+        configure(values)
+
+
 def test_equal_settings_give_equal_options_whatever_the_order_of_keys(values):
     reordered = {key: values[key] for key in reversed(values)}
     assert dump_json(configure(values)) == dump_json(configure(reordered))

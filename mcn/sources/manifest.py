@@ -15,6 +15,7 @@ import difflib
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -96,7 +97,7 @@ def _unknown_column(name: str) -> str:
 
 
 def _row(
-    folder: Path, line: int, values: dict[str, str], check_files: bool, problems: list[str]
+    folder: Path, line: int, values: dict[Any, Any], check_files: bool, problems: list[str]
 ) -> ManifestRow:
     text = {name: (values.get(name) or "").strip() for name in COLUMNS}
     if not SAFE_ID.fullmatch(text["video_id"]):

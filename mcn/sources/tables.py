@@ -119,7 +119,7 @@ def prepare_captions(annotations: Path, videos: Path, captions: Path) -> None:
     """CSV clip_id,video_id,start_seconds,end_seconds,caption -> captions table, checked against the videos."""
     table = _annotations(annotations, CAPTIONS, videos)
     problems = [f"clip_id {c!r} occurs twice" for c in table.clip_id[table.clip_id.duplicated()]]
-    problems += [f"clip {row.clip_id}: no caption" for row in table.itertuples() if not row.caption]
+    problems += [f"clip {clip_id}: no caption" for clip_id in table.clip_id[table.caption == ""]]
     _finish(table, CAPTIONS, problems, annotations, captions)
 
 
@@ -136,11 +136,9 @@ def prepare_steps(
             )
     table = _annotations(annotations, STEPS, videos)
     known = set(zip(lists.task, lists.step, strict=True))
-    for row in table.itertuples():
-        if (row.task, row.step) not in known:
-            problems.append(
-                f"video {row.video_id}: step {row.step} of task {row.task!r} is not listed"
-            )
+    for video_id, task, step in zip(table.video_id, table.task, table.step, strict=True):
+        if (task, step) not in known:
+            problems.append(f"video {video_id}: step {step} of task {task!r} is not listed")
     _finish(table, STEPS, problems, annotations, steps)
     write_table(tasks, pa.Table.from_pandas(lists, schema=TASKS, preserve_index=False))
 
@@ -162,10 +160,10 @@ def _annotations(path: Path, schema: pa.Schema, videos: Path) -> pd.DataFrame:
     table = _read_csv(path, schema)
     known = set(pd.read_parquet(videos, columns=["video_id"]).video_id)
     problems = [f"unknown video_id {v!r}" for v in sorted(set(table.video_id) - known)]
-    for row in table.itertuples():
-        if not 0 <= row.start_seconds < row.end_seconds:
-            times = f"{row.start_seconds} to {row.end_seconds} s"
-            problems.append(f"video {row.video_id}: an annotation from {times}")
+    wrong = table[~((table.start_seconds >= 0) & (table.start_seconds < table.end_seconds))]
+    columns = wrong.video_id, wrong.start_seconds, wrong.end_seconds
+    for video_id, start, end in zip(*columns, strict=True):
+        problems.append(f"video {video_id}: an annotation from {start} to {end} s")
     if problems:
         raise several(problems, f"annotations of the manifest's videos ({path})", "mend these rows")
     return table

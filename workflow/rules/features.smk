@@ -107,7 +107,7 @@ rule davenet:
     input:
         shard="results/{dataset}/features/logmel/{shard}.parquet",
         weights=network_weights("davenet"),
-        code=code("features/audio.py"),
+        code=code("features/davenet.py"),
     output:
         "results/{dataset}/features/davenet/{shard}.parquet",
     log:

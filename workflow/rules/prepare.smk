@@ -75,10 +75,11 @@ for dataset in settings.datasets:
         conda:
             "../../envs/mcn.yaml"
         params:
+            directory=subpath(input.videos, parent=True),
             shards=len(shard_names(dataset)),
         shell:
-            f"mcn partition {{input.videos}} {{input.narration}} --shards {{params.shards}}"
-            f" --directory results/{dataset} &> {{log}}"
+            "mcn partition {input.videos} {input.narration} --shards {params.shards}"
+            " --directory {params.directory} &> {log}"
 
 
 rule partition:
