@@ -196,6 +196,15 @@ def _model_verbs(verbs) -> None:  # type: ignore[no-untyped-def]
         verb.add_argument("dataset", type=Path, help="results/{dataset}")
         verb.add_argument("--output", type=Path, required=True, help=".json")
 
+    verb = _verb(verbs, "search", commands.search, "mcn.evaluation.options:RetrievalOptions")
+    verb.add_argument("model", type=Path, help="folder of the model")
+    verb.add_argument("dataset", type=Path, help="results/{dataset}")
+    verb.add_argument("query", help="what to look for, in words")
+    verb.add_argument("--vectors", required=True, help="word vectors that the model was trained on")
+    verb.add_argument("--case", choices=("as_is", "lower"), default="as_is", help="see TextOptions")
+    verb.add_argument("--window", type=float, default=4.0, help="length of a moment, seconds (4)")
+    verb.add_argument("--limit", type=int, default=10, help="how many moments to list (10)")
+
 
 def _account_verbs(verbs) -> None:  # type: ignore[no-untyped-def]
     verb = _verb(verbs, "ledger", commands.ledger)

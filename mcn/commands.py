@@ -263,6 +263,23 @@ def evaluate_localization(arguments: Namespace) -> None:
     )
 
 
+def search(arguments: Namespace) -> None:
+    """Find the moments of a data set's videos that fit a text."""
+    from mcn.config import parse_options
+    from mcn.evaluation.options import RetrievalOptions
+    from mcn.features.options import TextOptions
+    from mcn.layout import Dataset
+    from mcn.search import format_answers, search
+
+    text = TextOptions(vectors=arguments.vectors, case=arguments.case)
+    options = parse_options(RetrievalOptions, arguments.options)
+    dataset = Dataset.at(arguments.dataset)
+    answers = search(
+        arguments.model, dataset, arguments.query, text, options, arguments.window, arguments.limit
+    )
+    print(format_answers(answers))
+
+
 def ledger(arguments: Namespace) -> None:
     """Account for every video of a data set, stream by stream; 1 if the sums do not add up."""
     from mcn.layout import Dataset

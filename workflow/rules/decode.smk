@@ -21,7 +21,7 @@ rule decode_frames:
     params:
         options=options("decode"),
     shell:
-        "mcn decode frames {input.shard} --frames-1fps {output.appearance}"
+        "python -m mcn decode frames {input.shard} --frames-1fps {output.appearance}"
         " --frames-24fps {output.motion} --options {params.options:q} &> {log}"
 
 
@@ -44,4 +44,4 @@ rule decode_audio:
     params:
         options=options("decode"),
     shell:
-        "mcn decode audio {input.shard} --output {output} --options {params.options:q} &> {log}"
+        "python -m mcn decode audio {input.shard} --output {output} --options {params.options:q} &> {log}"

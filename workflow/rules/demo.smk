@@ -26,4 +26,4 @@ rule demo:
     params:
         options=options("demo"),
     shell:
-        "mcn demo results/demo --workers {threads} --options {params.options:q} &> {log}"
+        "python -m mcn demo results/demo --workers {threads} --options {params.options:q} &> {log}"

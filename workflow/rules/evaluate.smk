@@ -26,7 +26,7 @@ rule evaluate_retrieval:
         options=dataset_options,
         runtime=options("runtime"),
     shell:
-        "mcn evaluate retrieval results/models/{wildcards.experiment} results/{wildcards.dataset}"
+        "python -m mcn evaluate retrieval results/models/{wildcards.experiment} results/{wildcards.dataset}"
         " --output {output} --options {params.options:q} --runtime {params.runtime:q} &> {log}"
 
 
@@ -56,5 +56,5 @@ rule evaluate_localization:
         options=dataset_options,
         runtime=options("runtime"),
     shell:
-        "mcn evaluate localization results/models/{wildcards.experiment} results/{wildcards.dataset}"
+        "python -m mcn evaluate localization results/models/{wildcards.experiment} results/{wildcards.dataset}"
         " --output {output} --options {params.options:q} --runtime {params.runtime:q} &> {log}"

@@ -22,7 +22,7 @@ rule seed_weights:
     params:
         seed=settings.features.seed,
     shell:
-        "mcn seed-weights {wildcards.network} {input.shards} --output {output} --seed {params.seed}"
+        "python -m mcn seed-weights {wildcards.network} {input.shards} --output {output} --seed {params.seed}"
         " --threads {threads} &> {log}"
 
 
@@ -49,7 +49,7 @@ rule resnet152:
         options=options("features", "resnet152"),
         runtime=options("runtime"),
     shell:
-        "mcn extract resnet152 {input.shard} {output} --weights {input.weights:q} --threads {threads}"
+        "python -m mcn extract resnet152 {input.shard} {output} --weights {input.weights:q} --threads {threads}"
         " --options {params.options:q} --runtime {params.runtime:q} &> {log}"
 
 
@@ -76,7 +76,7 @@ rule resnext101:
         options=options("features", "resnext101"),
         runtime=options("runtime"),
     shell:
-        "mcn extract resnext101 {input.shard} {output} --weights {input.weights:q} --threads {threads}"
+        "python -m mcn extract resnext101 {input.shard} {output} --weights {input.weights:q} --threads {threads}"
         " --options {params.options:q} --runtime {params.runtime:q} &> {log}"
 
 
@@ -99,7 +99,7 @@ rule logmel:
     params:
         options=options("features", "logmel"),
     shell:
-        "mcn extract logmel {input.shard} {output} --options {params.options:q} &> {log}"
+        "python -m mcn extract logmel {input.shard} {output} --options {params.options:q} &> {log}"
 
 
 rule davenet:
@@ -125,7 +125,7 @@ rule davenet:
         options=options("features", "davenet"),
         runtime=options("runtime"),
     shell:
-        "mcn extract davenet {input.shard} {output} --weights {input.weights:q} --threads {threads}"
+        "python -m mcn extract davenet {input.shard} {output} --weights {input.weights:q} --threads {threads}"
         " --options {params.options:q} --runtime {params.runtime:q} &> {log}"
 
 
@@ -147,7 +147,7 @@ rule vocabulary:
     params:
         options=options("features", "word2vec"),
     shell:
-        "mcn vocabulary {input.texts} --vectors {input.vectors:q} --output {output}"
+        "python -m mcn vocabulary {input.texts} --vectors {input.vectors:q} --output {output}"
         " --options {params.options:q} &> {log}"
 
 
@@ -170,7 +170,7 @@ rule word2vec:
     params:
         options=options("features", "word2vec"),
     shell:
-        "mcn extract word2vec {input.shard} {output} --narration {input.narration}"
+        "python -m mcn extract word2vec {input.shard} {output} --narration {input.narration}"
         " --vocabulary {input.vocabulary} --options {params.options:q} &> {log}"
 
 

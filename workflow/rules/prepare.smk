@@ -15,7 +15,7 @@ rule prepare:
     params:
         options=dataset_options,
     shell:
-        "mcn prepare videos {input.manifest:q} --videos {output.videos}"
+        "python -m mcn prepare videos {input.manifest:q} --videos {output.videos}"
         " --narration {output.narration} --options {params.options:q} &> {log}"
 
 
@@ -31,7 +31,7 @@ rule prepare_captions:
     conda:
         "../../envs/mcn.yaml"
     shell:
-        "mcn prepare captions {input.annotations:q} --videos {input.videos} --output {output} &> {log}"
+        "python -m mcn prepare captions {input.annotations:q} --videos {input.videos} --output {output} &> {log}"
 
 
 rule prepare_steps:
@@ -48,7 +48,7 @@ rule prepare_steps:
     conda:
         "../../envs/mcn.yaml"
     shell:
-        "mcn prepare steps {input.tasks:q} {input.steps:q} --videos {input.videos}"
+        "python -m mcn prepare steps {input.tasks:q} {input.steps:q} --videos {input.videos}"
         " --tasks {output.tasks} --steps {output.steps} &> {log}"
 
 
@@ -78,7 +78,7 @@ for dataset in settings.datasets:
             directory=subpath(input.videos, parent=True),
             shards=len(shard_names(dataset)),
         shell:
-            "mcn partition {input.videos} {input.narration} --shards {params.shards}"
+            "python -m mcn partition {input.videos} {input.narration} --shards {params.shards}"
             " --directory {params.directory} &> {log}"
 
 

@@ -17,7 +17,7 @@ rule ledger:
         manifest=manifest,
         shards=shard_count,
     shell:
-        "mcn ledger results/{wildcards.dataset} --shards {params.shards}"
+        "python -m mcn ledger results/{wildcards.dataset} --shards {params.shards}"
         " --manifest {params.manifest:q} &> {log}"
 
 
@@ -48,7 +48,7 @@ rule report:
     params:
         options=options(),
     shell:
-        "mcn report results --output {output} --options {params.options:q} &> {log}"
+        "python -m mcn report results --output {output} --options {params.options:q} &> {log}"
 
 
 rule verify:
@@ -61,4 +61,4 @@ rule verify:
     params:
         options=options(),
     shell:
-        "mcn verify results --options {params.options:q} 2>&1 | tee {log}"
+        "python -m mcn verify results --options {params.options:q} 2>&1 | tee {log}"

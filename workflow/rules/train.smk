@@ -31,7 +31,7 @@ rule train:
         shards=training_shard_count,
         early_shards=early_shard_count,
     shell:
-        "mcn train results --output results/models/{wildcards.experiment}"
+        "python -m mcn train results --output results/models/{wildcards.experiment}"
         " --checkpoints results/checkpoints/{wildcards.experiment} --shards {params.shards}"
         " --early-shards {params.early_shards} --threads {threads}"
         " --options {params.options:q} --runtime {params.runtime:q} &> {log}"
