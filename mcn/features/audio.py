@@ -1,0 +1,136 @@
+"""Log-mel spectrograms.
+
+Conventions
+-----------
+- Input: mono waveform in [-1, 1], float32 (N,). Output: (40, T) float32 dB in [-80, 0], T = 1 + N // 160 at 16 kHz;
+  column i is the 25 ms window centred at i * 0.01 s. Shards hold it transposed, (T, 40) float16.
+- Steps: mean removed; pre-emphasis y[t] - 0.97 y[t-1], the first sample kept; power of the discrete Fourier transform
+  of 400 samples under a symmetric Hamming window; 40 Slaney mel bands from 20 Hz to half the sample rate, each of
+  unit area; 10 log10 relative to the loudest value of the whole waveform, floored at -80 dB.
+- Beyond both ends lies silence (`constant`, librosa >= 0.10) or the mirrored signal (`reflect`, librosa < 0.10); a
+  waveform too short to be mirrored (at most 200 samples) is always continued by silence.
+- Silence has no loudest value: as in librosa it is 0 dB everywhere. Nothing gives NaN. An empty waveform is one column.
+- Source: `roudimit/AVLnet` audio_to_spectrograms.py; librosa's definitions of mel bands and decibels. `sox gain -4`
+  before it there cancels, since the reference is the maximum.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import librosa
+import numpy as np
+from scipy.signal.windows import hamming
+from tqdm import tqdm
+
+from mcn.errors import VideoError
+from mcn.features.options import LogMelOptions
+from mcn.features.recipes import library_versions
+from mcn.shards import FEATURE_SCHEMA, ShardReader, ShardWriter, empty_row, feature_row
+
+log = logging.getLogger(__name__)
+
+VERSION = 1  # raise when the code changes the numbers
+WINDOW_SECONDS, STEP_SECONDS = 0.025, 0.01
+MEL_BANDS, LOWEST_HZ = 40, 20
+PREEMPHASIS = 0.97
+RANGE_DB = 80.0
+LEAST_POWER = 1e-10  # librosa's amin: below it power counts as this much
+FRAMES_A_BLOCK = 8192  # windows transformed at once, to bound the memory
+
+Padding = Literal["constant", "reflect"]
+
+
+def log_mel(
+    waveform: np.ndarray, sample_rate: int = 16000, padding: Padding = "constant"
+) -> np.ndarray:
+    """Float32 (N,) -> float32 (40, T) dB, T = 1 + N // (sample_rate / 100).
+
+    Errors: ValueError where the waveform is not one-dimensional or not finite.
+    """
+    waveform = np.asarray(waveform, dtype=np.float32)
+    if waveform.ndim != 1:
+        raise ValueError(f"waveform of shape {waveform.shape}, wanted (N,)")
+    if not np.isfinite(waveform).all():
+        raise ValueError("waveform holds NaN or infinity")
+    window, step = round(WINDOW_SECONDS * sample_rate), round(STEP_SECONDS * sample_rate)
+    filters = _mel_filters(sample_rate, window)
+    mirrored = padding == "reflect" and len(waveform) > window // 2
+    padded = np.pad(_emphasise(waveform), window // 2, "reflect" if mirrored else "constant")
+    blocks = [filters @ power for power in _power_spectra(padded, window, step)]
+    return _decibels(np.concatenate(blocks, axis=1))
+
+
+def _emphasise(waveform: np.ndarray) -> np.ndarray:
+    """The waveform without its mean, high frequencies raised."""
+    if len(waveform) == 0:
+        return waveform
+    centred = waveform - waveform.mean(dtype=np.float64).astype(np.float32)
+    centred[1:] -= np.float32(PREEMPHASIS) * centred[:-1]
+    return np.asarray(centred)
+
+
+def _power_spectra(padded: np.ndarray, window: int, step: int) -> Iterator[np.ndarray]:
+    """|X|^2 (window / 2 + 1, at most FRAMES_A_BLOCK) of successive windows."""
+    taper = hamming(window, sym=True)
+    count = 1 + (len(padded) - window) // step
+    for first in range(0, count, FRAMES_A_BLOCK):
+        last = min(first + FRAMES_A_BLOCK, count) - 1
+        block = padded[first * step : last * step + window]
+        spectrum = librosa.stft(block, n_fft=window, hop_length=step, window=taper, center=False)
+        yield np.square(np.abs(spectrum))
+
+
+@functools.cache
+def _mel_filters(sample_rate: int, window: int) -> np.ndarray:
+    """(40, window / 2 + 1) float32."""
+    return librosa.filters.mel(
+        sr=sample_rate, n_fft=window, n_mels=MEL_BANDS, fmin=LOWEST_HZ, fmax=sample_rate / 2
+    )
+
+
+def _decibels(power: np.ndarray) -> np.ndarray:
+    """10 log10 of power over its maximum, floored at -80 dB."""
+    levels = 10 * np.log10(np.maximum(power, LEAST_POWER))
+    levels -= levels.max()
+    return np.asarray(np.maximum(levels, -RANGE_DB))
+
+
+def extract_log_mel(audio: Path, output: Path, options: LogMelOptions) -> None:
+    """Decoded sound (`AUDIO_SCHEMA`) to a feature shard: rows (T, 40), 0.01 s apart.
+
+    A waveform that is not finite fails with `decode_error`; rows that are not `ok` are passed on.
+    """
+    reader = ShardReader(audio, "audio")
+    recipe = {
+        "feature": "logmel",
+        "version": VERSION,
+        **options.model_dump(mode="json"),
+        "libraries": library_versions("librosa", "numpy", "scipy"),
+        "decoded": reader.recipe,
+    }
+    seconds, failed = 0.0, 0
+    with ShardWriter(output, FEATURE_SCHEMA, recipe) as writer:
+        for row in tqdm(reader, total=len(reader), desc="logmel", unit="video", disable=None):
+            result = _log_mel_row(row, options.padding)
+            writer.write(result)
+            failed += result["status"] != "ok"
+            seconds += (result["length"] or 0) * STEP_SECONDS
+    reader.close()
+    log.info("logmel: %.0f s of sound, %d videos without it", seconds, failed)
+
+
+def _log_mel_row(row: dict[str, Any], padding: Padding) -> dict[str, Any]:
+    if row["status"] != "ok":
+        return empty_row(FEATURE_SCHEMA, row["video_id"], row["status"], row["error"])
+    waveform = np.frombuffer(row["samples"], "<f4")
+    try:
+        levels = log_mel(waveform, row["sample_rate"], padding)
+    except ValueError as error:
+        cause = str(VideoError("decode_error", str(error)))
+        return empty_row(FEATURE_SCHEMA, row["video_id"], "failed", cause)
+    return feature_row(row["video_id"], levels.T, row["start_seconds"], STEP_SECONDS)

@@ -1,0 +1,69 @@
+"""Motion: one 3D ResNeXt-101 vector for every sixteen frames.
+
+Conventions
+-----------
+- Frames (112, 112, 3) uint8 RGB at 24 frames a second, centre-cropped; chunks of 16 that do not overlap, the last one
+  filled up with black frames BEFORE `mean` is subtracted from 0-255 (so that filling becomes -mean, as published); the
+  network's vector L2-normalised: (T, 2048). Row i covers 16/24 s from i * 16/24 s.
+- Source: `antoine77340/video_feature_extractor` model.py, preprocessing.py, extract.py. Its last chunk of a video of
+  one chunk is lost to a `squeeze`; here every chunk has its row.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mcn.features.extraction import Extractor, extract, frame_extractor
+from mcn.features.options import MotionOptions, RuntimeOptions
+from mcn.features.parallel import Timing
+from mcn.features.recipes import library_versions
+from mcn.features.runtime import resolve
+from mcn.features.weights import LoadedNetwork, load_network
+
+VERSION = 1  # raise when the code changes the numbers
+CPU_BATCH, CUDA_BATCH = 4, 64  # clips
+
+
+def extract_motion(
+    decoded: Path,
+    weights: Path | str,
+    output: Path,
+    options: MotionOptions,
+    runtime: RuntimeOptions,
+    threads: int = 0,
+) -> Timing:
+    """Decoded frames (`frames_24fps`) to the feature shard `output`; arguments as in `extract_appearance`."""
+    loaded = load_network("resnext101", weights, options.weights_sha256)
+    return extract(decoded, output, motion_extractor(loaded, options, runtime, threads))
+
+
+def motion_extractor(
+    loaded: LoadedNetwork, options: MotionOptions, runtime: RuntimeOptions, threads: int = 0
+) -> Extractor:
+    """The network with its preprocessing, at the runtime's device and precision."""
+    place = resolve(runtime, threads)
+    network = loaded.network.to(place.device, place.dtype).to(memory_format=torch.channels_last_3d)
+
+    def vectors(frames: Tensor) -> Tensor:
+        pooled = network(prepare(frames, options).to(place.dtype)).float()
+        return F.normalize(pooled, dim=1) if options.normalize else pooled
+
+    recipe = {
+        "feature": "resnext101",
+        "version": VERSION,
+        **options.model_dump(mode="json", include={"frames_per_chunk", "mean", "normalize"}),
+        "weights": loaded.recipe,
+        "libraries": library_versions("torch", "numpy", "av"),
+    }
+    batch = place.batch(CPU_BATCH, CUDA_BATCH)
+    return frame_extractor("resnext101", vectors, options.frames_per_chunk, batch, place, recipe)
+
+
+def prepare(frames: Tensor, options: MotionOptions) -> Tensor:
+    """Uint8 (n, F, H, W, 3) -> float32 (n, 3, F, H, W), channels last in memory, as the network sees it."""
+    mean = torch.tensor(options.mean, device=frames.device).view(1, 3, 1, 1, 1)
+    return frames.permute(0, 4, 1, 2, 3).float() - mean

@@ -1,0 +1,102 @@
+"""Reading ahead in a thread, and working side by side with results in order."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+
+POLL_SECONDS = 0.1  # how soon the reading thread notices that nobody wants more
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass
+class Timing:
+    """Where the seconds of a stage went; `network` is summed over the workers."""
+
+    network: float = 0.0
+    waiting: float = 0.0
+    writing: float = 0.0
+    vectors: int = 0
+    media_seconds: float = 0.0
+
+
+def read_ahead(source: Iterator[Item], depth: int) -> Generator[Item, None, None]:
+    """The items of `source`, read by a thread that keeps `depth` of them ready; its errors are raised here.
+
+    The thread ends when the iterator is closed.
+    """
+    ready: queue.Queue[tuple[str, Any]] = queue.Queue(maxsize=depth)
+    closed = threading.Event()
+
+    def put(kind: str, value: Any = None) -> None:
+        while not closed.is_set():
+            with contextlib.suppress(queue.Full):
+                return ready.put((kind, value), timeout=POLL_SECONDS)
+
+    def read() -> None:
+        try:
+            for item in source:
+                put("item", item)
+                if closed.is_set():
+                    return
+            put("end")
+        except BaseException as error:
+            put("error", error)
+
+    thread = threading.Thread(target=read, name="read-ahead", daemon=True)
+    thread.start()
+    try:
+        while True:
+            kind, value = ready.get()
+            if kind == "error":
+                raise value
+            if kind == "end":
+                return
+            yield value
+    finally:
+        closed.set()
+        thread.join()
+
+
+def in_order(
+    items: Iterator[Item], work: Callable[[Item], Result], workers: int, timing: Timing
+) -> Iterator[tuple[Item, Result]]:
+    """Each item with `work(item)`, in order, computed by `workers` threads while the caller goes on.
+
+    Each worker computes on one thread, without gradients. `timing` gets the seconds inside `work`, and those in which
+    no worker had anything to do for want of items.
+    """
+
+    def timed(item: Item) -> tuple[Result, float]:
+        start = time.perf_counter()
+        with torch.inference_mode():
+            result = work(item)
+        return result, time.perf_counter() - start
+
+    running: deque[tuple[Item, Future[tuple[Result, float]]]] = deque()
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        while True:
+            while len(running) <= workers:
+                start, idle = time.perf_counter(), all(future.done() for _, future in running)
+                item = next(items, None)
+                timing.waiting += idle * (time.perf_counter() - start)
+                if item is None:
+                    break
+                running.append((item, pool.submit(timed, item)))
+            if not running:
+                return
+            first, future = running.popleft()
+            result, seconds = future.result()
+            timing.network += seconds
+            yield first, result

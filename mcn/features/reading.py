@@ -1,0 +1,80 @@
+"""Frames of a decoded shard as batches for a network.
+
+Conventions
+-----------
+- An item is what the network turns into one vector: at most `frames_per_item` frames, uint8 RGB (F, H, W, 3); only the
+  last item of a video can be shorter.
+- A batch holds items of one frame size from consecutive videos. Rows that are not `ok` pass through without items.
+- Memory holds one video's compressed frames and one batch, whatever the length of the videos.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+import numpy as np
+
+from mcn.errors import DamagedShard
+from mcn.media.lossless import decode_rgb
+from mcn.shards import ShardReader
+
+
+class Part(NamedTuple):
+    """What a batch holds of one video: how many vectors it will give, and whether they are its last.
+
+    row: the decoded row without its blob.
+    """
+
+    row: dict[str, Any]
+    vectors: int
+    last: bool
+
+
+@dataclass
+class Batch:
+    """Items of consecutive videos in order; a video that is not `ok` has one part of no vectors."""
+
+    items: list[Any] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
+
+
+def batches_of(reader: ShardReader, frames_per_item: int, batch_size: int) -> Iterator[Batch]:
+    """The items of every video of a shard, in order, in batches of one frame size."""
+    batch = Batch()
+    for row in reader:
+        head = {name: value for name, value in row.items() if name != "video"}
+        if row["status"] != "ok":
+            batch.parts.append(Part(head, 0, True))
+            continue
+        unsent = 0
+        for item in frame_items_of(row, reader.path, frames_per_item):
+            if len(batch.items) == batch_size or _other_size(batch, item):
+                batch.parts.append(Part(head, unsent, False))
+                yield batch
+                batch, unsent = Batch(), 0
+            batch.items.append(item)
+            unsent += 1
+        batch.parts.append(Part(head, unsent, True))
+    if batch.parts:
+        yield batch
+
+
+def _other_size(batch: Batch, item: np.ndarray) -> bool:
+    return bool(batch.items) and batch.items[0].shape[1:] != item.shape[1:]
+
+
+def frame_items_of(row: dict[str, Any], path: Path, frames_per_item: int) -> Iterator[np.ndarray]:
+    """The frames of a row in groups of `frames_per_item`, the last group maybe shorter."""
+    frames = 0
+    try:
+        for item in decode_rgb(row["video"], frames_per_item):
+            frames += len(item)
+            yield item
+    except av.FFmpegError as error:
+        raise DamagedShard(path, f"frames of {row['video_id']}: {error}") from error
+    if frames != row["length"]:
+        raise DamagedShard(path, f"{row['video_id']}: {frames} frames of {row['length']}")

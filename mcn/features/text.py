@@ -1,0 +1,174 @@
+"""Words of narration: the vocabulary of a data set, and token ids of every line.
+
+Conventions
+-----------
+- A word is a match of `[\\w']+`, as written; `case` decides only how its vector is looked up: `as_is` (published) or
+  `lower`. So whoever reads the vocabulary looks words up as written, whatever the case.
+- Vocabulary table: token, vector (float32 little-endian bytes), in the order of the tokens' code points; the id of row
+  i is i + 1, and 0 pads. Words without a vector are not in it, and are dropped from lines, as published.
+- Text shards: `TEXT_SCHEMA`, lines in time order; a video without lines is `missing: no_narration`; a line without
+  known words keeps its place with an empty list.
+- Source: `brian7685/Multimodal-Clustering-Network` youtube_dataloader.py (`_tokenize_text`, `_words_to_we`).
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from gensim.models import KeyedVectors
+from tqdm import tqdm
+
+from mcn.errors import DamagedShard, UserError, VideoError
+from mcn.features.options import TextOptions
+from mcn.features.recipes import library_versions
+from mcn.features.vectors import load_vectors
+from mcn.files import read_table, write_table
+from mcn.shards import TEXT_SCHEMA, ShardWriter, empty_row
+
+log = logging.getLogger(__name__)
+
+VERSION = 1  # raise when the code changes the numbers
+TEXT_COLUMNS = ("text", "caption")  # of narration and task tables, and of caption tables
+VOCABULARY = pa.schema([("token", pa.string()), ("vector", pa.large_binary())])
+_WORD = re.compile(r"[\w']+")
+
+
+def tokenize(text: str) -> list[str]:
+    """The words of a text, as written."""
+    return _WORD.findall(text)
+
+
+def token_ids(text: str, ids: Mapping[str, int]) -> list[int]:
+    """Ids of the words of a text that the vocabulary has, in order."""
+    return [ids[word] for word in tokenize(text) if word in ids]
+
+
+def build_vocabulary(
+    texts: Iterable[str], vectors: KeyedVectors, case: str = "as_is"
+) -> tuple[list[str], np.ndarray]:
+    """The words of `texts` that have a vector, sorted, and their vectors (V, width) float32."""
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(tokenize(text))
+    keys = {word: word.lower() if case == "lower" else word for word in counts}
+    tokens = sorted(word for word, key in keys.items() if key in vectors.key_to_index)
+    rows = [vectors.key_to_index[keys[token]] for token in tokens]
+    known = sum(counts[token] for token in tokens)
+    log.info(
+        "%d of %d words have vectors, %d of %d occurrences (%.1f %%)",
+        *(len(tokens), len(counts), known, counts.total(), 100 * known / max(1, counts.total())),
+    )
+    return tokens, np.asarray(vectors.vectors[rows], "<f4").reshape(-1, vectors.vector_size)
+
+
+def make_vocabulary(
+    tables: list[Path], vectors: Path | str, output: Path, options: TextOptions
+) -> None:
+    """Write the vocabulary of narration, caption or task tables.
+
+    vectors: path of what `options.vectors` means. Errors: `UserError` for vectors that cannot be read or have another
+    sha256, and for a table without a column of text.
+    """
+    loaded, digest = load_vectors(vectors, options.cache)
+    if options.vectors_sha256 not in (None, digest):
+        cure = "get the right file, or correct word2vec.vectors_sha256"
+        raise UserError(f"{vectors} with sha256 {digest}", f"sha256 {options.vectors_sha256}", cure)
+    texts = (text for path in tables for text in _texts(path))
+    tokens, matrix = build_vocabulary(texts, loaded, options.case)
+    if not np.isfinite(matrix).all():
+        cure = "get an intact file of word vectors"
+        raise UserError(f"{vectors} holds NaN or infinity", "finite vectors", cure)
+    recipe = {
+        "table": "vocabulary",
+        "version": VERSION,
+        "case": options.case,
+        "vectors": {"source": Path(vectors).name, "sha256": digest, "width": loaded.vector_size},
+        "libraries": library_versions("gensim", "numpy"),
+    }
+    columns = [tokens, [row.tobytes() for row in matrix]]
+    write_table(output, pa.Table.from_arrays([*map(pa.array, columns)], schema=VOCABULARY), recipe)
+
+
+def _texts(path: Path) -> Iterator[str]:
+    """Texts of a table, a part of it at a time."""
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            column = [name for name in file.schema_arrow.names if name in TEXT_COLUMNS]
+            if len(column) != 1:
+                got = f"{path} with the columns {', '.join(file.schema_arrow.names)}"
+                raise UserError(got, f"one of {', '.join(TEXT_COLUMNS)}", "give other tables")
+            for batch in file.iter_batches(columns=column):
+                yield from batch.column(0).to_pylist()
+    except pa.ArrowException as error:
+        raise DamagedShard(path, str(error)) from error
+
+
+def extract_text(
+    shard: Path, narration: Path, vocabulary: Path, output: Path, options: TextOptions
+) -> None:
+    """Token ids of the narration of the videos that a shard list names, one row a video in its order.
+
+    narration: the shard's lines. `options` must be those of the vocabulary: otherwise `UserError`.
+    """
+    table = read_table(vocabulary)
+    recipe = _text_recipe(table, vocabulary, options)
+    ids = {token: row + 1 for row, token in enumerate(table.column("token").to_pylist())}
+    with open(shard, newline="", encoding="utf-8") as file:
+        video_ids = [row["video_id"] for row in csv.DictReader(file)]
+    lines: dict[str, list[dict[str, Any]]] = {video_id: [] for video_id in video_ids}
+    for line in read_table(narration).to_pylist():
+        if line["video_id"] not in lines:
+            cure = f"delete both and run snakemake again (rm {shard} {narration})"
+            raise UserError(
+                f"{narration}: video {line['video_id']} not in {shard}", "its videos", cure
+            )
+        lines[line["video_id"]].append(line)
+    with ShardWriter(output, TEXT_SCHEMA, recipe) as writer:
+        for video_id in tqdm(video_ids, desc="word2vec", unit="video", disable=None):
+            writer.write(_text_row(video_id, lines[video_id], ids))
+    silent = sum(not found for found in lines.values())
+    log.info("word2vec: %d videos, %d without narration", len(video_ids), silent)
+
+
+def _text_row(video_id: str, lines: list[dict[str, Any]], ids: Mapping[str, int]) -> dict[str, Any]:
+    if not lines:
+        return empty_row(TEXT_SCHEMA, video_id, "missing", str(VideoError("no_narration")))
+    lines = sorted(lines, key=lambda line: (line["start_seconds"], line["end_seconds"]))
+    return {
+        "video_id": video_id,
+        "status": "ok",
+        "error": "",
+        "starts": [line["start_seconds"] for line in lines],
+        "ends": [line["end_seconds"] for line in lines],
+        "texts": [line["text"] for line in lines],
+        "tokens": [token_ids(line["text"], ids) for line in lines],
+    }
+
+
+def _text_recipe(table: pa.Table, vocabulary: Path, options: TextOptions) -> dict[str, Any]:
+    """The recipe of text shards; ids mean something only beside the vocabulary, so its words are hashed."""
+    metadata = table.schema.metadata or {}
+    if b"mcn" not in metadata or table.column_names != VOCABULARY.names:
+        raise DamagedShard(vocabulary, "not a vocabulary of this pipeline")
+    made = json.loads(metadata[b"mcn"])
+    if made["case"] != options.case:
+        got = f"{vocabulary} made with case {made['case']}, options with {options.case}"
+        raise UserError(got, "one and the same", f"make it again (rm {vocabulary})")
+    tokens = "\n".join(table.column("token").to_pylist())
+    return {
+        "feature": "word2vec",
+        "version": VERSION,
+        "vocabulary": made,
+        "tokens_sha256": hashlib.sha256(tokens.encode()).hexdigest(),
+    }

@@ -1,0 +1,132 @@
+"""Word vectors from the files that people have, converted once, then mapped from disk.
+
+Conventions
+-----------
+- Formats: word2vec binary (`.bin`, `.bin.gz`), word2vec text and GloVe text, which has no header (any other name,
+  also `.gz`), gensim's own (`.kv`, `.wordvectors`, with the `.npy` files beside it). The width comes from the file.
+- A converted copy lies in `cache`/SHA256 of the source: gensim's own format, whose matrix is read by memory mapping
+  (13 times faster to open and a tenth of the memory of word2vec's binary format). A source with another content gets
+  another copy; two processes may convert at once.
+- gensim's own format is a pickle; it is read by an unpickler that makes nothing but gensim vectors and numpy arrays.
+- Source: gensim KeyedVectors; `brian7685/Multimodal-Clustering-Network` reads GoogleNews-vectors-negative300.bin.
+"""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import os
+import pickle
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from gensim.models import KeyedVectors
+
+from mcn.checkpoints import file_sha256
+from mcn.errors import UserError
+
+log = logging.getLogger(__name__)
+
+NATIVE_SUFFIXES = (".kv", ".wordvectors")
+CONVERTED = "vectors.kv"
+
+
+def load_vectors(path: Path | str, cache: Path | str) -> tuple[KeyedVectors, str]:
+    """The vectors of a file, memory-mapped, and the file's sha256; the first call converts into `cache`.
+
+    Errors: `UserError` where the file does not exist or is in none of the formats.
+    """
+    source = Path(path)
+    try:
+        digest = file_sha256(source)
+    except OSError as error:
+        raise UserError(
+            f"{source}: {error.strerror}", "a file of word vectors", "correct word2vec.vectors"
+        ) from None
+    if source.suffix in NATIVE_SUFFIXES:
+        return _load_native(source), digest
+    converted = Path(cache) / digest / CONVERTED
+    if not converted.exists():
+        _convert(source, converted.parent)
+    return _load_native(converted), digest
+
+
+def _convert(source: Path, target: Path) -> None:
+    """Write `source` in gensim's format into the directory `target`, which appears whole or not at all."""
+    log.info("converting %s to %s, once", source, target)
+    vectors = _read(source)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.part")
+    temporary.mkdir()
+    try:
+        # every array in a file of its own, so that it can be mapped
+        vectors.save(str(temporary / CONVERTED), sep_limit=0)
+        temporary.rename(target)
+    except OSError:
+        if not (target / CONVERTED).exists():  # no other process was faster
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _read(source: Path) -> KeyedVectors:
+    """The vectors of a word2vec or GloVe file, in memory."""
+    binary = ".bin" in source.suffixes
+    try:
+        header = binary or _has_header(source)
+        return KeyedVectors.load_word2vec_format(str(source), binary=binary, no_header=not header)
+    except (ValueError, EOFError, OSError, IndexError, TypeError) as error:
+        raise _unreadable(source, error) from error
+
+
+def _has_header(source: Path) -> bool:
+    """Whether the first line of a text file is word2vec's `count width`; GloVe begins with a word and its numbers."""
+    with gzip.open(source) if source.suffix == ".gz" else open(source, "rb") as file:
+        fields = file.readline().split()
+    return len(fields) == 2 and all(field.isdigit() for field in fields)
+
+
+def _load_native(path: Path) -> KeyedVectors:
+    """Gensim's own format, arrays mapped."""
+    try:
+        with open(path, "rb") as file:
+            vectors = _VectorsUnpickler(file).load()
+        if not isinstance(vectors, KeyedVectors):
+            raise ValueError(f"holds {type(vectors).__name__}")
+        compressed, subname = KeyedVectors._adapt_by_suffix(str(path))
+        vectors._load_specials(str(path), "r", compressed, subname)
+    except (pickle.UnpicklingError, ValueError, EOFError, OSError, AttributeError) as error:
+        raise _unreadable(path, error) from error
+    return vectors
+
+
+class _VectorsUnpickler(pickle.Unpickler):
+    """Makes gensim vectors, numpy arrays and plain values; refuses to import anything else."""
+
+    ALLOWED = frozenset(
+        {
+            ("gensim.models.keyedvectors", "KeyedVectors"),
+            ("numpy", "ndarray"),
+            ("numpy", "dtype"),
+            *((f"numpy.{core}.multiarray", "_reconstruct") for core in ("core", "_core")),
+            *((f"numpy.{core}.multiarray", "scalar") for core in ("core", "_core")),
+        }
+    )
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__(file, encoding="latin1")  # numpy arrays pickled by Python 2
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self.ALLOWED:
+            raise pickle.UnpicklingError(f"it would import {module}.{name}")
+        return super().find_class(module, name)
+
+
+def _unreadable(path: Path, error: BaseException) -> UserError:
+    return UserError(
+        f"{path}, which cannot be read as word vectors ({error})",
+        "word2vec .bin, word2vec or GloVe text (also .gz), or gensim's .kv of KeyedVectors",
+        "check the file's name and that it was downloaded whole",
+    )

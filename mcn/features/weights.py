@@ -1,0 +1,140 @@
+"""Weights of the extractors: from a file, from timm, or seeded; checked, hashed and folded for inference.
+
+Conventions
+-----------
+- `resnet152`: timm's names, which for this network are torchvision's. `resnext101`: names of the Kinetics checkpoint of
+  3D-ResNets-PyTorch. `davenet`: names of the AVLnet and MCN checkpoints (alone, or below `DAVEnet.`).
+- Classifier rows are dropped; any other missing, unexpected or misshapen row is a `UserError` that lists all of them.
+- Networks come on the CPU, in float32, in eval mode, every batch norm folded into the convolution before it
+  (w' = w gamma / sqrt(var + eps), b' = beta - mean gamma / sqrt(var + eps)).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from mcn.checkpoints import file_sha256, load_davenet, load_resnext101, read_state_dict
+from mcn.errors import UserError
+from mcn.files import canonical_json
+from mcn.networks.rows import load_rows
+
+RESNET152_CLASSIFIER = ("fc.weight", "fc.bias")
+TIMM = "timm:"
+
+
+@dataclass(frozen=True)
+class LoadedNetwork:
+    """A network and where its numbers come from (`recipe`: source, sha256, and of seeded weights their own recipe)."""
+
+    network: nn.Module
+    recipe: dict[str, Any]
+
+
+def load_network(
+    name: str, weights: str | Path, expected_sha256: str | None = None
+) -> LoadedNetwork:
+    """The network `name` (resnet152, resnext101, davenet) with `weights`, ready for inference.
+
+    weights: path, or `timm:MODEL` for resnet152. expected_sha256: of the file, or of timm's rows (`rows_sha256`).
+    Errors: `UserError` for an unknown, unreadable or mismatched file and for another sha256.
+    """
+    source = str(weights)
+    if source in ("", "seeded"):
+        make = f"mcn seed-weights {name} SHARD --output {name}.safetensors"
+        raise UserError(f"seeded weights of {name}, but no file of them", "their file", make)
+    if source.startswith(TIMM):
+        network, digest = _from_timm(name, source.removeprefix(TIMM))
+        recipe = {"source": source, "sha256": digest}
+    else:
+        network, digest = LOADERS[name](Path(source)), file_sha256(source)
+        recipe = {"source": Path(source).name, "sha256": digest, **_seeding(Path(source))}
+    if expected_sha256 is not None and digest != expected_sha256:
+        cure = f"get the right file, or correct {name}.weights_sha256"
+        raise UserError(f"{source} with sha256 {digest}", f"sha256 {expected_sha256}", cure)
+    return LoadedNetwork(fold_batch_norms(network.eval()), recipe)
+
+
+def load_resnet152(path: Path) -> nn.Module:
+    """ResNet-152 without its classifier, from a timm or torchvision state dict."""
+    rows = read_state_dict(path)
+    network = timm.create_model("resnet152", pretrained=False, num_classes=0)
+    kept = {name: row for name, row in rows.items() if name not in RESNET152_CLASSIFIER}
+    load_rows(network, kept, str(path))
+    return network.eval()
+
+
+LOADERS: dict[str, Callable[[Path], nn.Module]] = {
+    "resnet152": load_resnet152,
+    "resnext101": load_resnext101,
+    "davenet": load_davenet,
+}
+
+
+def _from_timm(name: str, model: str) -> tuple[nn.Module, str]:
+    """A pretrained ResNet-152 of timm, downloaded or from its cache, and the sha256 of its rows."""
+    if name != "resnet152" or model.partition(".")[0] != "resnet152":
+        known = ", ".join(
+            f"{TIMM}{one}" for one in timm.list_models("resnet152.*", pretrained=True)
+        )
+        cure = f"{known}; the other networks take a file"
+        raise UserError(f"{TIMM}{model} for {name}", "a ResNet-152 of timm for resnet152", cure)
+    try:
+        network = timm.create_model(model, pretrained=True, num_classes=0)
+    except Exception as error:  # whatever the download or timm raises
+        cure = "check the name and the network, or give the path of a downloaded file"
+        raise UserError(f"{TIMM}{model}: {error}", "a model that timm can fetch", cure) from error
+    return network, rows_sha256(network.state_dict())
+
+
+def rows_sha256(rows: Mapping[str, Tensor]) -> str:
+    """Sha256 over the rows in order of name: name, dtype, shape and bytes of each."""
+    digest = hashlib.sha256()
+    for name in sorted(rows):
+        row = rows[name].detach().cpu().contiguous()
+        digest.update(canonical_json([name, str(row.dtype), list(row.shape)]).encode())
+        digest.update(row.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _seeding(path: Path) -> dict[str, str]:
+    """What a seeded file says of itself; nothing for other files."""
+    if path.suffix != ".safetensors":
+        return {}
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata() or {}
+    return {"seeded": metadata["mcn"]} if "mcn" in metadata else {}
+
+
+def convolutions_and_norms(network: nn.Module) -> list[tuple[nn.Module, str, str]]:
+    """(parent, name of convolution, name of its batch norm): `conv1`/`bn1` beside each other, `downsample.0`/`.1`."""
+    pairs = []
+    for path, module in network.named_modules():
+        names = [name for name, _ in module.named_children()]
+        for name in names:
+            norm = re.sub(r"^conv", "bn", name)
+            if norm != name and norm in names:
+                pairs.append((module, name, norm))
+        if path.endswith("downsample"):
+            pairs.append((module, "0", "1"))
+    return pairs
+
+
+def fold_batch_norms(network: nn.Module) -> nn.Module:
+    """Fold each batch norm in place into the convolution before it; the network computes the same function."""
+    with torch.no_grad():
+        for parent, convolution, norm in convolutions_and_norms(network):
+            folded = fuse_conv_bn_eval(getattr(parent, convolution), getattr(parent, norm))
+            setattr(parent, convolution, folded)
+            setattr(parent, norm, nn.Identity())
+    return network.requires_grad_(False)

@@ -1,0 +1,111 @@
+import librosa
+import numpy as np
+import pytest
+import scipy.signal
+
+from mcn.features.audio import FRAMES_A_BLOCK, extract_log_mel, log_mel
+from mcn.features.options import LogMelOptions
+from mcn.shards import ShardReader, feature_sequence
+from tests.features_shards import write_audio
+
+RATE = 16000
+
+
+def by_librosa(waveform: np.ndarray, padding: str = "constant") -> np.ndarray:
+    """The published formulation, step by step, with librosa."""
+    waveform = waveform - waveform.mean()
+    emphasised = np.append(waveform[0], waveform[1:] - 0.97 * waveform[:-1])
+    spectrum = librosa.stft(
+        emphasised,
+        n_fft=400,
+        hop_length=160,
+        win_length=400,
+        window=lambda n: scipy.signal.windows.hamming(n),
+        center=True,
+        pad_mode=padding,
+    )
+    mel = librosa.feature.melspectrogram(S=np.abs(spectrum) ** 2, sr=RATE, n_mels=40, fmin=20)
+    return librosa.power_to_db(mel, ref=np.max, top_db=80)
+
+
+def sound(seconds: float, seed: int = 0) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    t = np.arange(int(seconds * RATE)) / RATE
+    chirp = np.sin(2 * np.pi * (200 + 900 * t) * t) * np.exp(-((t % 0.7) * 3))
+    return (0.4 * chirp + 0.01 * random.standard_normal(len(t)) + 0.02).astype(np.float32)
+
+
+@pytest.mark.parametrize("padding", ["constant", "reflect"])
+@pytest.mark.parametrize("samples", [201, 399, 400, 16000, 16159, 16160, 16161, 52345])
+def test_equals_librosa(samples, padding):
+    waveform = sound(4)[:samples]
+    ours = log_mel(waveform, RATE, padding)
+    reference = by_librosa(waveform, padding)
+    assert ours.shape == reference.shape == (40, 1 + samples // 160)
+    assert ours.dtype == np.float32
+    np.testing.assert_allclose(ours, reference, atol=1e-3)
+
+
+def test_blocks_join_without_a_seam():
+    waveform = sound((FRAMES_A_BLOCK + 37) * 0.01)
+    np.testing.assert_allclose(log_mel(waveform), by_librosa(waveform), atol=1e-3)
+
+
+def test_gain_cancels():
+    np.testing.assert_allclose(log_mel(sound(1)), log_mel(0.25 * sound(1)), atol=1e-3)
+
+
+@pytest.mark.parametrize("samples", [0, 1, 2, 100, 160, 200])
+@pytest.mark.parametrize("padding", ["constant", "reflect"])
+def test_short_waveforms_have_finite_columns(samples, padding):
+    levels = log_mel(sound(1)[:samples], RATE, padding)
+    assert levels.shape == (40, 1 + samples // 160)
+    assert np.isfinite(levels).all()
+    assert levels.max() == 0
+    assert levels.min() >= -80
+
+
+@pytest.mark.parametrize("level", [0.0, 0.3])
+def test_silence_is_zero_decibels_as_in_librosa(level):
+    waveform = np.full(RATE, level, np.float32)
+    levels = log_mel(waveform)
+    assert np.isfinite(levels).all()
+    np.testing.assert_allclose(levels, by_librosa(waveform), atol=1e-3)
+
+
+def test_bad_waveforms_are_refused():
+    with pytest.raises(ValueError, match="NaN"):
+        log_mel(np.array([0.0, np.nan], np.float32))
+    with pytest.raises(ValueError, match="shape"):
+        log_mel(np.zeros((2, 5), np.float32))
+
+
+def test_shard_has_rows_of_frames_and_passes_errors_on(tmp_path):
+    nan = np.full(800, np.nan, np.float32)
+    videos = {"a": sound(2), "silent": np.zeros(800, np.float32), "none": None, "broken": nan}
+    source = write_audio(tmp_path / "audio.parquet", videos)
+    output = tmp_path / "logmel.parquet"
+    extract_log_mel(source, output, LogMelOptions())
+    reader = ShardReader(output, "features")
+    assert reader.video_ids == list(videos)
+    a, silent, none, broken = map(feature_sequence, reader)
+    assert (a.start_seconds, a.step_seconds) == (0.5, 0.01)
+    np.testing.assert_array_equal(a.values, log_mel(videos["a"]).T.astype(np.float16))
+    assert silent.values.shape == (6, 40)
+    assert (none.status, none.error) == ("missing", "no_audio")
+    assert broken.status == "failed"
+    assert broken.error.startswith("decode_error: ")
+    assert reader.recipe["decoded"] == {"stream": "test"}
+    again = tmp_path / "again.parquet"
+    extract_log_mel(source, again, LogMelOptions())
+    assert again.read_bytes() == output.read_bytes()
+
+
+def test_numbers_stay():
+    """A change of these is a change of the features: raise `VERSION` with it."""
+    t = np.arange(3200) / RATE
+    waveform = (np.sin(2 * np.pi * (300 + 9000 * t) * t) * (0.2 + t)).astype(np.float32)
+    np.testing.assert_allclose(log_mel(waveform)[[4, 10, 15, 20, 25], 10], FROZEN, atol=2e-3)
+
+
+FROZEN = [-66.306, -59.731, -54.254, -34.700, -43.684]  # dB
