@@ -22,7 +22,7 @@ from mcn.demo.plan import VideoPlan
 from mcn.demo.processes import run_each
 from mcn.demo.scene import CLUTTER
 from mcn.demo.sounds import LEVEL, SOUNDS, action_sound
-from mcn.demo.speech import SAMPLE_RATE
+from mcn.demo.speech import SAMPLE_RATE, VOICES
 from mcn.demo.sprites import PLANKS, Sprites
 from mcn.demo.story import ACTIONS, ITEMS, TASKS, UNSEEN_TASKS
 from mcn.errors import UserError
@@ -126,6 +126,16 @@ def test_narration_is_as_automatic_captions_are(small):
     spoken = words(line.text for line in lines)
     assert len(spoken) > 15
     assert len(spoken - vocabulary()) <= 2
+
+
+@needs_speech
+def test_voices_have_no_breath():
+    """Breath is other noise in every run (see `mcn.demo.speech`)."""
+    import espeakng_loader
+
+    for voice in VOICES:
+        described = Path(espeakng_loader.get_data_path()) / "voices/!v" / voice
+        assert "breath" not in described.read_text()
 
 
 @needs_speech

@@ -20,7 +20,7 @@ from mcn.demo.speech import VOICES
 from mcn.demo.story import ITEMS, TASKS, UNSEEN_TASKS, Step, Task
 
 SPLITS = ("train", "test")
-BACKGROUND = {"train": (0.34, 0.42), "test": (0.42, 0.48)}  # share of a video
+BACKGROUND = {"train": (0.34, 0.42), "test": (0.46, 0.495)}  # share of a video
 STEPS_SHOWN = {"train": 4, "test": 6}  # at most, of a task's steps
 LAG_SECONDS = (-0.6, 0.9)  # speech against picture
 SYNONYM_SHARE = 0.2
@@ -119,8 +119,7 @@ def _shots(
     share = rng.uniform(*BACKGROUND[split])
     step_seconds = _parts((1 - share) * seconds, rng.uniform(0.85, 1.2, shown))
     kinds = _gaps(shown, rng)
-    weights = [rng.uniform(*GAP_WEIGHTS[kind]) for kind in kinds]
-    gap_seconds = _parts(share * seconds, np.array(weights))
+    gap_seconds = _parts(share * seconds, _gap_weights(kinds, rng))
     talk = _Talk(name, rng)
     shots: list[Shot] = []
     time = 0.0
@@ -140,11 +139,19 @@ def _shots(
 
 # gap before a step, or the last -> range of its relative length; `cut` is no gap at all
 GAP_WEIGHTS = {"intro": (1.2, 2.0), "filler": (0.6, 1.8), "cut": (0, 0), "outro": (0.8, 1.4)}
+LONG_GAP = 4  # one gap is so many times longer: steps do not come evenly spaced
+FILLER_SECONDS = 3.5  # a gap has another sentence every so often
 
 
 def _gaps(steps: int, rng: np.random.Generator) -> list[str]:
     inner = rng.permutation(["filler"] * (steps // 2) + ["cut"] * (steps - 1 - steps // 2))
     return ["intro", *inner.tolist(), "outro"]
+
+
+def _gap_weights(kinds: list[str], rng: np.random.Generator) -> np.ndarray:
+    weights = np.array([rng.uniform(*GAP_WEIGHTS[kind]) for kind in kinds])
+    weights[rng.choice(np.flatnonzero(weights))] *= LONG_GAP
+    return weights
 
 
 def _parts(total: float, weights: np.ndarray) -> list[float]:
@@ -156,8 +163,10 @@ def _on_frame(seconds: float, rate: int) -> float:
 
 
 def _background(kind: str, talk: _Talk, start: float, end: float, rate: int) -> Shot:
-    sentences = {"intro": talk.intro, "filler": talk.filler, "outro": talk.outro}[kind]()
-    return Shot(start, _on_frame(end, rate), None, None, (sentences,), 0.2)
+    first = {"intro": talk.intro, "filler": talk.filler, "outro": talk.outro}[kind]
+    more = int((end - start) / FILLER_SECONDS)
+    sentences = (first(), *(talk.filler() for _ in range(more)))
+    return Shot(start, _on_frame(end, rate), None, None, sentences, 0.2)
 
 
 class _Talk:

@@ -21,7 +21,11 @@ from scipy.signal import resample_poly
 from mcn.errors import UserError
 
 SAMPLE_RATE = 16_000
-VOICES = ("m1", "m3", "m5", "m7", "f1", "f2", "f3", "f4", "steph", "linda", "edward")
+# Only voices without `breath`: espeak-ng's breath filter starts from uninitialised memory, other sound every run.
+VOICES = (
+    *("adam", "david", "edward", "m1", "m3", "m5", "m7"),
+    *("Andrea", "belinda", "f1", "f4", "linda", "steph"),
+)
 
 _AUDIO_OUTPUT_SYNCHRONOUS, _POSITION_CHARACTER, _CHARACTERS_UTF8 = 2, 1, 1
 _RATE, _PITCH, _EVENT_WORD = 1, 3, 1
