@@ -10,6 +10,7 @@ Conventions
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -50,19 +51,25 @@ def speak(plan: VideoPlan) -> list[Utterance]:
     speaker = Speaker(plan.voice, plan.words_a_minute, plan.pitch)
     said: list[Utterance] = []
     free = 0.1
-    for shot in plan.shots:
-        for position, text in enumerate(shot.sentences):
-            idle = shot.step is None or position > 0
-            wanted = max(0.0, shot.start + shot.lag)
-            if idle and free - wanted > LATE_SECONDS:
-                continue
-            sentence = speaker.say(text)
-            start = max(free, wanted)
-            if start + sentence.seconds > plan.seconds:
-                continue
-            said.append(Utterance(start, sentence))
-            free = start + sentence.seconds + PAUSE_SECONDS
+    for wanted, text, idle in _sentences(plan):
+        if idle and free - wanted > LATE_SECONDS:
+            continue
+        sentence = speaker.say(text)
+        start = max(free, wanted)
+        if start + sentence.seconds > plan.seconds:
+            continue
+        said.append(Utterance(start, sentence))
+        free = start + sentence.seconds + PAUSE_SECONDS
     return said
+
+
+def _sentences(plan: VideoPlan) -> Iterator[tuple[float, str, bool]]:
+    """When each sentence should begin, what it is, and whether it is not about a step."""
+    for shot in plan.shots:
+        every = (shot.end - shot.start) / len(shot.sentences)
+        for position, text in enumerate(shot.sentences):
+            if text:
+                yield max(0.0, shot.start + shot.lag + position * every), text, shot.step is None
 
 
 def sound_track(plan: VideoPlan, said: list[Utterance], rng: np.random.Generator) -> np.ndarray:

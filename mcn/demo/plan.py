@@ -4,7 +4,8 @@ Conventions
 -----------
 - A video is a row of shots without gaps; a shot shows one step, or is background (intro, fillers, outro). Times are
   seconds, whole frames. Background takes the share that is drawn from `BACKGROUND`.
-- Sentences belong to a shot and are spoken from `shot.start + lag` on, or when the one before is over.
+- Sentences belong to a shot and are spread over it, from `shot.start + lag` on, or when the one before is over; an
+  empty one is a pause.
 - Everything is drawn from `numpy.random.default_rng([seed, split, index, stream])`: plans do not depend on one another.
 """
 
@@ -24,7 +25,7 @@ BACKGROUND = {"train": (0.34, 0.42), "test": (0.46, 0.495)}  # share of a video
 STEPS_SHOWN = {"train": 4, "test": 6}  # at most, of a task's steps
 LAG_SECONDS = (-0.6, 0.9)  # speech against picture
 SYNONYM_SHARE = 0.2
-CHATTER_SHARE = 0.25  # step shots in which the narrator also talks of other things
+SILENT_SHARE = 0.35  # fillers in which the narrator says nothing at first
 SIZES = ((320, 240), (320, 240), (320, 240), (320, 240), (426, 240), (240, 320))
 RATES = (12, 12, 12, 15, 15, 15, 15, 24, 25, 30)  # frames a second
 SOUND_RATES = (16_000, 16_000, 44_100)  # Hz
@@ -132,7 +133,7 @@ def _shots(
             number = numbers[position]
             step, end = task.steps[number], _on_frame(time + step_seconds[position], rate)
             lag = float(rng.uniform(*LAG_SECONDS))
-            shots.append(Shot(time, end, step, number, talk.step(step), lag))
+            shots.append(Shot(time, end, step, number, (talk.step(step),), lag))
             time = end
     return tuple(shots)
 
@@ -163,7 +164,7 @@ def _on_frame(seconds: float, rate: int) -> float:
 
 
 def _background(kind: str, talk: _Talk, start: float, end: float, rate: int) -> Shot:
-    first = {"intro": talk.intro, "filler": talk.filler, "outro": talk.outro}[kind]
+    first = {"intro": talk.intro, "filler": talk.filler_or_nothing, "outro": talk.outro}[kind]
     more = int((end - start) / FILLER_SECONDS)
     sentences = (first(), *(talk.filler() for _ in range(more)))
     return Shot(start, _on_frame(end, rate), None, None, sentences, 0.2)
@@ -184,11 +185,13 @@ class _Talk:
     def filler(self) -> str:
         return str(self.rng.choice(FILLERS))
 
-    def step(self, step: Step) -> tuple[str, ...]:
+    def filler_or_nothing(self) -> str:
+        return "" if self.rng.random() < SILENT_SHARE else self.filler()
+
+    def step(self, step: Step) -> str:
         sentence = str(self.rng.choice(SPOKEN[step.action]))
         spoken = sentence.format(item=self.name(step.item), target=self.name(step.target))
-        chatter = (self.filler(),) if self.rng.random() < CHATTER_SHARE else ()
-        return (f"{self.rng.choice(LEADS)} {spoken}", *chatter)
+        return f"{self.rng.choice(LEADS)} {spoken}"
 
     def name(self, item: str | None) -> str:
         """An object's usual name, now and then another."""
