@@ -55,7 +55,7 @@ def captions(plans: Iterable[VideoPlan], seed: int) -> list[Caption]:
 
 
 def _sentences(plan: VideoPlan, shot: Shot, rng: np.random.Generator) -> Iterator[str]:
-    """Every sentence that describes the shot, in random order; plain ones and usual names come first."""
+    """Every sentence that describes the shot, in random order; short ones and usual names are there several times."""
     assert shot.step is not None
     names = ITEMS[shot.step.item].names
     targets = ITEMS[shot.step.target].names if shot.step.target else ("",)
