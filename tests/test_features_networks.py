@@ -19,22 +19,23 @@ from tests.features_shards import pictures, write_frames
 ON_CPU = RuntimeOptions(device="cpu", batch_size=2)
 
 
-def settle(network: torch.nn.Module) -> torch.nn.Module:
-    """Batch norms with statistics and weights of their own, and branches that do not explode."""
+def settle(network: torch.nn.Module, items: torch.Tensor) -> torch.nn.Module:
+    """Batch norms with the statistics of `items`, so that the input matters, and with weights of their own."""
     generator = torch.Generator().manual_seed(1)
     for module in network.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-            for row in (module.running_mean, module.bias):
-                row.data.normal_(0, 0.1, generator=generator)
-            for row in (module.running_var, module.weight):
-                row.data.uniform_(0.4, 0.9, generator=generator)
+            module.bias.data.normal_(0, 0.3, generator=generator)
+            module.weight.data.uniform_(0.4, 0.9, generator=generator)
+            module.momentum = 1.0
+    with torch.no_grad():
+        network.train()(items)
     return network.eval().requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
 def resnet152():
     torch.manual_seed(0)
-    return settle(torchvision.models.resnet152(weights=None))
+    return settle(torchvision.models.resnet152(weights=None), torch.randn(2, 3, 64, 83))
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def test_appearance_equals_torchvision(resnet152, resnet152_file, tmp_path):
     trunk = torch.nn.Sequential(*list(resnet152.children())[:-2])
     maps = trunk((pixels - mean.view(3, 1, 1)) / std.view(3, 1, 1))
     expected = torch.nn.functional.normalize(maps.mean(dim=(2, 3)), dim=1)
-    np.testing.assert_allclose(np.concatenate(found), expected, atol=1e-4)
+    np.testing.assert_allclose(np.concatenate(found), expected, rtol=1.5e-3, atol=2e-5)
 
     recipe = ShardReader(output).recipe
     assert recipe["weights"]["source"] == resnet152_file.name
@@ -71,7 +72,7 @@ def test_appearance_equals_torchvision(resnet152, resnet152_file, tmp_path):
 
 def test_motion_equals_the_published_preprocessing(tmp_path):
     torch.manual_seed(0)
-    network = settle(resnext101_3d())
+    network = settle(resnext101_3d(), 70 * torch.randn(2, 3, 16, 32, 32))
     weights = tmp_path / "resnext-101-kinetics.pth"
     rows = {f"module.{name}": row for name, row in network.state_dict().items()}
     rows["module.fc.weight"], rows["module.fc.bias"] = torch.zeros(400, 2048), torch.zeros(400)
@@ -89,7 +90,7 @@ def test_motion_equals_the_published_preprocessing(tmp_path):
     chunks = (filled - np.array([110.6, 103.2, 96.3], np.float32)).reshape(2, 16, 32, 32, 3)
     expected = network(torch.from_numpy(chunks.transpose(0, 4, 1, 2, 3)))
     expected = torch.nn.functional.normalize(expected, dim=1)
-    np.testing.assert_allclose(a.values, expected, atol=1e-4)
+    np.testing.assert_allclose(a.values, expected, rtol=1.5e-3, atol=2e-5)
     assert np.linalg.norm(one.values.astype(np.float32)) == pytest.approx(1, abs=1e-3)
 
 

@@ -32,9 +32,7 @@ from mcn.networks import ResDavenet
 from mcn.shards import ShardReader, feature_sequence
 
 VERSION = 1  # raise when the code changes the numbers
-OVERLAP = (
-    432  # log-mel rows: the receptive field of 420 on either side, rounded up to the ratio of 16
-)
+OVERLAP = 432  # log-mel rows: the receptive field of 420, rounded up to the ratio of 16
 
 
 class Chunk(NamedTuple):

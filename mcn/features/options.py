@@ -119,11 +119,12 @@ class RuntimeOptions(Options):
     precision: Literal["auto", "fp32", "bf16", "fp16", "native_bf16"] = Field(
         "auto",
         description="auto: bf16 autocast on CUDA, fp32 on a CPU; native_bf16: bf16 where the device computes it in "
-        "hardware (CUDA, CPUs with avx512_bf16 or amx_bf16), fp32 elsewhere; fp16: CUDA only",
+        "hardware (CUDA, CPUs with avx512_bf16 or amx_bf16), fp32 elsewhere; bf16 on other CPUs is emulated and many "
+        "times slower than fp32; fp16: CUDA only",
     )
     batch_size: int | None = Field(
         None,
         ge=1,
         le=4096,
-        description="frames or clips a forward pass; null: 8 frames, 4 clips on a CPU, 128 and 64 on CUDA",
+        description="frames or clips a forward pass; null: 4 on a CPU; 128 frames, 64 clips on CUDA",
     )
