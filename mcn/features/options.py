@@ -118,7 +118,7 @@ class RuntimeOptions(Options):
     )
     precision: Literal["auto", "fp32", "bf16", "fp16", "native_bf16"] = Field(
         "auto",
-        description="auto: bf16 autocast on CUDA, fp32 on a CPU; native_bf16: bf16 where the device computes it in "
+        description="auto: bf16 on CUDA, fp32 on a CPU; native_bf16: bf16 where the device computes it in "
         "hardware (CUDA, CPUs with avx512_bf16 or amx_bf16), fp32 elsewhere; bf16 on other CPUs is emulated and many "
         "times slower than fp32; fp16: CUDA only",
     )
