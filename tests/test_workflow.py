@@ -127,7 +127,7 @@ def test_verify_finds_all_well(project):
 
 
 def test_a_changed_option_makes_its_own_feature_again_and_what_follows(project):
-    overlay(project, features__logmel={"top_db": 70})
+    overlay(project, features__logmel={"padding": "reflect"})
     counts = planned(project)
     overlay(project)
     assert counts == {
