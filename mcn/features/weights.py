@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
@@ -67,6 +66,8 @@ def load_network(
 
 def load_resnet152(path: Path) -> nn.Module:
     """ResNet-152 without its classifier, from a timm or torchvision state dict."""
+    import timm  # takes 2 s to import, which the jobs of other networks need not wait for
+
     rows = read_state_dict(path)
     network = timm.create_model("resnet152", pretrained=False, num_classes=0)
     kept = {name: row for name, row in rows.items() if name not in RESNET152_CLASSIFIER}
@@ -83,6 +84,8 @@ LOADERS: dict[str, Callable[[Path], nn.Module]] = {
 
 def _from_timm(name: str, model: str) -> tuple[nn.Module, str]:
     """A pretrained ResNet-152 of timm, downloaded or from its cache, and the sha256 of its rows."""
+    import timm  # as above
+
     if name != "resnet152" or model.partition(".")[0] != "resnet152":
         known = ", ".join(
             f"{TIMM}{one}" for one in timm.list_models("resnet152.*", pretrained=True)
