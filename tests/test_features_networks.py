@@ -128,7 +128,7 @@ def test_timm_model_is_hashed_by_its_rows(monkeypatch):
         torch.manual_seed(3)
         return create("resnet152", num_classes=num_classes)
 
-    monkeypatch.setattr("mcn.features.weights.timm.create_model", without_download)
+    monkeypatch.setattr("timm.create_model", without_download)
     first = load_network("resnet152", "timm:resnet152.tv_in1k").recipe
     assert load_network("resnet152", "timm:resnet152.tv_in1k", first["sha256"]).recipe == first
     assert first["source"] == "timm:resnet152.tv_in1k"

@@ -68,13 +68,13 @@ def overlay(folder: Path, **changes: object) -> None:
     (folder / "overlay.yaml").write_text(yaml.safe_dump(values))
 
 
-def odd_videos(folder: Path, scratch: Path) -> None:
+def odd_videos(folder: Path) -> None:
     """Videos with awkward names and contents, and their manifest."""
     folder.mkdir()
     rows = []
     for video_id, (made, name, _, _) in ODD.items():
         if made:
-            shutil.copy(media_files.make(made, scratch), folder / name)
+            shutil.copy(media_files.make(made), folder / name)
         rows.append({"video_id": video_id, "path": name, "narration": ""})
     (folder / "plain.srt").write_text("1\n00:00:00,000 --> 00:00:03,000\nstir the onion\n")
     rows[0]["narration"] = "plain.srt"
@@ -90,7 +90,7 @@ def project(tmp_path_factory) -> Path:
     config["features"]["word2vec"]["vectors"] = str(ROOT / vectors)
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     overlay(folder)
-    odd_videos(folder / "odd", tmp_path_factory.mktemp("media"))
+    odd_videos(folder / "odd")
     snakemake(folder)
     return folder
 

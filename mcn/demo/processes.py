@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import Any
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from typing import Any, cast
 
 
 def run_each(
@@ -21,19 +22,27 @@ def run_each(
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([work.__module__])
-
-    def run(one: tuple[Any, ...]) -> None:
-        process = context.Process(target=work, args=one)
-        process.start()
-        process.join()
-        if process.exitcode:
-            raise RuntimeError(f"exit code {process.exitcode} from {work.__name__} of {one[0]}")
-
-    with ThreadPoolExecutor(workers) as threads:
-        running = {threads.submit(run, one): index for index, one in enumerate(arguments)}
-        try:
-            for done in as_completed(running):
-                done.result()
-                yield running[done]
-        finally:
-            threads.shutdown(cancel_futures=True)
+    waiting = list(enumerate(arguments))[::-1]
+    # One thread starts and joins all: two threads that look at one child may both read its exit status, and the
+    # second is then told 255.
+    running: dict[int, tuple[int, BaseProcess]] = {}  # sentinel -> index, process
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                index, one = waiting.pop()
+                process: BaseProcess = context.Process(target=work, args=one)
+                process.start()
+                running[process.sentinel] = index, process
+            for sentinel in wait(list(running)):
+                index, process = running.pop(cast(int, sentinel))
+                process.join()
+                if process.exitcode:
+                    name = arguments[index][0]
+                    raise RuntimeError(
+                        f"exit code {process.exitcode} from {work.__name__} of {name}"
+                    )
+                yield index
+    finally:
+        for _, process in running.values():
+            process.kill()
+            process.join()
