@@ -21,7 +21,7 @@ from mcn.report import ReportInputs, make_report
 from mcn.report.collect import collect
 from mcn.report.curves import panels, place, thin
 from mcn.report.evaluations import Query, Timeline, evenly, pair_words, read_evaluation, spread
-from mcn.report.figures import number, round_ticks
+from mcn.report.figures import chart, number, round_ticks
 from mcn.report.health import FeatureHealth, TextHealth, feature_health
 from mcn.report.render import clock
 from mcn.shards import FEATURE_SCHEMA, TEXT_SCHEMA, ShardWriter, empty_row, feature_row
@@ -527,6 +527,8 @@ def test_panels_without_finite_values_are_drawn_as_a_note():
     (panel,) = panels([{"epoch": 1, "loss/a": float("inf")}])
     assert panel.series == []
     assert panel.notes == ["a: 1 of 1 values are null or not finite"]
+    drawn = chart(panel)
+    assert (drawn.lines, drawn.notes) == ([], panel.notes)
 
 
 def test_every_file_that_is_not_there_is_named(tmp_path):

@@ -47,7 +47,9 @@ class Chart:
 
 
 def chart(panel: Panel) -> Chart:
-    """Lay out a panel whose series each have at least one value."""
+    """Lay out a panel; one without a single value is its heading and its notes."""
+    if not panel.series:
+        return Chart(panel.heading, panel.x_label, [], [], [], panel.notes)
     xs = [x for series in panel.series for x in series.x]
     ys = [y for series in panel.series for y in series.y]
     x_marks, y_marks = round_ticks(min(xs), max(xs), 5), round_ticks(min(ys), max(ys), 4)
