@@ -29,7 +29,14 @@ localrules:
     prepare,
     prepare_captions,
     prepare_steps,
+    partition,
     ledger,
+    verify,
+    resnet152_shards,
+    resnext101_shards,
+    logmel_shards,
+    davenet_shards,
+    word2vec_shards,
 
 
 onstart:

@@ -175,35 +175,30 @@ rule word2vec:
 
 
 rule resnet152_shards:
+    """Every resnet152 shard, to make this feature alone again."""
     input:
         [feature_shards(dataset, "resnet152") for dataset in settings.datasets],
-    """Every resnet152 shard: `snakemake --forcerun resnet152 -- resnet152_shards` makes this feature alone again."""
-    localrule: True
 
 
 rule resnext101_shards:
+    """Every resnext101 shard, to make this feature alone again."""
     input:
         [feature_shards(dataset, "resnext101") for dataset in settings.datasets],
-    """Every resnext101 shard: `snakemake --forcerun resnext101 -- resnext101_shards` makes this feature alone again."""
-    localrule: True
 
 
 rule logmel_shards:
+    """Every logmel shard, to make this feature alone again."""
     input:
         [feature_shards(dataset, "logmel") for dataset in settings.datasets],
-    """Every logmel shard: `snakemake --forcerun logmel -- logmel_shards` makes this feature alone again."""
-    localrule: True
 
 
 rule davenet_shards:
+    """Every davenet shard, to make this feature alone again."""
     input:
         [feature_shards(dataset, "davenet") for dataset in settings.datasets],
-    """Every davenet shard: `snakemake --forcerun davenet -- davenet_shards` makes this feature alone again."""
-    localrule: True
 
 
 rule word2vec_shards:
+    """Every word2vec shard, to make this feature alone again."""
     input:
         [feature_shards(dataset, "word2vec") for dataset in settings.datasets],
-    """Every word2vec shard: `snakemake --forcerun word2vec -- word2vec_shards` makes this feature alone again."""
-    localrule: True

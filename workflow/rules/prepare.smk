@@ -83,11 +83,10 @@ for dataset in settings.datasets:
 
 
 rule partition:
+    """Every shard list; run it first, alone, after a manifest has grown."""
     input:
         [
             f"results/{dataset}/shards/{shard}.csv"
             for dataset in settings.datasets
             for shard in shard_names(dataset)
         ],
-    """Every shard list; run it alone after a manifest has grown, so that only the changed shards are made again."""
-    localrule: True

@@ -52,10 +52,9 @@ rule report:
 
 
 rule verify:
+    """Read every shard with its checksums and list what is damaged."""
     log:
         "results/logs/verify.log",
-    """Read every shard with its checksums and compare inventories; fails with the list of what is damaged."""
-    localrule: True
     conda:
         "../../envs/mcn.yaml"
     params:
