@@ -7,12 +7,12 @@ rule train:
         unpack(training_inputs),
         code=code("training.py"),
     output:
-        model=report(
-            "results/models/{experiment}/model.safetensors",
+        model="results/models/{experiment}/model.safetensors",
+        config=report(
+            "results/models/{experiment}/config.yaml",
             caption="../report/training.rst",
             category="Models",
         ),
-        config="results/models/{experiment}/config.yaml",
         metrics="results/models/{experiment}/metrics.jsonl",
         tensorboard=directory("results/models/{experiment}/tensorboard"),
     log:
