@@ -11,7 +11,6 @@ Conventions
 
 from __future__ import annotations
 
-import difflib
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,6 +25,7 @@ from pydantic import (
     model_validator,
 )
 
+from mcn.composition import compose
 from mcn.demo.options import DemoOptions
 from mcn.errors import UserError, several
 from mcn.evaluation.options import LocalizationOptions, RetrievalOptions
@@ -39,6 +39,7 @@ from mcn.features.options import (
 )
 from mcn.files import canonical_json, write_text
 from mcn.media.options import DecodeOptions
+from mcn.options import explain, nearest
 from mcn.sources.manifest import read_manifest
 from mcn.sources.tables import narration_lines
 from mcn.training_options import ExperimentOptions
@@ -142,41 +143,7 @@ class Configuration(Options):
     @model_validator(mode="before")
     @classmethod
     def _compose(cls, values: Any) -> Any:
-        """Leave out data sets and experiments that an overlay sets to null; let experiments inherit."""
-        if not isinstance(values, dict):
-            return values
-        composed = dict(values)
-        for section in ("datasets", "experiments"):
-            entries = values.get(section)
-            if isinstance(entries, dict):
-                kept = {name: entry for name, entry in entries.items() if entry is not None}
-                composed[section] = kept
-        experiments = composed.get("experiments")
-        if isinstance(experiments, dict):
-            composed["experiments"] = {name: _inherited(name, experiments) for name in experiments}
-        return composed
-
-
-def _inherited(name: str, experiments: dict[str, Any], above: tuple[str, ...] = ()) -> Any:
-    """The values of an experiment laid over those of its `base`, and of its base's base."""
-    values = experiments[name]
-    base = values.get("base") if isinstance(values, dict) else None
-    if base is None:
-        return values
-    if base not in experiments or base in (name, *above):
-        raise ValueError(f"{name}.base: no other experiment {base!r}{_nearest(base, experiments)}")
-    return _laid_over(_inherited(base, experiments, (name, *above)), values)
-
-
-def _laid_over(below: Any, above: Any) -> Any:
-    """Dictionaries merged key by key, everything else replaced."""
-    if not (isinstance(below, dict) and isinstance(above, dict)):
-        return above
-    merged = {
-        key: _laid_over(below[key], value) if key in below else value
-        for key, value in above.items()
-    }
-    return {**below, **merged}
+        return compose(values)
 
 
 def configure(values: dict[str, Any]) -> Configuration:
@@ -208,65 +175,11 @@ def _references(settings: Configuration) -> list[str]:
                 )
     for key, used in uses.items():
         if used not in settings.datasets:
-            problems.append(f"{key}: no data set {used!r}{_nearest(used, settings.datasets)}")
+            problems.append(f"{key}: no data set {used!r}{nearest(used, settings.datasets)}")
     for name, dataset in settings.datasets.items():
         if bool(dataset.tasks) != bool(dataset.steps):
             problems.append(f"datasets.{name}: tasks and steps come together")
     return problems
-
-
-def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """One line a problem of a validation error: key, what was got, what is wanted."""
-    lines = []
-    for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            siblings = _fields_at(model, problem["loc"][:-1])
-            lines.append(f"{key}: unknown key{_nearest(str(problem['loc'][-1]), siblings)}")
-        elif problem["type"] == "missing":
-            lines.append(f"{key}: missing")
-        else:
-            lines.append(f"{key}: got {problem['input']!r}; {problem['msg']}")
-    return lines
-
-
-def _nearest(name: str, known: Any) -> str:
-    near = difflib.get_close_matches(name, list(known), 1, cutoff=0.5)
-    return f", did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
-
-
-def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """Keys that the section at `location` accepts."""
-    schema = model.model_json_schema()
-    node = schema
-    for part in location:
-        node = _resolve(schema, node)
-        entries = list(node.get("patternProperties", {}).values())  # of a dictionary of sections
-        node = node.get("properties", {}).get(str(part)) or (entries[0] if entries else {})
-    return list(_resolve(schema, node).get("properties", {}))
-
-
-def _resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
-    for option in node.get("anyOf", []):
-        if "$ref" in option:
-            node = option
-    if "$ref" in node:
-        node = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
-    return node
-
-
-def parse_options(model: type[BaseModel], text: str) -> Any:
-    """Options of one stage from JSON or YAML text, or from a file named `@path`; `UserError` with every problem."""
-    if text.startswith("@"):
-        text = Path(text[1:]).read_text(encoding="utf-8")
-    try:
-        return model.model_validate(yaml.safe_load(text) or {})
-    except yaml.YAMLError as error:
-        raise UserError(
-            f"options that do not parse: {error}", "JSON or YAML", "mend them"
-        ) from None
-    except ValidationError as error:
-        raise several(explain(error, model), "valid options", "see --help of this verb") from None
 
 
 def dump_json(settings: Configuration, *keys: str) -> str:

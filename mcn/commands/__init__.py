@@ -1,0 +1,9 @@
+"""The verbs of the command line, one module a group; each has `register(verbs)` and the functions that its verbs run.
+
+A verb parses its options, calls one stage and returns the exit status. Stages are imported inside the functions, so
+that `mcn --help` and small stages start without torch.
+"""
+
+from mcn.commands import accounts, data, evaluation, features, models
+
+GROUPS = (data, features, models, evaluation, accounts)

@@ -1,0 +1,102 @@
+"""Verbs that account for a run: ledger, report, verify."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from mcn.commands.verbs import Verbs, add_verb
+
+
+def register(verbs: Verbs) -> None:
+    """Add the parsers of this group."""
+    verb = add_verb(verbs, "ledger", ledger)
+    verb.add_argument("dataset", type=Path, help="results/{dataset}")
+    verb.add_argument("--shards", type=int, required=True)
+    verb.add_argument("--manifest", type=Path, help="named in the commands of quarantine.csv")
+
+    verb = add_verb(verbs, "report", report, "mcn.config:Configuration")
+    verb.add_argument("results", type=Path)
+    verb.add_argument("--output", type=Path, required=True)
+
+    verb = add_verb(verbs, "verify", verify, "mcn.config:Configuration")
+    verb.add_argument("results", type=Path)
+
+
+def ledger(arguments: Namespace) -> None:
+    """Account for every video of a data set, stream by stream; 1 if the sums do not add up."""
+    from mcn.layout import Dataset
+    from mcn.ledger import make_ledger
+
+    dataset = Dataset(arguments.dataset, arguments.shards)
+    make_ledger(
+        dataset.table("videos"),
+        dataset.all_features(),
+        dataset.table("ledger"),
+        manifest=arguments.manifest,
+    )
+
+
+def report(arguments: Namespace) -> None:
+    """Write the offline HTML report of a run."""
+    from mcn.config import Configuration
+    from mcn.layout import Dataset
+    from mcn.options import parse_options
+    from mcn.report.collect import ReportInputs
+    from mcn.report.render import make_report
+
+    settings: Configuration = parse_options(Configuration, arguments.options)
+    results: Path = arguments.results
+    datasets = {
+        name: Dataset(results / name, options.shards) for name, options in settings.datasets.items()
+    }
+    synthetic = [name for name, options in settings.datasets.items() if options.synthetic]
+    make_report(
+        ReportInputs(
+            title=settings.title,
+            synthetic=SYNTHETIC.format(", ".join(synthetic)) if synthetic else "",
+            ledgers={name: dataset.table("ledger") for name, dataset in datasets.items()},
+            videos={name: dataset.table("videos") for name, dataset in datasets.items()},
+            evaluations=[
+                results / "evaluation" / experiment / f"{name}.{task}.json"
+                for experiment in settings.experiments
+                for task, names in settings.evaluation_sets().items()
+                for name in names
+            ],
+            models={name: results / "models" / name for name in settings.experiments},
+            features={name: dataset.all_features() for name, dataset in datasets.items()},
+            provenance={"configuration": settings.model_dump(mode="json")},
+        ),
+        arguments.output,
+    )
+
+
+SYNTHETIC = (
+    "The videos of {} are rendered and the networks' weights are drawn from a seed: "
+    "these scores say nothing about the paper's."
+)
+
+
+def verify(arguments: Namespace) -> int:
+    """Read every shard of a run with its checksums and compare inventories; 1 and a list if anything is wrong."""
+    from mcn.config import Configuration
+    from mcn.layout import Dataset
+    from mcn.options import parse_options
+    from mcn.verify import verify
+
+    settings: Configuration = parse_options(Configuration, arguments.options)
+    problems = verify(
+        [
+            Dataset(arguments.results / name, options.shards)
+            for name, options in settings.datasets.items()
+        ]
+    )
+    for problem in problems:
+        print(problem)
+    if problems:
+        print(
+            "do this: delete the files named and run snakemake again: only their chains are made anew"
+        )
+    else:
+        print("every shard is intact")
+    return int(bool(problems))

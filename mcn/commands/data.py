@@ -1,0 +1,141 @@
+"""Verbs from a manifest to decoded shards: doctor, demo, prepare, partition, decode."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from mcn.commands.verbs import Verbs, add_group, add_verb
+from mcn.errors import UserError
+
+
+def register(verbs: Verbs) -> None:
+    """Add the parsers of this group."""
+    verb = add_verb(verbs, "doctor", doctor, "mcn.media.options:DecodeOptions")
+    verb.add_argument("manifest", type=Path, help="CSV or parquet: video_id,path[,narration,...]")
+    verb.add_argument("--video", action="append", help="only this video_id (repeatable)")
+
+    verb = add_verb(verbs, "demo", demo, "mcn.demo.options:DemoOptions")
+    verb.add_argument("directory", type=Path, help="folder to render into")
+    verb.add_argument("--workers", type=int, default=0, help="processes, 0: one a core (default)")
+
+    kinds = add_group(verbs, "prepare", "Check manifests and annotations; write them as tables.")
+    verb = add_verb(kinds, "videos", prepare_videos, "mcn.config:DatasetOptions")
+    verb.add_argument("manifest", type=Path)
+    verb.add_argument("--videos", type=Path, required=True)
+    verb.add_argument("--narration", type=Path, required=True)
+    verb = add_verb(kinds, "captions", prepare_captions)
+    verb.add_argument(
+        "annotations", type=Path, help="CSV clip_id,video_id,start_seconds,end_seconds,caption"
+    )
+    verb.add_argument("--videos", type=Path, required=True)
+    verb.add_argument("--output", type=Path, required=True)
+    verb = add_verb(kinds, "steps", prepare_steps)
+    verb.add_argument("task_list", type=Path, help="CSV task,step,text")
+    verb.add_argument(
+        "annotations", type=Path, help="CSV video_id,task,step,start_seconds,end_seconds"
+    )
+    verb.add_argument("--videos", type=Path, required=True)
+    verb.add_argument("--tasks", type=Path, required=True)
+    verb.add_argument("--steps", type=Path, required=True)
+
+    verb = add_verb(verbs, "partition", partition)
+    verb.add_argument("videos", type=Path)
+    verb.add_argument("narration", type=Path)
+    verb.add_argument("--shards", type=int, required=True, help="number of shards")
+    verb.add_argument("--directory", type=Path, required=True, help="results/{dataset}")
+
+    kinds = add_group(verbs, "decode", "Decode the videos of a shard list.")
+    verb = add_verb(kinds, "frames", decode_frames, "mcn.media.options:DecodeOptions")
+    verb.add_argument("shard", type=Path)
+    verb.add_argument("--frames-1fps", type=Path, required=True)
+    verb.add_argument("--frames-24fps", type=Path, required=True)
+    verb = add_verb(kinds, "audio", decode_audio, "mcn.media.options:DecodeOptions")
+    verb.add_argument("shard", type=Path)
+    verb.add_argument("--output", type=Path, required=True)
+
+
+def doctor(arguments: Namespace) -> int:
+    """Probe every file of a manifest and say what will happen to it; 1 if any will fail."""
+    from mcn.doctor import examine, format_report
+    from mcn.media.options import DecodeOptions
+    from mcn.options import parse_options
+    from mcn.sources.manifest import read_manifest
+
+    rows = read_manifest(arguments.manifest, check_files=False)
+    if arguments.video:
+        unknown = set(arguments.video) - {row.video_id for row in rows}
+        if unknown:
+            raise UserError(
+                f"no video {', '.join(sorted(unknown))}", "ids of the manifest", "correct --video"
+            )
+        rows = [row for row in rows if row.video_id in arguments.video]
+    report = examine(rows, parse_options(DecodeOptions, arguments.options))
+    print(format_report(report))
+    return int(report.any_failed)
+
+
+def demo(arguments: Namespace) -> None:
+    """Render the demo's narrated how-to videos with manifests and annotations."""
+    from mcn.demo.dataset import make
+    from mcn.demo.options import DemoOptions
+    from mcn.options import parse_options
+
+    options = parse_options(DemoOptions, arguments.options)
+    make(arguments.directory, options.model_copy(update={"workers": arguments.workers}))
+
+
+def prepare_videos(arguments: Namespace) -> None:
+    """Check a manifest and its narration files; write them as tables."""
+    from mcn.config import DatasetOptions
+    from mcn.options import parse_options
+    from mcn.sources.tables import prepare_videos
+
+    options = parse_options(DatasetOptions, arguments.options)
+    prepare_videos(arguments.manifest, arguments.videos, arguments.narration, options.missing_files)
+
+
+def prepare_captions(arguments: Namespace) -> None:
+    """Check retrieval captions against the videos; write them as a table."""
+    from mcn.sources.tables import prepare_captions
+
+    prepare_captions(arguments.annotations, arguments.videos, arguments.output)
+
+
+def prepare_steps(arguments: Namespace) -> None:
+    """Check step annotations against the videos and step lists; write them as tables."""
+    from mcn.sources.tables import prepare_steps
+
+    prepare_steps(
+        arguments.task_list,
+        arguments.annotations,
+        arguments.videos,
+        arguments.tasks,
+        arguments.steps,
+    )
+
+
+def partition(arguments: Namespace) -> None:
+    """Split a data set into shards by a stable hash of the video ids."""
+    from mcn.partition import partition
+
+    partition(arguments.videos, arguments.narration, arguments.shards, arguments.directory)
+
+
+def decode_frames(arguments: Namespace) -> None:
+    """Decode the videos of a shard list at both frame rates, in one pass."""
+    from mcn.decode import decode_frames
+    from mcn.media.options import DecodeOptions
+    from mcn.options import parse_options
+
+    options = parse_options(DecodeOptions, arguments.options)
+    decode_frames(arguments.shard, arguments.frames_1fps, arguments.frames_24fps, options)
+
+
+def decode_audio(arguments: Namespace) -> None:
+    """Decode the sound of a shard list to 16 kHz mono."""
+    from mcn.decode import decode_audio
+    from mcn.media.options import DecodeOptions
+    from mcn.options import parse_options
+
+    decode_audio(arguments.shard, arguments.output, parse_options(DecodeOptions, arguments.options))

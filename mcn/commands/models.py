@@ -1,0 +1,81 @@
+"""Verbs from feature shards to a model, and to answers from it: train, search."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from mcn.commands.verbs import Verbs, add_verb
+
+
+def register(verbs: Verbs) -> None:
+    """Add the parsers of this group."""
+    verb = add_verb(verbs, "train", train, "mcn.config:Experiment", runtime=True)
+    verb.add_argument("results", type=Path, help="folder that holds the data sets")
+    verb.add_argument("--output", type=Path, required=True, help="folder of the model")
+    verb.add_argument("--checkpoints", type=Path, required=True, help="folder to resume from")
+    verb.add_argument("--shards", type=int, required=True, help="shards of the training set")
+    verb.add_argument(
+        "--early-shards", type=int, default=0, help="shards of the early evaluation set"
+    )
+
+    verb = add_verb(verbs, "search", search, "mcn.evaluation.options:RetrievalOptions")
+    verb.add_argument("model", type=Path, help="folder of the model")
+    verb.add_argument("dataset", type=Path, help="results/{dataset}")
+    verb.add_argument("query", help="what to look for, in words")
+    verb.add_argument("--vectors", required=True, help="word vectors that the model was trained on")
+    verb.add_argument("--case", choices=("as_is", "lower"), default="as_is", help="see TextOptions")
+    verb.add_argument("--window", type=float, default=4.0, help="length of a moment, seconds (4)")
+    verb.add_argument("--limit", type=int, default=10, help="how many moments to list (10)")
+
+
+def train(arguments: Namespace) -> None:
+    """Train one experiment; an interrupted run goes on where it stopped."""
+    from mcn.config import Experiment
+    from mcn.features.options import RuntimeOptions
+    from mcn.layout import Dataset
+    from mcn.options import parse_options
+    from mcn.training import EvaluationInputs, train
+
+    experiment: Experiment = parse_options(Experiment, arguments.options)
+    runtime = parse_options(RuntimeOptions, arguments.runtime)
+    dataset = Dataset(arguments.results / experiment.dataset, arguments.shards)
+    early = None
+    if experiment.early_evaluation:
+        held_out = Dataset(
+            arguments.results / experiment.early_evaluation.dataset, arguments.early_shards
+        )
+        early = EvaluationInputs(
+            held_out.stores(experiment.audio_feature),
+            held_out.table("captions"),
+            held_out.table("vocabulary"),
+            experiment.early_evaluation.retrieval,
+        )
+    train(
+        dataset.stores(experiment.audio_feature),
+        dataset.table("vocabulary"),
+        arguments.output,
+        arguments.checkpoints,
+        experiment,
+        early,
+        arguments.threads,
+        runtime.device,
+        runtime.precision,
+    )
+
+
+def search(arguments: Namespace) -> None:
+    """Find the moments of a data set's videos that fit a text."""
+    from mcn.evaluation.options import RetrievalOptions
+    from mcn.features.options import TextOptions
+    from mcn.layout import Dataset
+    from mcn.options import parse_options
+    from mcn.search import format_answers, search
+
+    text = TextOptions(vectors=arguments.vectors, case=arguments.case)
+    options = parse_options(RetrievalOptions, arguments.options)
+    dataset = Dataset.at(arguments.dataset)
+    answers = search(
+        arguments.model, dataset, arguments.query, text, options, arguments.window, arguments.limit
+    )
+    print(format_answers(answers))
