@@ -28,6 +28,8 @@ ERROR_CODES: dict[str, str] = {
     "checksum": "the file's sha256 is not the one in the manifest",
     "narration_unreadable": "the narration file does not parse",
     "no_narration": "the video has no narration",
+    "bad_shape": "a published feature is no matrix of the stream's shape",
+    "bad_values": "a published feature holds NaN, infinity or values beyond float16",
 }
 
 

@@ -7,7 +7,7 @@ Conventions
 - A converted copy lies in `cache`/SHA256 of the source: gensim's own format, whose matrix is read by memory mapping
   (13 times faster to open and a tenth of the memory of word2vec's binary format). A source with another content gets
   another copy; two processes may convert at once.
-- gensim's own format is a pickle; it is read by an unpickler that makes nothing but gensim vectors and numpy arrays.
+- gensim's own format is a pickle; it is read by an unpickler that makes nothing but gensim vectors and plain data.
 - Source: gensim KeyedVectors; `brian7685/Multimodal-Clustering-Network` reads GoogleNews-vectors-negative300.bin.
 """
 
@@ -20,12 +20,12 @@ import pickle
 import shutil
 import uuid
 from pathlib import Path
-from typing import Any, BinaryIO
 
 from gensim.models import KeyedVectors
 
 from mcn.checkpoints import file_sha256
 from mcn.errors import UserError
+from mcn.published.unpickle import RestrictedUnpickler
 
 log = logging.getLogger(__name__)
 
@@ -102,26 +102,10 @@ def _load_native(path: Path) -> KeyedVectors:
     return vectors
 
 
-class _VectorsUnpickler(pickle.Unpickler):
-    """Makes gensim vectors, numpy arrays and plain values; refuses to import anything else."""
+class _VectorsUnpickler(RestrictedUnpickler):
+    """Makes gensim vectors beside the data that every pickle may hold."""
 
-    ALLOWED = frozenset(
-        {
-            ("gensim.models.keyedvectors", "KeyedVectors"),
-            ("numpy", "ndarray"),
-            ("numpy", "dtype"),
-            *((f"numpy.{core}.multiarray", "_reconstruct") for core in ("core", "_core")),
-            *((f"numpy.{core}.multiarray", "scalar") for core in ("core", "_core")),
-        }
-    )
-
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__(file, encoding="latin1")  # numpy arrays pickled by Python 2
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self.ALLOWED:
-            raise pickle.UnpicklingError(f"it would import {module}.{name}")
-        return super().find_class(module, name)
+    extra = frozenset({("gensim.models.keyedvectors", "KeyedVectors")})
 
 
 def _unreadable(path: Path, error: BaseException) -> UserError:

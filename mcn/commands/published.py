@@ -1,0 +1,78 @@
+"""Verbs for what others published: import features, import checkpoint, import annotations, compare features."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from mcn.commands.verbs import Verbs, add_group, add_verb
+
+
+def register(verbs: Verbs) -> None:
+    """Add the parsers of this group."""
+    imports = add_group(verbs, "import", "Read what others published into files of this project.")
+    _register_features(add_group(imports, "features", "Published features.", "FORM"))
+
+    verb = add_verb(imports, "checkpoint", import_checkpoint)
+    verb.add_argument("source", type=Path, help=".pth of MCN, AVLnet(-Text-Tri) or HowTo100M")
+    verb.add_argument("--output", type=Path, required=True, help="folder of the model")
+    verb.add_argument("--sha256", help="stop unless the file has this sha256")
+
+    comparisons = add_group(verbs, "compare", "Set results beside each other.")
+    verb = add_verb(comparisons, "features", compare_features)
+    verb.add_argument("ours", type=Path, help="shard, or folder of shards or published files")
+    verb.add_argument("published", type=Path, help="the same of the published features")
+    verb.add_argument("--feature", default="resnet152", help="resnet152 (default), resnext101, ...")
+    verb.add_argument("--layout", default="howto100m", help="of published files, see import")
+    verb.add_argument("--output", type=Path, help="page with the distributions drawn (.html)")
+    verb.add_argument("--worst", type=int, default=10, help="how many videos to list (10)")
+
+
+def _register_features(forms: Verbs) -> None:
+    verb = add_verb(forms, "shard", import_shard)
+    verb.add_argument("shard", type=Path, help="shard list, results/{dataset}/shards/NNNNN.csv")
+    verb.add_argument("source", type=Path, help="folder of published files, or made by `clips`")
+    verb.add_argument(
+        "--layout",
+        required=True,
+        help="howto100m (ID_2d.npz, ID_3d.npz, ID_spec.npz, also .npy), crosstask (ID.npy, 3200 columns) or clips",
+    )
+    verb.add_argument("--feature", required=True, help="resnet152, resnext101, logmel, i3d, vggish")
+    verb.add_argument("--output", type=Path, required=True, help=".parquet")
+
+    verb = add_verb(forms, "clips", import_clips)
+    verb.add_argument("source", type=Path, help="pickle of AVLnet or MCN, or MSRVTT .pth")
+    verb.add_argument("--output", type=Path, required=True, help="folder")
+
+
+def import_shard(arguments: Namespace) -> None:
+    """One published feature of a shard list's videos, as a feature shard."""
+    from mcn.published.import_features import import_shard
+
+    import_shard(
+        arguments.shard, arguments.source, arguments.layout, arguments.feature, arguments.output
+    )
+
+
+def import_clips(arguments: Namespace) -> None:
+    """A published file of clips, as manifest, captions and feature files."""
+    from mcn.published.clips import import_clips
+
+    import_clips(arguments.source, arguments.output)
+
+
+def import_checkpoint(arguments: Namespace) -> None:
+    """A published checkpoint, as a model folder that `mcn evaluate` uses like its own."""
+    from mcn.published.import_checkpoint import import_checkpoint
+
+    import_checkpoint(arguments.source, arguments.output, arguments.sha256)
+
+
+def compare_features(arguments: Namespace) -> None:
+    """Two sets of one feature, video by video: cosines, lengths, the worst videos, the likeliest cause."""
+    from mcn.published.compare_features import compare, format_comparison, write_page
+
+    comparison = compare(arguments.ours, arguments.published, arguments.feature, arguments.layout)
+    print(format_comparison(comparison, arguments.worst))
+    if arguments.output:
+        write_page(comparison, arguments.output, arguments.worst)

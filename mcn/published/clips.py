@@ -1,0 +1,222 @@
+"""Published files that hold a whole set of clips: the pickles of AVLnet and MCN, and Miech's MSRVTT .pth.
+
+Conventions
+-----------
+- A pickle is a list of dictionaries: `id`, `2d` and `3d` or `2d_pooled` and `3d_pooled` (2048 numbers, the maximum over
+  the clip), `audio` (40, T) dB or absent, and the text: `eval_caption`, or `caption`, a string or a list of them.
+  Values are numpy arrays or torch tensors (youcook_*_audio.pkl, msrvtt_*.pkl, lsmdc_*.pkl).
+- A .pth is {'2d': {id: (T, 2048)}, '3d': {id: (T, 2048)}}, without text or sound (antoine77340/howto100m).
+- Every clip becomes a video of its own, whose one row of a pooled feature covers it; a second clip of the same id is
+  named `id.2`, and so on, in the file's order. Pooled rows are kept as they are: `mcn.clips.pool` of one row is what
+  the released loaders do with them. Full features (`2d` beside `2d_pooled`) are left out, and counted.
+- A clip lasts as long as its log-mel and two frames more, so that all of its columns are read; without sound, 1 s.
+- Written: manifest.csv, captions.csv (clips with text), one feature file for each of resnet152, resnext101, logmel, and
+  accounting.json. Memory holds one clip.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import logging
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from mcn.checkpoints import file_sha256
+from mcn.errors import UserError, VideoError
+from mcn.features.recipes import library_versions
+from mcn.files import atomic_path, write_json
+from mcn.published.import_features import CLIPS, VERSION, failed_row, matrix_row
+from mcn.published.unpickle import stream
+from mcn.shards import FEATURE_SCHEMA, ShardWriter
+from mcn.sources.manifest import SAFE_ID
+
+log = logging.getLogger(__name__)
+
+# feature -> keys of a clip that may hold it, the pooled one first
+KEYS = {
+    "resnet152": ("2d_pooled", "2d"),
+    "resnext101": ("3d_pooled", "3d"),
+    "logmel": ("audio",),
+}
+TEXT_KEYS = ("eval_caption", "caption")
+MEL_STEP = 0.01  # s
+EXTRA_FRAMES = 2  # columns that `mcn.clips.mel_column` is short of the time it is given
+SILENT_SECONDS = 1.0
+ROW_SECONDS = {"2d": 1.0, "3d": 16 / 24}  # a row of an unpooled feature
+
+
+def import_clips(source: Path, output: Path) -> dict[str, Any]:
+    """Write the files named above to the folder `output`; returns the accounting.
+
+    Errors: `UserError` for a file that is no such list, and for a clip without a usable id.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    recipe = {
+        "version": VERSION,
+        "published": {"layout": CLIPS, "source": source.name, "sha256": file_sha256(source)},
+        "libraries": library_versions("numpy"),
+    }
+    with contextlib.ExitStack() as stack:
+        tables = {name: stack.enter_context(_table(output / f"{name}.csv")) for name in COLUMNS}
+        writers = {
+            feature: stack.enter_context(
+                ShardWriter(
+                    output / f"{feature}.parquet", FEATURE_SCHEMA, {**recipe, "feature": feature}
+                )
+            )
+            for feature in KEYS
+        }
+        progress = stack.enter_context(
+            tqdm(desc=f"import {source.name}", unit="clip", disable=None)
+        )
+        importer = _Importer(source, tables, writers, progress)
+        if source.suffix in (".pth", ".pt"):
+            _each_of_pth(source, importer.take)
+        else:
+            stream(source, importer.take)
+    accounting = importer.accounting()
+    write_json(output / "accounting.json", accounting)
+    log.info("%s: %s", source, accounting)
+    return accounting
+
+
+COLUMNS = {
+    "manifest": ("video_id", "path", "title"),
+    "captions": ("clip_id", "video_id", "start_seconds", "end_seconds", "caption"),
+}
+
+
+@contextlib.contextmanager
+def _table(path: Path) -> Any:
+    """A CSV writer, its header written, of a file that appears whole."""
+    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS[path.stem])
+        yield writer
+
+
+class _Importer:
+    """Takes one clip after the other and writes its rows."""
+
+    def __init__(self, source: Path, tables: Any, writers: Any, progress: Any) -> None:
+        self.source, self.tables, self.writers, self.progress = source, tables, writers, progress
+        self.seen: Counter[str] = Counter()
+        self.outcomes: dict[str, Counter[str]] = {feature: Counter() for feature in KEYS}
+        self.types: dict[str, Counter[str]] = {feature: Counter() for feature in KEYS}
+        self.left_out: Counter[str] = Counter()
+        self.captions = 0
+
+    def take(self, clip: Any) -> None:
+        """Write one clip: a dictionary of the keys above."""
+        if not isinstance(clip, dict) or "id" not in clip:
+            raise self._not_clips(f"item {self.seen.total() + 1} is {_brief(clip)}")
+        name = str(clip["id"])
+        self.seen[name] += 1
+        video_id = name if self.seen[name] == 1 else f"{name}.{self.seen[name]}"
+        if not SAFE_ID.fullmatch(video_id):
+            raise self._not_clips(f"item {self.seen.total()} has the id {name!r}")
+        seconds = self._seconds(clip)
+        used = {"id"}
+        for feature, keys in KEYS.items():
+            key = next((key for key in keys if clip.get(key) is not None), None)
+            self._write(feature, video_id, clip, key, seconds)
+            used |= {key} if key else set()
+        self.tables["manifest"].writerow([video_id, f"{name}.published", name])
+        used |= self._write_captions(video_id, clip, seconds)
+        self.left_out.update(str(key) for key in clip.keys() - used)
+        self.progress.update()
+
+    def _seconds(self, clip: dict[str, Any]) -> float:
+        audio = clip.get("audio")
+        frames = 0 if audio is None or np.ndim(audio) != 2 else np.shape(audio)[1]
+        return round((frames + EXTRA_FRAMES) * MEL_STEP, 2) if frames else SILENT_SECONDS
+
+    def _write(
+        self, feature: str, video_id: str, clip: dict[str, Any], key: str | None, seconds: float
+    ) -> None:
+        try:
+            if key is None:
+                raise VideoError("not_found", f"no {' or '.join(KEYS[feature])} in the clip")
+            values = np.asarray(clip[key])
+            self.types[feature][str(values.dtype)] += 1
+            if feature == "logmel":
+                row = matrix_row(video_id, _columns(values), MEL_STEP)
+            elif values.ndim == 1:
+                row = matrix_row(video_id, values[np.newaxis], seconds)
+            else:
+                row = matrix_row(video_id, values, ROW_SECONDS[key.removesuffix("_pooled")])
+        except VideoError as error:
+            row = failed_row(video_id, feature, error)
+        self.outcomes[feature][row["error"].partition(":")[0] or "ok"] += 1
+        self.writers[feature].write(row)
+
+    def _write_captions(self, video_id: str, clip: dict[str, Any], seconds: float) -> set[str]:
+        """One row a caption; returns the key that held them."""
+        key = next((key for key in TEXT_KEYS if clip.get(key) is not None), None)
+        if key is None:
+            return set()
+        texts = [clip[key]] if isinstance(clip[key], str) else list(clip[key])
+        for text in texts:
+            self.tables["captions"].writerow([video_id, video_id, 0.0, seconds, text])
+        self.captions += len(texts)
+        return {key}
+
+    def accounting(self) -> dict[str, Any]:
+        """Counts of clips, captions, each feature's outcomes and number types, and of keys that were left out."""
+        return {
+            "source": self.source.name,
+            "clips": self.seen.total(),
+            "ids": len(self.seen),
+            "captions": self.captions,
+            "features": {
+                name: dict(sorted(found.items())) for name, found in self.outcomes.items()
+            },
+            "number_types": {
+                name: dict(sorted(found.items())) for name, found in self.types.items()
+            },
+            "left_out_keys": dict(sorted(self.left_out.items())),
+        }
+
+    def _not_clips(self, problem: str) -> UserError:
+        wanted = "a list of clips, each a dictionary with an id that is safe as a name"
+        return UserError(f"{self.source}: {problem}", wanted, "give a pickle of AVLnet or MCN")
+
+
+def _columns(values: np.ndarray) -> np.ndarray:
+    """(40, T) -> (T, 40); a clip without a column has no sound."""
+    if values.ndim != 2:
+        raise VideoError("bad_shape", f"audio of shape {values.shape}, wanted (40, T)")
+    if 0 in values.shape:
+        raise VideoError("not_found", f"audio of shape {values.shape}")
+    return values.T
+
+
+def _each_of_pth(source: Path, sink: Callable[[Any], None]) -> None:
+    """The videos of {'2d': {id: tensor}, '3d': {id: tensor}} as clips; `UserError` for another content."""
+    import pickle
+
+    import torch
+
+    try:
+        loaded = torch.load(source, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        cure = "check that it was downloaded whole"
+        raise UserError(f"{source}, which cannot be read ({reason})", "a .pth", cure) from error
+    streams = {key: loaded.get(key) for key in ("2d", "3d")} if isinstance(loaded, dict) else {}
+    if not streams or not all(isinstance(found, dict) for found in streams.values()):
+        wanted = "{'2d': {id: tensor}, '3d': {id: tensor}}"
+        raise UserError(f"{source}: {_brief(loaded)}", wanted, "give MSRVTT_JSFUSION_test.pth")
+    for name in sorted(streams["2d"].keys() | streams["3d"].keys()):
+        sink({"id": name, **{key: found.get(name) for key, found in streams.items()}})
+
+
+def _brief(value: Any) -> str:
+    keys = f" with {', '.join(map(str, list(value)[:8]))}" if isinstance(value, dict) else ""
+    return f"a {type(value).__name__}{keys}"

@@ -1,0 +1,60 @@
+"""A published checkpoint as a model folder that evaluation, search and the report use like one that was trained here.
+
+Conventions
+-----------
+- Kinds, told apart by their rows: MCN (brian7685/Multimodal-Clustering-Network), AVLnet-Text-Tri and AVLnet
+  (roudimit/AVLnet), HowTo100M (antoine77340/howto100m: no audio, normalised embeddings). Sizes come from the rows.
+- Written: model.safetensors, config.yaml (where the rows came from, their sha256, the kind), and metrics.jsonl without
+  a line, since nothing was trained here.
+- `audio_feature`: what evaluation reads for the audio branch; a network with a DAVEnet inside reads log-mels.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from mcn.checkpoints import file_sha256, load_published, save_model
+from mcn.errors import UserError
+from mcn.files import write_text
+from mcn.networks import MultimodalClusteringNetwork
+
+log = logging.getLogger(__name__)
+
+
+def import_checkpoint(
+    source: Path, output: Path, expected_sha256: str | None = None
+) -> dict[str, Any]:
+    """Write the folder `output` from the state dict `source`; returns what config.yaml says of it.
+
+    Errors: `UserError` for a file that is no such checkpoint (every row that does not fit is named), or that has
+    another sha256 than the one expected.
+    """
+    network = load_published(source)
+    digest = file_sha256(source)
+    if expected_sha256 not in (None, digest):
+        cure = "get the right file, or correct checkpoint_sha256"
+        raise UserError(f"{source} with sha256 {digest}", f"sha256 {expected_sha256}", cure)
+    config = {
+        "imported": {
+            "source": source.name,
+            "sha256": digest,
+            "kind": kind_of(network),
+            "parameters": sum(row.numel() for row in network.parameters()),
+        },
+        "audio_feature": "logmel" if network.has_audio else None,
+    }
+    write_text(output / "metrics.jsonl", "")
+    save_model(output, network, config)
+    log.info("%s: %s", source, config["imported"])
+    return config
+
+
+def kind_of(network: MultimodalClusteringNetwork) -> str:
+    """What was published, by the branches that are there. MCN and AVLnet-Text-Tri have the same rows without heads."""
+    if not network.has_audio:
+        return "HowTo100M (Miech et al.)"
+    if not network.has_text:
+        return "AVLnet"
+    return "MCN" if network.has_reconstruction else "MCN or AVLnet-Text-Tri"
