@@ -121,10 +121,28 @@ def test_evaluate_names_every_variant() -> None:
     assert set(perfect.values()) == {100.0}
 
 
-def test_items_must_follow_the_transcript() -> None:
-    with pytest.raises(ValueError, match="skips or repeats"):
-        alignment.segmentwise(np.array([0, 2, 1, 3]), np.array([0, 1, 2, 3]), TRANSCRIPT)
-    with pytest.raises(ValueError, match="from item 0 to 3"):
-        alignment.segmentwise(np.array([0, 1, 2, 2]), np.array([0, 1, 2, 3]), TRANSCRIPT)
+def test_frames_without_an_item_are_background() -> None:
+    # steps 1 and 2 without background between them: frames 2 and 5 belong to no item, frame 5 has no prediction either
+    truth = np.array([0, 0, -1, 1, 1, -1])
+    predicted = np.array([0, 0, 0, 1, 1, -1])
+    scores = alignment.evaluate(truth, predicted, np.array([1, 2]))
+    assert scores["IoU"] == pytest.approx(100 * (2 / 3 + 1) / 2)
+    assert scores["IoD"] == pytest.approx(100 * (2 / 3 + 1) / 2)
+    assert scores["frame_accuracy"] == 100
+    assert scores["frame_accuracy_with_background"] == pytest.approx(100 * 5 / 6)
+    assert scores["IoU_classmask_with_background"] == pytest.approx(100 * (2 / 3 + 1 + 1 / 2) / 3)
+
+
+def test_an_item_without_a_true_frame_is_not_found() -> None:
+    scores = alignment.evaluate(np.array([0, 0, 2, 2]), np.array([0, 1, 2, 2]), np.array([3, 4, 5]))
+    assert scores["IoU"] == pytest.approx(100 * (1 / 2 + 0 + 1) / 3)
+    assert scores["IoD"] == pytest.approx(100 * (1 + 0 + 1) / 3)
+
+
+def test_what_is_no_item_or_no_frame() -> None:
+    with pytest.raises(ValueError, match="wanted transcript items -1 to 3"):
+        alignment.segmentwise(np.array([0, 4]), np.array([0, 1]), TRANSCRIPT)
+    with pytest.raises(ValueError, match="truth of float64"):
+        alignment.segmentwise(np.array([0.0, 1.0]), np.array([0, 1]), TRANSCRIPT)
     with pytest.raises(ValueError, match="one shape"):
         alignment.classmask(np.array([0, 1]), np.array([0]))

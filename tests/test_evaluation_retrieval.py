@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mcn.evaluation import retrieval
+from mcn.evaluation.released_retrieval import released_convention
 
 SMALL_SCORES = st.integers(1, 7).flatmap(
     lambda n: arrays(np.float32, (n, n), elements=st.integers(-2, 2).map(float))
@@ -63,13 +64,13 @@ def test_constant_scores_are_no_better_than_the_middle() -> None:
 
 
 def test_released_convention_counts_every_tie() -> None:
-    result = retrieval.released_convention(np.ones((50, 50)))
+    result = released_convention(np.ones((50, 50)))
     assert result == {"R@1": 100.0, "R@5": 500.0, "R@10": 1000.0, "MedR": 25.5}
 
 
 @given(arrays(np.float64, (6, 6), elements=st.floats(-1, 1), unique=True))
 def test_released_convention_agrees_without_ties(scores: np.ndarray) -> None:
-    ours, released = retrieval.evaluate(scores), retrieval.released_convention(scores)
+    ours, released = retrieval.evaluate(scores), released_convention(scores)
     assert {key: ours[key] for key in released} == pytest.approx(released)
 
 
@@ -106,7 +107,7 @@ def test_blocks_do_not_change_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (whole % 1 == 0.5).any()
     for elements in (1, 100, 1000, 10_000):
         monkeypatch.setattr(retrieval, "BLOCK_ELEMENTS", elements)
-        assert (retrieval.ranks_from_embeddings(queries, gallery, positives) == whole).all()
+        assert (retrieval.places_from_embeddings(queries, gallery, positives).ranks == whole).all()
         scores = retrieval.dot_products(queries, gallery)
         assert (retrieval.ranks(scores, positives) == whole).all()
 
@@ -119,7 +120,7 @@ def test_only_a_block_of_scores_is_held(monkeypatch: pytest.MonkeyPatch) -> None
         retrieval, "dot_products", lambda q, g: (sizes.append(len(q) * len(g)), original(q, g))[1]
     )
     data = np.random.default_rng(0).standard_normal((300, 4))
-    retrieval.ranks_from_embeddings(data, data)
+    retrieval.places_from_embeddings(data, data)
     assert max(sizes) <= 1000
 
 
@@ -145,9 +146,9 @@ def test_bad_input(scores, positives, total, words) -> None:  # type: ignore[no-
 
 def test_nan_embeddings() -> None:
     with pytest.raises(ValueError, match="NaN"):
-        retrieval.ranks_from_embeddings(np.full((2, 2), np.nan), np.ones((2, 2)))
+        retrieval.places_from_embeddings(np.full((2, 2), np.nan), np.ones((2, 2)))
     with pytest.raises(ValueError, match="wanted \\(Q, D\\)"):
-        retrieval.ranks_from_embeddings(np.ones((2, 2)), np.ones((2, 3)))
+        retrieval.places_from_embeddings(np.ones((2, 2)), np.ones((2, 3)))
 
 
 def test_nothing_ranked_is_all_mistakes() -> None:

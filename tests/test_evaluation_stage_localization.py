@@ -145,6 +145,22 @@ def test_shorter_than_its_steps_and_after_its_end(small: EvaluationSet, tmp_path
     assert result["scores"]["mean_average_precision"] is None
 
 
+def test_cooking_and_other_tasks(small: EvaluationSet, tmp_path: Path) -> None:
+    whole = run_localization(small)
+    assert whole["splits"] == {}
+    listed = tmp_path / "cook.txt"
+    listed.write_text("make\n\n")
+    for named in (["make"], str(listed)):
+        splits = run_localization(small, cooking_tasks=named)["splits"]
+        assert splits["cooking"]["scores"]["recall"] == whole["scores"]["recall"]
+        assert splits["cooking"]["scores"]["total"] == 6
+        assert splits["other"]["scores"]["recall"] is None
+    with pytest.raises(UserError, match="no task 'bake'"):
+        run_localization(small, cooking_tasks=["bake"])
+    with pytest.raises(UserError, match="No such file"):
+        run_localization(small, cooking_tasks="nowhere.txt")
+
+
 def test_report_reads_the_file(small: EvaluationSet) -> None:
     run_localization(small)
     read = read_evaluation(small.path("evaluation/demo.localization.json"))

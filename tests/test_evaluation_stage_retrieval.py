@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+from mcn.checkpoints import save_model
 from mcn.clips import mel_slice, pool, tokenize
 from mcn.errors import UserError
 from mcn.evaluation import retrieval
 from mcn.evaluation.annotations import read_captions, read_vocabulary
+from mcn.evaluation.clip_retrieval import embed_clips
 from mcn.evaluation.early import quick_retrieval
 from mcn.evaluation.options import RetrievalOptions
 from mcn.evaluation.pairs import PAIRS
@@ -160,6 +162,80 @@ def test_several_captions_of_one_clip(small: EvaluationSet, tmp_path: Path) -> N
     write_table(path, table.from_pylist(moved, schema=table.schema))
     with pytest.raises(UserError, match="two different moments"):
         read_captions(path)
+
+
+def test_a_clip_ranks_its_best_caption(small: EvaluationSet, tmp_path: Path) -> None:
+    """The first clip gets a second caption: as gallery the better one counts, as queries both do."""
+    table = read_table(small.path("captions.parquet"))
+    rows = [row for row in table.to_pylist() if row["video_id"] in GOOD]
+    rows[1]["caption"] = "pour the Tea"
+    second = {**rows[0], "caption": "stir"}
+    path = tmp_path / "captions.parquet"
+    write_table(path, table.from_pylist([*rows, second], schema=table.schema))
+    embeddings = embed_clips(
+        make_model(),
+        {name: FeatureStore(paths) for name, paths in small.shards.items()},
+        read_captions(path),
+        read_vocabulary(small.path("vocabulary.parquet")),
+        RetrievalOptions(),
+    )
+    scores = embeddings.side("v").vectors @ embeddings.side("t").vectors.T
+    best = scores[0, [0, 12]].max()
+    expected = (scores[0, 1:12] > best).sum() + (scores[0, 1:12] == best).sum() / 2
+    backwards, forwards = embeddings.rank("v->t"), embeddings.rank("t->v")
+    assert backwards.ranks[0] == expected
+    assert (backwards.total, forwards.total) == (12, 13)
+    assert forwards.ranks[12] == (scores[1:, 12] > scores[0, 12]).sum()
+    assert backwards.released is None
+    assert forwards.released is not None
+
+
+def test_a_clip_without_an_end_lasts_until_the_last_row(
+    small: EvaluationSet, tmp_path: Path
+) -> None:
+    table = read_table(small.path("captions.parquet"))
+    first = table.to_pylist()[:1]
+    found = []
+    for end in (None, 20.01, 500.0):
+        path = tmp_path / f"{end}.parquet"
+        rows = [{**row, "start_seconds": 0.0, "end_seconds": end} for row in first]
+        write_table(path, table.from_pylist(rows, schema=table.schema))
+        stores = {name: FeatureStore(paths) for name, paths in small.shards.items()}
+        vocabulary = read_vocabulary(small.path("vocabulary.parquet"))
+        options = RetrievalOptions(audio_frames=5120)
+        embeddings = embed_clips(make_model(), stores, read_captions(path), vocabulary, options)
+        found.append([embeddings.modalities[letter].vectors for letter in "va"])
+    for whole, until, beyond in zip(*found, strict=True):
+        assert (whole == beyond).all()
+        assert whole == pytest.approx(until, abs=0.2)
+    clips = EvaluationSet(tmp_path, small.shards)
+    write_table(tmp_path / "captions.parquet", read_table(tmp_path / "None.parquet"))
+    for name in ("vocabulary.parquet",):
+        (tmp_path / name).write_bytes(small.path(name).read_bytes())
+    save_model(tmp_path / "model", make_model(), {})
+    example = run_retrieval(clips)["examples"][0]
+    assert example["end_seconds"] is None
+    read = read_evaluation(tmp_path / "evaluation/demo.retrieval.json")
+    assert isinstance(read, Retrieval)
+    assert read.examples[0].middle == 0
+
+
+def test_full_video_and_released_scores_stand_beside(small: EvaluationSet) -> None:
+    result, plain = run_retrieval(small), plain_embeddings(small)
+    assert (result["captions"], result["clips"], result["several_captions"]) == (18, 18, "best")
+    assert list(result["full_video"]) == ["t->va", "t->v", "t->a"]
+    found = result["full_video"]["t->va"]
+    scores = plain["t"] @ (plain["v"] + plain["a"]).T
+    best = scores.reshape(4, 3, 4, 3).max(axis=3)  # query video, caption, video
+    means = np.stack([best[0, [0, 2]].mean(axis=0), *best[1:].mean(axis=1)])
+    expected = retrieval.evaluate(means, total=6)
+    assert found["all_captions"] == pytest.approx(expected)
+    assert (found["single_caption"]["n"], found["single_caption"]["total"]) == (11, 18)
+    assert found["chance"]["all_captions"]["R@1"] == pytest.approx(100 / 4 * 4 / 6)
+    released = result["released_convention"]["t->va"]
+    assert released["R@1"] == result["scores"]["t->va"]["R@1"]  # no ties here
+    dropped = run_retrieval(small, missing_modality="drop")["full_video"]["t->va"]
+    assert (dropped["all_captions"]["total"], dropped["single_caption"]["total"]) == (4, 11)
 
 
 def test_early_scores_are_those_of_the_stage_and_leave_the_mode(small: EvaluationSet) -> None:

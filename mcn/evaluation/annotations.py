@@ -1,7 +1,8 @@
 """The annotated sets and the vocabulary as the evaluation reads them.
 
 Conventions: seconds from container start; steps count from 0 in the order of their task. Tables as `mcn.sources.tables`
-writes them; a clip id that comes again is one clip with several captions.
+writes them; a clip id that comes again is one clip with several captions. A clip without an end lasts until the last
+row of each feature: its `end` is infinity.
 """
 
 from __future__ import annotations
@@ -14,17 +15,28 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mcn.clips import tokenize
+from mcn.clips import tokenize, values_of
 from mcn.errors import UserError, several
 from mcn.files import read_table
+from mcn.shards import FeatureSequence
+
+BEYOND_SECONDS = (
+    1.0  # more than half a window of any feature: what rounds times down still reaches the last row
+)
 
 
 class Moment(NamedTuple):
-    """A stretch of a video."""
+    """A stretch of a video; an infinite `end` is the end of the video."""
 
     video_id: str
     start: float
     end: float
+
+    def within(self, sequence: FeatureSequence) -> tuple[float, float]:
+        """Start and end in seconds from row 0 of a feature, an infinite end lying behind its last row."""
+        start, end = self.start - sequence.start_seconds, self.end - sequence.start_seconds
+        behind = (len(values_of(sequence)) + 1) * sequence.step_seconds + BEYOND_SECONDS
+        return start, end if math.isfinite(end) else behind
 
 
 @dataclass(frozen=True)
@@ -73,12 +85,13 @@ class Vocabulary:
 
 def read_captions(path: Path | str) -> Captions:
     """A captions table; `UserError` where it is empty or a clip id names two different moments."""
-    rows = _rows(path, ["clip_id", "video_id", "start_seconds", "end_seconds", "caption"])
+    rows = read_rows(path, ["clip_id", "video_id", "start_seconds", "end_seconds", "caption"])
     index: dict[str, int] = {}
     clips: list[Moment] = []
     clip_of, problems = [], []
     for row in rows:
-        moment = Moment(row["video_id"], row["start_seconds"], row["end_seconds"])
+        end = math.inf if row["end_seconds"] is None else row["end_seconds"]
+        moment = Moment(row["video_id"], row["start_seconds"], end)
         if row["clip_id"] not in index:
             index[row["clip_id"]] = len(clips)
             clips.append(moment)
@@ -95,7 +108,9 @@ def read_steps(
 ) -> tuple[dict[str, list[str]], list[AnnotatedVideo]]:
     """Step texts of every task, and the annotated videos by id and task."""
     texts: dict[str, list[str]] = {}
-    for row in sorted(_rows(tasks, ["task", "step", "text"]), key=lambda r: (r["task"], r["step"])):
+    for row in sorted(
+        read_rows(tasks, ["task", "step", "text"]), key=lambda r: (r["task"], r["step"])
+    ):
         listed = texts.setdefault(row["task"], [])
         if row["step"] != len(listed):
             raise UserError(
@@ -105,7 +120,7 @@ def read_steps(
             )
         listed.append(row["text"])
     segments: dict[tuple[str, str], list[tuple[int, float, float]]] = {}
-    for row in _rows(steps, ["video_id", "task", "step", "start_seconds", "end_seconds"]):
+    for row in read_rows(steps, ["video_id", "task", "step", "start_seconds", "end_seconds"]):
         if not 0 <= row["step"] < len(texts.get(row["task"], [])):
             raise UserError(
                 f"{steps}: step {row['step']} of task {row['task']} in video {row['video_id']}",
@@ -119,12 +134,13 @@ def read_steps(
 
 def read_vocabulary(path: Path | str) -> Vocabulary:
     """A vocabulary table: token, vector (float32 little-endian bytes)."""
-    rows = _rows(path, ["token", "vector"])
+    rows = read_rows(path, ["token", "vector"])
     vectors = np.stack([np.frombuffer(row["vector"], "<f4") for row in rows])
     return Vocabulary({row["token"]: number for number, row in enumerate(rows)}, vectors)
 
 
-def _rows(path: Path | str, columns: Sequence[str]) -> list[dict[str, Any]]:
+def read_rows(path: Path | str, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows of a table of the data set; `UserError` where it is not there or empty."""
     try:
         rows: list[dict[str, Any]] = read_table(path, list(columns)).to_pylist()
     except FileNotFoundError:

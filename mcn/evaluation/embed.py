@@ -97,8 +97,7 @@ def embed_video(
             sequence = stores[name][clip.video_id]
             if sequence.values is None:
                 return absence("video", sequence)
-            start, end = clip.start - sequence.start_seconds, clip.end - sequence.start_seconds
-            parts.append(pool(sequence.values, start, end, rate_of(sequence)))
+            parts.append(pool(sequence.values, *clip.within(sequence), rate_of(sequence)))
         return np.concatenate(parts) if all(part.any() for part in parts) else "video: empty_window"
 
     return _embed(model, clips, read, _visual_batch(model), options.batch_size)
@@ -118,7 +117,7 @@ def embed_audio(
         sequence = store[clip.video_id]
         if sequence.values is None:
             return absence("audio", sequence)
-        start, end = clip.start - sequence.start_seconds, clip.end - sequence.start_seconds
+        start, end = clip.within(sequence)
         if not frozen:
             rows = mel_rows(sequence.values, start, end, audio_frames)
             return rows if len(rows) else "audio: empty_window"

@@ -1,4 +1,4 @@
-"""What the two evaluations of a data set can be told. Defaults are the published protocol.
+"""What the evaluations of a data set can be told. Defaults are the published protocol.
 
 Conventions: every field carries its unit and its source. Every field changes the numbers or what is written; the device
 is an argument of the stages.
@@ -20,7 +20,7 @@ MISSING = (
 
 
 class EvaluationOptions(BaseModel):
-    """What both evaluations share; unknown keys are errors."""
+    """What all evaluations share; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -61,8 +61,8 @@ class RetrievalOptions(EvaluationOptions):
     )
 
 
-class LocalizationOptions(EvaluationOptions):
-    """Zero-shot localization of a task's ordered steps."""
+class SecondsOptions(EvaluationOptions):
+    """What localization and alignment share: one score a second, video and the sound around it."""
 
     audio_window_seconds: float = Field(
         8.0,
@@ -84,6 +84,11 @@ class LocalizationOptions(EvaluationOptions):
         description="modalities of the headline scores, summed (va: step text . (video + audio)); the others are "
         "written beside it. How MCN mixed them at test is not released",
     )
+
+
+class LocalizationOptions(SecondsOptions):
+    """Zero-shot localization of a task's ordered steps."""
+
     normalization: Literal["none", "log_softmax"] = Field(
         "none",
         description="of each second's scores over the steps before decoding (none: CrossTask; log_softmax: Mining "
@@ -99,4 +104,48 @@ class LocalizationOptions(EvaluationOptions):
     )
     timelines: int = Field(
         8, ge=0, description="videos, drawn at random, whose timelines are written [videos]"
+    )
+    cooking_tasks: list[str] | str | None = Field(
+        None,
+        description="tasks of the cooking split, or a text file with one a line; scores are then also given for "
+        "cooking and other tasks apart. The list that MCN used (cook.txt) is not released",
+    )
+
+
+class AlignmentOptions(SecondsOptions):
+    """Ordered alignment of a video with its transcript."""
+
+    background_score: Literal["mean", "constant"] = Field(
+        "mean",
+        description="score of background in a second where it has no text: the mean of the other classes' scores, or "
+        "background_constant. What the published rows used is UNVERIFIED",
+    )
+    background_constant: float = Field(
+        0.0, description="score of background under `constant` [dot product of embeddings]"
+    )
+    background_items: Literal["gaps", "always", "none"] = Field(
+        "gaps",
+        description="where a transcript made of step annotations has background: where no step is annotated (as in "
+        "Mining YouTube's transcripts), around and between all steps, or nowhere. The published choice is UNVERIFIED",
+    )
+    frame_seconds: float = Field(
+        0.1,
+        gt=0,
+        le=1,
+        description="spacing of the frames on which truth and alignment are compared; scores are per second [s]",
+    )
+    chance_draws: int = Field(
+        10, ge=1, description="random score matrices a video behind the chance scores [draws]"
+    )
+
+
+class RecognitionOptions(EvaluationOptions):
+    """Zero-shot action recognition: class names against whole videos."""
+
+    pooling: Literal["mean", "max"] = Field(
+        "mean",
+        description="of each visual feature over the video, before L2 normalisation (mean: MCN gen_loader.py)",
+    )
+    max_words: int = Field(
+        20, ge=1, description="words of a class name, further ones cut [words] (MCN args.py)"
     )

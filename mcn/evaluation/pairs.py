@@ -5,6 +5,8 @@ Conventions
 - A side is a string of t (text), v (video), a (audio); its embedding is the sum of theirs, un-normalised (MCN
   train_tri_kmeans.py:422-426). A pair `t->va` has captions as queries and video + audio of clips as gallery.
 - Items of a side are captions where t is in it, clips otherwise. An item answers a query when both belong to one clip.
+- A clip may have several captions. Each is a query of its own (`t->va`). As gallery they are told apart by
+  `SEVERAL_CAPTIONS` = `best`: a clip's rank is that of its best-ranked caption among the captions of other clips.
 - Missing modalities: see `EvaluationOptions.missing_modality`. Gallery items that lack one are not ranked; a query
   whose clip is not in the gallery is a mistake, or is dropped.
 """
@@ -20,8 +22,12 @@ import numpy as np
 from mcn.evaluation import retrieval
 from mcn.evaluation.annotations import Captions
 from mcn.evaluation.embed import Embedded
+from mcn.evaluation.full_video import FullVideoSet
 from mcn.evaluation.options import MissingPolicy
+from mcn.evaluation.released_retrieval import released_metrics
+from mcn.evaluation.retrieval import Places
 
+SEVERAL_CAPTIONS = "best"
 # the headline first; each pair in both directions
 PAIRS = (
     *("t->va", "t->v", "t->a", "va->t", "v->t", "a->t"),
@@ -40,7 +46,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Ranking:
-    """One pair: item indices of `queries` (n,) and `gallery` (g,); 0-based `ranks` (n,); per query its positives.
+    """One pair: item indices of `queries` (n,) and `gallery` (g,); each query's positives and place.
 
     `total`: the denominator.
     """
@@ -48,8 +54,13 @@ class Ranking:
     queries: np.ndarray
     gallery: np.ndarray
     positives: list[list[int]]
-    ranks: np.ndarray
+    places: Places
     total: int
+
+    @property
+    def ranks(self) -> np.ndarray:
+        """0-based ranks (n,), ties averaged."""
+        return self.places.ranks
 
     @property
     def scores(self) -> dict[str, float | None]:
@@ -66,6 +77,13 @@ class Ranking:
             return self.scores
         counts = [len(found) for found in self.positives]
         return dict(retrieval.chance(len(self.gallery), self.total, counts))
+
+    @property
+    def released(self) -> dict[str, float | None] | None:
+        """The released code's numbers, for comparison; None unless every query has one right item."""
+        if not len(self.queries) or any(len(found) != 1 for found in self.positives):
+            return None
+        return undefined_as_none(released_metrics(self.places, self.total))
 
     def intervals(self, level: float, draws: int, seed: int) -> dict[str, tuple[float, float]]:
         """Bootstrap interval of every recall."""
@@ -119,11 +137,32 @@ class ClipEmbeddings:
         found = [answers.get(int(clip), []) for clip in query_side.clip_of]
         queries = np.flatnonzero(query_side.usable & np.array([bool(one) for one in found]))
         positives = [found[query] for query in queries]
-        ranks = retrieval.ranks_from_embeddings(
+        places = retrieval.places_from_embeddings(
             query_side.vectors[queries], gallery_side.vectors[gallery], positives
         )
         total = len(queries) if self.policy == "drop" else len(query_side.usable)
-        return Ranking(queries, gallery, positives, ranks, total)
+        return Ranking(queries, gallery, positives, places, total)
+
+    def full_video(self, pair: str) -> FullVideoSet:
+        """The captions and clips of a pair `t->...` that can be ranked, with the videos that they belong to."""
+        query_side, gallery_side = (self.side(letters) for letters in pair.split("->"))
+        names, video_of = np.unique(
+            [clip.video_id for clip in self.captions.clips], return_inverse=True
+        )
+        gallery, queries = np.flatnonzero(gallery_side.usable), np.flatnonzero(query_side.usable)
+        clip_video = video_of[gallery_side.clip_of[gallery]]
+        query_video = video_of[query_side.clip_of[queries]]
+        ranked = np.isin(query_video, clip_video)
+        drop = self.policy == "drop"
+        return FullVideoSet(
+            query_side.vectors[queries],
+            gallery_side.vectors[gallery],
+            query_video,
+            clip_video,
+            len(names),
+            int(ranked.sum()) if drop else len(query_side.usable),
+            len(np.unique(query_video[ranked])) if drop else len(names),
+        )
 
 
 def undefined_as_none(scores: Mapping[str, float]) -> dict[str, float | None]:

@@ -16,22 +16,35 @@ Conventions
 
 Metrics
 -------
-- `ranks`, `ranks_from_embeddings`: the ranks; the latter in blocks, the similarity matrix is never whole in memory.
+- `ranks`, `places_from_embeddings`: the ranks; the latter in blocks, the similarity matrix is never whole in memory.
 - `metrics`: R@1, R@5, R@10, MedR, MeanR, n, total of given ranks; `evaluate` does both.
 - `chance`: the exact expectation of the same numbers when the order is random.
 - `confidence_interval`: bootstrap interval of a recall.
-- `released_convention`: what AVLnet's and MCN's published `metrics.py` computes, for labelled comparison only.
+- What the published code computes instead, for labelled comparison only: `mcn.evaluation.released_retrieval`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 Positives = Sequence[int | Collection[int]] | np.ndarray
 RECALLS = (1, 5, 10)
 BLOCK_ELEMENTS = 1 << 24  # scores held at a time: 64 MiB as float32
+
+
+class Places(NamedTuple):
+    """Of each query's best acceptable item: how many others score `higher` (Q,), how many the `same` (Q,); int64."""
+
+    higher: np.ndarray
+    same: np.ndarray
+
+    @property
+    def ranks(self) -> np.ndarray:
+        """0-based ranks (Q,) float64, ties averaged."""
+        return self.higher + self.same / 2
 
 
 def validate(
@@ -41,7 +54,7 @@ def validate(
     if similarity.ndim != 2:
         raise ValueError(f"got similarity of shape {similarity.shape}, wanted (queries, gallery)")
     _validate_pairing(similarity.shape[0], similarity.shape[1], positives)
-    _validate_total(similarity.shape[0], total)
+    validate_total(similarity.shape[0], total)
     if np.isnan(similarity).any():
         bad = np.flatnonzero(np.isnan(similarity).any(axis=1))
         raise ValueError(f"got NaN scores in {len(bad)} rows, first row {bad[0]}; wanted numbers")
@@ -53,18 +66,19 @@ def ranks(similarity: np.ndarray, positives: Positives | None = None) -> np.ndar
     validate(similarity, positives)
     rows, columns = _flat_positives(similarity.shape[0], positives)
     blocks = [
-        _block_ranks(similarity[block], *_within(block, rows, columns))
+        _block_places(similarity[block], *_within(block, rows, columns))
         for block in _row_blocks(*similarity.shape)
     ]
-    return np.concatenate([np.zeros(0), *blocks])
+    return _joined(blocks).ranks
 
 
-def ranks_from_embeddings(
+def places_from_embeddings(
     queries: np.ndarray, gallery: np.ndarray, positives: Positives | None = None
-) -> np.ndarray:
-    """0-based ranks (Q,) by dot product of (Q, D) queries with a (G, D) gallery, in blocks of queries.
+) -> Places:
+    """Places by dot product of (Q, D) queries with a (G, D) gallery, in blocks of queries.
 
-    Equal to `ranks(dot_products(queries, gallery), positives)` without ever holding more than `BLOCK_ELEMENTS` scores.
+    Its ranks equal `ranks(dot_products(queries, gallery), positives)` without ever holding more than `BLOCK_ELEMENTS`
+    scores.
     """
     if queries.ndim != 2 or gallery.ndim != 2 or queries.shape[1] != gallery.shape[1]:
         got = f"queries {queries.shape} and gallery {gallery.shape}"
@@ -72,15 +86,15 @@ def ranks_from_embeddings(
     shape = len(queries), len(gallery)
     _validate_pairing(len(queries), len(gallery), positives)
     rows, columns = _flat_positives(shape[0], positives)
-    found = [np.zeros(0)]
+    found = []
     for block in _row_blocks(*shape):
         scores = dot_products(queries[block], gallery)
         if np.isnan(scores).any():
             raise ValueError(
                 f"got NaN scores in queries {block.start}:{block.stop}; wanted numbers"
             )
-        found.append(_block_ranks(scores, *_within(block, rows, columns)))
-    return np.concatenate(found)
+        found.append(_block_places(scores, *_within(block, rows, columns)))
+    return _joined(found)
 
 
 def dot_products(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
@@ -99,7 +113,7 @@ def dot_products(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
 
 def metrics(found: np.ndarray, total: int | None = None) -> dict[str, float]:
     """R@1, R@5, R@10 (percent of `total`), MedR, MeanR (1-based), n and total of 0-based ranks `found` (n,)."""
-    total = _validate_total(len(found), total)
+    total = validate_total(len(found), total)
     scores: dict[str, float] = {
         f"R@{k}": 100.0 * int(hits(found, k).sum()) / total for k in RECALLS
     }
@@ -135,7 +149,7 @@ def chance(
     counts = (
         np.ones(n_gallery, int) if positives_per_query is None else np.asarray(positives_per_query)
     )
-    total = _validate_total(len(counts), total)
+    total = validate_total(len(counts), total)
     if counts.size == 0 or counts.min() < 1 or counts.max() > n_gallery:
         raise ValueError(f"got {counts} acceptable items a query, wanted 1 to {n_gallery} each")
     sizes, weights = np.unique(counts, return_counts=True)
@@ -169,27 +183,11 @@ def confidence_interval(
 
     Queries are taken as independent; drawing `total` of them with replacement makes the hits binomial.
     """
-    total = _validate_total(len(found), total)
+    total = validate_total(len(found), total)
     share = int(hits(found, k).sum()) / total
     recalls = 100.0 * np.random.default_rng(seed).binomial(total, share, draws) / total
     low, high = np.quantile(recalls, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
-
-
-def released_convention(similarity: np.ndarray) -> dict[str, float]:
-    """Recalls (percent) and MedR as AVLnet's and MCN's `metrics.py` count them. Never report these as results.
-
-    Every position tied with the right item enters the sums, so a constant (N, N) matrix has R@10 = 1000 %.
-    """
-    validate(similarity)
-    own = np.diagonal(similarity)[:, None]
-    first = (similarity > own).sum(axis=1)
-    tied = (similarity == own).sum(axis=1)
-    scores = {
-        f"R@{k}": 100.0 * int(np.clip(k - first, 0, tied).sum()) / len(similarity) for k in RECALLS
-    }
-    offsets = np.arange(tied.sum()) - np.repeat(np.cumsum(tied) - tied, tied)
-    return {**scores, "MedR": float(np.median(np.repeat(first, tied) + offsets)) + 1}
 
 
 def _validate_pairing(queries: int, gallery: int, positives: Positives | None) -> None:
@@ -213,7 +211,7 @@ def _validate_pairing(queries: int, gallery: int, positives: Positives | None) -
         )
 
 
-def _validate_total(found: int, total: int | None) -> int:
+def validate_total(found: int, total: int | None) -> int:
     wanted = found if total is None else total
     if wanted < max(1, found):
         raise ValueError(
@@ -245,11 +243,19 @@ def _within(block: slice, rows: np.ndarray, columns: np.ndarray) -> tuple[np.nda
     return rows[low:high] - block.start, columns[low:high]
 
 
-def _block_ranks(scores: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+def _block_places(scores: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> Places:
     best = np.full(len(scores), -np.inf, scores.dtype if scores.dtype.kind == "f" else np.float64)
     np.maximum.at(best, rows, scores[rows, columns])
     others = np.ones(scores.shape, bool)
     others[rows, columns] = False
     higher = ((scores > best[:, None]) & others).sum(axis=1)
     same = ((scores == best[:, None]) & others).sum(axis=1)
-    return higher + same / 2
+    return Places(higher, same)
+
+
+def _joined(blocks: Sequence[Places]) -> Places:
+    none = np.zeros(0, np.int64)
+    return Places(
+        np.concatenate([none, *(block.higher for block in blocks)]),
+        np.concatenate([none, *(block.same for block in blocks)]),
+    )

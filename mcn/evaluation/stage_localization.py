@@ -7,6 +7,7 @@ Conventions
 - `scores`: recall (per video, then task), recall_pooled, recall_argmax, mean_average_precision of the headline mode,
   `recall (mode)` of every mode, percent; n, total: videos scored, videos of the set. `modes` has each mode's own
   numbers and denominators, `tasks` each task's of the headline mode. `chance`: the same for random scores.
+- `splits`: where `cooking_tasks` is given, `scores` and `chance` of the headline mode for cooking and other tasks.
 - A video and a task of it are one item. One that lacks a modality, or has fewer seconds than its task has steps, is a
   mistake or dropped, see `EvaluationOptions.missing_modality`, and counted in `missing`.
 - `timelines`: videos drawn at random among those scored; `truth` rows [step, start, end], `predicted` [step, second].
@@ -30,6 +31,7 @@ from mcn.evaluation.localization import decode_steps
 from mcn.evaluation.options import LocalizationOptions
 from mcn.evaluation.provenance import provenance
 from mcn.evaluation.step_scores import ModeOutcome, StepScorer
+from mcn.evaluation.task_splits import cooking_split
 from mcn.features.options import RuntimeOptions
 from mcn.features.runtime import resolve
 from mcn.files import write_json
@@ -59,6 +61,7 @@ def evaluate_localization(
     stores = open_stores(model, shards, options)
     texts, videos = read_steps(tasks, steps)
     require_videos(stores, [video.video_id for video in videos])
+    splits = cooking_split(options.cooking_tasks, texts)
     scorer = StepScorer(model.to(place), stores, texts, read_vocabulary(vocabulary), options)
     outcomes = scorer.score(videos)
     headline = outcomes[options.score_mode]
@@ -78,6 +81,7 @@ def evaluate_localization(
         },
         "modes": measured,
         "tasks": headline.tasks(),
+        "splits": {name: headline.summary(tasks) for name, tasks in splits.items()},
         "timelines": timelines(videos, headline, texts, options),
         "missing": dict(sorted(Counter(scorer.missing).items())),
         "missing_policy": options.missing_modality,

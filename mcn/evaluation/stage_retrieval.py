@@ -5,6 +5,10 @@ Conventions
 - `scores`, `chance`, `intervals`: by modality pair (`t->va`: captions query clips by video + audio); `chance` also
   holds the first pair's numbers at its top. Recalls are percent of `total`, intervals (low, high) percent.
 - `n`, `total` at the top: queries ranked, and queries of the set, of the first pair.
+- `captions`, `clips`, `several_captions`: how many there are, and how a clip with several is ranked (see `pairs`).
+- `full_video`: by pair and protocol, where clips come from videos with several clips (see `full_video`); its `chance`
+  holds the protocols that have an exact one.
+- `released_convention`: what the published `metrics.py` would print, for comparison; ties make it meaningless.
 - `examples`: captions drawn at random among the ranked ones, ranks 1-based with ties averaged, best clips first.
 - `missing`: captions or clips without an embedding, by reason; what that does to scores is `missing_policy`.
 """
@@ -12,6 +16,7 @@ Conventions
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,10 +24,11 @@ from typing import Any
 import numpy as np
 
 from mcn.checkpoints import load_model
+from mcn.evaluation import full_video
 from mcn.evaluation.annotations import Moment, read_captions, read_vocabulary
 from mcn.evaluation.clip_retrieval import embed_clips, open_stores
 from mcn.evaluation.options import RetrievalOptions
-from mcn.evaluation.pairs import ClipEmbeddings, Ranking
+from mcn.evaluation.pairs import SEVERAL_CAPTIONS, ClipEmbeddings, Ranking, undefined_as_none
 from mcn.evaluation.provenance import provenance
 from mcn.evaluation.retrieval import dot_products
 from mcn.features.options import RuntimeOptions
@@ -66,12 +72,19 @@ def evaluate_retrieval(
         "synthetic": synthetic,
         "n": scores[first]["n"],
         "total": scores[first]["total"],
+        "captions": len(embeddings.captions.texts),
+        "clips": len(embeddings.captions.clips),
+        "several_captions": SEVERAL_CAPTIONS,
         "scores": scores,
         "chance": {
             **rankings[first].chance,
             **{pair: ranking.chance for pair, ranking in rankings.items()},
         },
         "intervals": {pair: ranking.intervals(*sampling) for pair, ranking in rankings.items()},
+        "full_video": full_video_scores(embeddings),
+        "released_convention": {
+            pair: found for pair, ranking in rankings.items() if (found := ranking.released)
+        },
         "examples": examples(embeddings, first, rankings[first], options),
         "missing": embeddings.missing,
         "missing_policy": options.missing_modality,
@@ -80,6 +93,21 @@ def evaluate_retrieval(
     write_json(output, result)
     logger.info("%s on %s, %s: %s", experiment, dataset, first, scores[first])
     return result
+
+
+def full_video_scores(embeddings: ClipEmbeddings) -> dict[str, dict[str, Any]]:
+    """Pair -> protocol -> scores, and `chance`; empty where no video has several clips, or no captions are embedded."""
+    found: dict[str, dict[str, Any]] = {}
+    for pair in embeddings.pairs:
+        if not pair.startswith("t->"):
+            continue
+        given = embeddings.full_video(pair)
+        if not full_video.applies(given.clip_video) or not given.total_videos:
+            continue
+        scores, chance = full_video.evaluate(given), full_video.chance(given)
+        found[pair] = {name: undefined_as_none(one) for name, one in scores.items()}
+        found[pair]["chance"] = {name: undefined_as_none(one) for name, one in chance.items()}
+    return found
 
 
 def examples(
@@ -125,5 +153,5 @@ def _clip(ids: Sequence[str], clips: Sequence[Moment], clip: int) -> dict[str, A
         "clip_id": ids[clip],
         "video_id": video_id,
         "start_seconds": start,
-        "end_seconds": end,
+        "end_seconds": end if math.isfinite(end) else None,
     }

@@ -7,7 +7,7 @@ the others, which it does not move, and counted in `missing`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -15,15 +15,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from mcn.errors import UserError
 from mcn.evaluation import localization
 from mcn.evaluation.annotations import AnnotatedVideo, Vocabulary
-from mcn.evaluation.embed import Stores, audio_feature, embed_audio, embed_features, embed_text
+from mcn.evaluation.embed import Stores, embed_text
 from mcn.evaluation.localization import ScoredVideo, StepCounts
 from mcn.evaluation.options import LocalizationOptions
 from mcn.evaluation.pairs import undefined_as_none
 from mcn.evaluation.retrieval import dot_products
-from mcn.evaluation.seconds import second_features, second_windows
+from mcn.evaluation.second_embeddings import SecondEmbedder
 from mcn.networks.mcn import MultimodalClusteringNetwork
 
 COUNTS = ("n", "total")
@@ -63,10 +62,14 @@ class ModeOutcome:
             for task, found in self._by_task.items()
         }
 
-    def summary(self) -> dict[str, Scores]:
-        """`scores` and `chance`: means over tasks (those where a number is defined), sums of n and total."""
+    def summary(self, among: Collection[str] | None = None) -> dict[str, Scores]:
+        """`scores` and `chance`: means over tasks (those where a number is defined), sums of n and total.
+
+        `among`: only these tasks; default all.
+        """
+        chosen = [found for task, found in self._by_task.items() if among is None or task in among]
         return {
-            kind: undefined_as_none(_over_tasks([found[kind] for found in self._by_task.values()]))
+            kind: undefined_as_none(_over_tasks([found[kind] for found in chosen]))
             for kind in ("scores", "chance")
         }
 
@@ -83,7 +86,7 @@ def _over_tasks(tasks: Sequence[Mapping[str, float]]) -> dict[str, float]:
 class StepScorer:
     """Scores videos with a model; `missing` counts what could not be used, by reason.
 
-    texts: task -> step texts. Errors: `UserError` where the headline mode needs a branch that the model lacks.
+    texts: task -> step texts. Errors: as `SecondEmbedder`.
     """
 
     def __init__(
@@ -94,20 +97,14 @@ class StepScorer:
         vocabulary: Vocabulary,
         options: LocalizationOptions,
     ) -> None:
-        self.model, self.stores, self.options = model, stores, options
+        self.model, self.options = model, options
         self.texts, self.vocabulary = texts, vocabulary
+        self.embedder = SecondEmbedder(model, stores, options)
         self.missing: Counter[str] = Counter()
-        self.modes = ("v", "a", "va") if model.has_audio else ("v",)
-        if options.score_mode not in self.modes:
-            raise UserError(
-                f"score_mode {options.score_mode}, but the model has no audio branch",
-                f"one of {', '.join(self.modes)}",
-                "set localization.score_mode: v",
-            )
 
     def score(self, videos: Sequence[AnnotatedVideo]) -> dict[str, ModeOutcome]:
         """Every mode's outcome on all videos."""
-        outcomes = {mode: ModeOutcome(self.options) for mode in self.modes}
+        outcomes = {mode: ModeOutcome(self.options) for mode in self.embedder.modes}
         steps = {task: self._embed_task(task) for task in sorted({video.task for video in videos})}
         for video in tqdm(videos, desc="step scores", unit="video", disable=None):
             self._score_video(video, steps[video.task], outcomes)
@@ -125,19 +122,15 @@ class StepScorer:
     def _score_video(
         self, video: AnnotatedVideo, steps: np.ndarray, outcomes: Mapping[str, ModeOutcome]
     ) -> None:
-        found = second_features(self.stores, self.options.video_features, video.video_id)
+        found = self.embedder.embed(video.video_id, len(steps), "video: shorter_than_steps")
         if isinstance(found, str):
             self._lose(video, found, outcomes.values())
             return
-        features, start = found
-        if len(features) < len(steps):
-            self._lose(video, "video: shorter_than_steps", outcomes.values())
-            return
-        truth = video.truth(start, len(features), len(steps))
+        truth = video.truth(found.start, found.seconds, len(steps))
         beyond = video.annotated - int(truth.any(axis=0).sum())
         if beyond:
             self.missing["step: after_the_last_second"] += beyond
-        for mode, seconds in self._seconds(video, features, start).items():
+        for mode, seconds in found.modes.items():
             if isinstance(seconds, str):
                 self._lose(video, seconds, [outcomes[mode]], counted=mode == "a")
                 continue
@@ -146,29 +139,7 @@ class StepScorer:
                 scores = localization.log_softmax(scores)
             scored = ScoredVideo(video.video_id, video.task, scores, truth, video.annotated)
             outcomes[mode].videos.append(scored)
-            outcomes[mode].starts.append(start)
-
-    def _seconds(
-        self, video: AnnotatedVideo, features: np.ndarray, start: float
-    ) -> dict[str, np.ndarray | str]:
-        """Embeddings (T, d) of the seconds in every mode, or why there are none."""
-        options = self.options
-        visual = embed_features(self.model, features, options.batch_size)
-        if not self.model.has_audio:
-            return {"v": visual}
-        width = options.audio_window_seconds
-        audio = embed_audio(
-            self.model,
-            self.stores[audio_feature(self.model)],
-            second_windows(video.video_id, start, len(features), width),
-            options.audio_frames,
-            options.batch_size,
-        )
-        absent = next((reason for reason in audio.reasons if reason), "")
-        if not absent:
-            return {"v": visual, "a": audio.vectors, "va": visual + audio.vectors}
-        alone = visual if options.missing_modality == "video_only" else absent
-        return {"v": visual, "a": absent, "va": alone}
+            outcomes[mode].starts.append(found.start)
 
     def _lose(
         self,

@@ -29,14 +29,17 @@ Item = TypeVar("Item")
 
 
 class Moment(BaseModel):
-    """A stretch of a video, seconds from its start."""
+    """A stretch of a video, seconds from its start; without an end it lasts until the video ends."""
 
     video_id: str
     start_seconds: float
-    end_seconds: float
+    end_seconds: float | None
 
     @property
     def middle(self) -> float:
+        """Its middle, or its start where it has no end."""
+        if self.end_seconds is None:
+            return self.start_seconds
         return (self.start_seconds + self.end_seconds) / 2
 
 

@@ -1,0 +1,120 @@
+"""The stage evaluate_alignment: a trained model on ordered transcripts -> `{dataset}.alignment.json`.
+
+Conventions
+-----------
+- `scores`: IoD, IoU (segment-wise, the declared default), `_classmask`, `_classmask_with_background`, `_hull`,
+  frame_accuracy, frame_accuracy_with_background, recall (see `alignment` and `alignment_scores`) of the headline mode,
+  `IoD (mode)` and `IoU (mode)` of every mode; percent, means over videos. Which averaging the published IoD and IoU
+  used is UNVERIFIED. `chance`: the same programme on random scores.
+- n, total: videos aligned, videos of the set. One that lacks a modality, has fewer seconds than its transcript has
+  items, or whose transcript is not that of its segments is a mistake or dropped, see
+  `EvaluationOptions.missing_modality`, and counted in `missing`.
+- `modes` has each mode's own numbers and denominators; `tasks`, for step sets, each task's of the headline mode;
+  `items`: transcript items that are not background, of all videos.
+- Text files of log-probabilities, if asked for: `VIDEO.probs`, a row a second, a column a class, separated by blanks
+  (the input of Mining YouTube's own alignment).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mcn.checkpoints import load_model
+from mcn.evaluation.alignment_scores import AlignmentScorer
+from mcn.evaluation.annotations import read_vocabulary
+from mcn.evaluation.clip_retrieval import open_stores
+from mcn.evaluation.embed import require_videos
+from mcn.evaluation.options import AlignmentOptions
+from mcn.evaluation.provenance import provenance
+from mcn.evaluation.transcripts import ClassList, Transcript, read_transcripts, step_transcripts
+from mcn.features.options import RuntimeOptions
+from mcn.features.runtime import resolve
+from mcn.files import atomic_path, write_json
+
+logger = logging.getLogger(__name__)
+
+Annotations = tuple[dict[str, ClassList], list[Transcript]]
+
+
+def read_annotations(directory: Path, options: AlignmentOptions) -> Annotations:
+    """Class lists and transcripts of a prepared data set: its transcript tables, or else its step tables."""
+    tables = [directory / f"{name}.parquet" for name in ("classes", "transcripts", "segments")]
+    if tables[0].exists():
+        return read_transcripts(*tables)
+    steps = directory / "tasks.parquet", directory / "steps.parquet"
+    return step_transcripts(*steps, options.background_items)
+
+
+def evaluate_alignment(
+    model_directory: Path,
+    shards: Mapping[str, Sequence[Path]],
+    annotations: Annotations,
+    vocabulary: Path,
+    output: Path,
+    experiment: str,
+    dataset: str,
+    options: AlignmentOptions,
+    synthetic: bool = False,
+    device: str = "auto",
+    probabilities: Path | None = None,
+) -> dict[str, Any]:
+    """Align a model's scores with the transcripts; the JSON is written atomically to `output` and returned.
+
+    probabilities: folder for `VIDEO.probs` files, made if need be. Other arguments and errors as for
+    `mcn.evaluation.stage_retrieval.evaluate_retrieval`.
+    """
+    model, config = load_model(model_directory)
+    place = resolve(RuntimeOptions.model_validate({"device": device})).device
+    stores = open_stores(model, shards, options)
+    lists, transcripts = annotations
+    require_videos(stores, [one.video_id for one in transcripts])
+    scorer = AlignmentScorer(model.to(place), stores, lists, read_vocabulary(vocabulary), options)
+    outcomes = scorer.score(transcripts, _exporter(probabilities) if probabilities else None)
+    headline = outcomes[options.score_mode]
+    measured = {mode: outcome.summary() for mode, outcome in outcomes.items()}
+    result = {
+        "experiment": experiment,
+        "dataset": dataset,
+        "synthetic": synthetic,
+        "n": measured[options.score_mode]["scores"]["n"],
+        "total": measured[options.score_mode]["scores"]["total"],
+        "items": sum(_named_items(one, lists[one.group]) for one in transcripts),
+        **{
+            kind: {
+                **measured[options.score_mode][kind],
+                **{
+                    f"{name} ({mode})": found[kind][name]
+                    for mode, found in measured.items()
+                    for name in ("IoD", "IoU")
+                },
+            }
+            for kind in ("scores", "chance")
+        },
+        "modes": measured,
+        "tasks": headline.groups(),
+        "missing": dict(sorted(scorer.missing.items())),
+        "missing_policy": options.missing_modality,
+        "provenance": provenance(config, stores, options, place),
+    }
+    write_json(output, result)
+    logger.info("%s on %s: %s", experiment, dataset, result["scores"])
+    return result
+
+
+def _named_items(transcript: Transcript, listed: ClassList) -> int:
+    return int((~np.isin(transcript.classes, list(listed.background))).sum())
+
+
+def _exporter(folder: Path):  # type: ignore[no-untyped-def]
+    """A function that writes log-probabilities (T, C) of a video into `folder`."""
+
+    def export(video_id: str, log_probabilities: np.ndarray) -> None:
+        with atomic_path(folder / f"{video_id}.probs") as temporary:
+            np.savetxt(temporary, log_probabilities, fmt="%.6f", delimiter=" ")
+
+    return export
