@@ -162,8 +162,14 @@ def test_a_cut_file_is_a_clear_error(tmp_path):
     for read in (restricted_load, lambda path: stream(path, lambda item: None)):
         with pytest.raises(UserError, match="downloaded whole"):
             read(path)
-    with pytest.raises(UserError, match=r"absent\.pkl: no such file"):
+    with pytest.raises(UserError, match=r"absent\.pkl: No such file"):
         restricted_load(tmp_path / "absent.pkl")
+
+
+def test_a_mistake_of_the_sink_is_not_blamed_on_the_file(tmp_path):
+    path = write(tmp_path / "clips.pkl", [clip(0)], 4)
+    with pytest.raises(KeyError, match="title"):
+        stream(path, lambda item: item["title"])
 
 
 def test_shapes_that_cannot_be_streamed_are_refused_not_misread(tmp_path):

@@ -161,7 +161,9 @@ class _Importer:
         key = next((key for key in TEXT_KEYS if clip.get(key) is not None), None)
         if key is None:
             return set()
-        texts = [clip[key]] if isinstance(clip[key], str) else list(clip[key])
+        texts = [clip[key]] if isinstance(clip[key], str) else list(np.atleast_1d(clip[key]))
+        if not all(isinstance(text, str) for text in texts):
+            raise self._not_clips(f"item {self.seen.total()} has the {key} {clip[key]!r}")
         for text in texts:
             self.tables["captions"].writerow([video_id, video_id, 0.0, seconds, text])
         self.captions += len(texts)

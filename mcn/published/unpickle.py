@@ -102,52 +102,58 @@ class RestrictedUnpickler(pickle.Unpickler):
         return resolve(module, name, self.extra)
 
 
+# What unpickling a cut, refused or odd file raises
+_RAISED = (
+    pickle.UnpicklingError,
+    EOFError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+
+
 def restricted_load(path: Path | str) -> Any:
     """The object in a pickle. A file that cannot be read, or that would import anything else: `UserError`."""
-    with _Explained(path), open(path, "rb") as file:
-        return RestrictedUnpickler(file).load()
+    with _opened(path) as file:
+        try:
+            return RestrictedUnpickler(file).load()
+        except _RAISED as error:
+            raise _unreadable(path, error) from error
 
 
 def stream(path: Path | str, sink: Callable[[Any], None]) -> int:
     """Give `sink` each item of a pickled list, or each (key, value) of a dictionary; returns how many there were.
 
-    Errors: as `restricted_load`; also where the pickle is neither, or an item refers to data of an earlier one.
+    Errors: as `restricted_load`; also where the pickle is neither, or an item refers to data of an earlier one. What
+    `sink` raises passes unchanged.
     """
-    with open_pickle(path) as file, _Explained(path):
+    with _opened(path) as file:
         unpickler = _Streaming(file, sink)
-        unpickler.load()
+        try:
+            unpickler.load()
+        except _RAISED as error:
+            if unpickler.in_sink:
+                raise
+            raise _unreadable(path, error) from error
     return unpickler.count
 
 
-def open_pickle(path: Path | str) -> BinaryIO:
-    """The file, open; `UserError` where it does not exist."""
+def _opened(path: Path | str) -> BinaryIO:
     try:
         return open(path, "rb")
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}", "a pickle", "correct the path") from None
 
 
-class _Explained:
-    """Turn what unpickling raises into a `UserError` that names the file; errors of other kinds pass."""
-
-    RAISED = (pickle.UnpicklingError, EOFError, AttributeError, ImportError, LookupError, TypeError)
-
-    def __init__(self, path: Path | str) -> None:
-        self.path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
-        if isinstance(error, self.RAISED):
-            raise UserError(
-                f"{self.path}, which cannot be read as data ({error or kind.__name__})",
-                "a whole pickle of numpy, torch or pandas data",
-                "check that this is the right file and that it was downloaded whole; a file that would import "
-                "anything else is refused, because a pickle can run any program",
-            ) from error
-        if isinstance(error, FileNotFoundError):
-            raise UserError(f"{self.path}: no such file", "a pickle", "correct the path") from None
+def _unreadable(path: Path | str, error: BaseException) -> UserError:
+    return UserError(
+        f"{path}, which cannot be read as data ({error or type(error).__name__})",
+        "a whole pickle of numpy, torch or pandas data",
+        "check that this is the right file and that it was downloaded whole; a file that would import anything else "
+        "is refused, because a pickle can run any program",
+    )
 
 
 class _Mark:
@@ -173,7 +179,7 @@ class _Streaming(pickle._Unpickler):
 
     def __init__(self, file: BinaryIO, sink: Callable[[Any], None]) -> None:
         super().__init__(file, encoding="latin1")
-        self.sink, self.count = sink, 0
+        self.sink, self.count, self.in_sink = sink, 0, False
         self.looked_at = 0  # memo entries before this one
         self.gave_dictionary = False
 
@@ -197,7 +203,9 @@ class _Streaming(pickle._Unpickler):
 
     def _give(self, item: Any) -> None:
         self.count += 1
+        self.in_sink = True
         self.sink(item)
+        self.in_sink = False
         for index in range(self.looked_at, len(self.memo)):
             if not _is_shared(self.memo[index]):
                 self.memo[index] = _FORGOTTEN
