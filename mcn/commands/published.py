@@ -70,9 +70,11 @@ def import_checkpoint(arguments: Namespace) -> None:
 
 def compare_features(arguments: Namespace) -> None:
     """Two sets of one feature, video by video: cosines, lengths, the worst videos, the likeliest cause."""
-    from mcn.published.compare_features import compare, format_comparison, write_page
+    from mcn.published.compare_features import compare, format_comparison
 
     comparison = compare(arguments.ours, arguments.published, arguments.feature, arguments.layout)
     print(format_comparison(comparison, arguments.worst))
     if arguments.output:
+        from mcn.report.feature_comparison import write_page
+
         write_page(comparison, arguments.output, arguments.worst)

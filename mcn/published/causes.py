@@ -1,0 +1,72 @@
+"""What a difference between two sets of a feature most likely comes from, by rules in the open.
+
+Each rule looks at one measure of `mcn.published.compare_features` and says what it saw. The limits come from the table
+"what equals what" in docs/published.md, which was measured by changing one step of the extraction at a time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from mcn.published.compare_features import Comparison
+
+SAME_COSINE = 0.99999  # float16 rounding of unit rows stays above
+ROUNDING_COSINE = 0.999  # other devices, precisions and libraries stay above
+SAME_GEOMETRY = 0.95  # linear CKA of rows that lie alike
+SYSTEMATIC_SHARE = 0.3  # offset share from which the error is called the same everywhere
+UNIT_TOLERANCE = 0.01
+SHIFT_GAIN = 0.01  # cosine that a shift must win
+
+
+def likely_causes(comparison: Comparison) -> list[str]:
+    """Sentences, the most telling first; never empty."""
+    causes = [*_rate(comparison), *_shift(comparison), *_normalization(comparison)]
+    return [*causes, *_values(comparison, explained=bool(causes))]
+
+
+def _rate(comparison: Comparison) -> Iterator[str]:
+    ratios = np.array([theirs / ours for ours, theirs in (v.lengths for v in comparison.videos)])
+    ratio = float(np.median(ratios))
+    one_row = np.median([1 / video.lengths[0] for video in comparison.videos])
+    if abs(ratio - 1) > max(0.02, 1.5 * float(one_row)):
+        yield f"frame rate: the published side has {ratio:.3f} times as many rows"
+    elif any(ours != theirs for ours, theirs in (video.lengths for video in comparison.videos)):
+        yield "ends: some videos differ by a row or two, as decoders differ at a video's end, or are other files"
+
+
+def _shift(comparison: Comparison) -> Iterator[str]:
+    shifts = [video.shift for video in comparison.videos]
+    common = max(set(shifts), key=shifts.count)
+    gains = [video.shifted_cosine - video.cosine for video in comparison.videos]
+    if common and shifts.count(common) > len(shifts) / 2 and np.median(gains) > SHIFT_GAIN:
+        yield f"start: the published rows fit best {common:+d} rows ({common * comparison.steps[0]:+.3g} s) away"
+
+
+def _normalization(comparison: Comparison) -> Iterator[str]:
+    norms = np.array([video.norms for video in comparison.videos]).mean(axis=0)
+    unit = np.abs(norms - 1) < UNIT_TOLERANCE
+    if unit[0] != unit[1]:
+        side = "published" if unit[0] else "our"
+        yield f"normalisation: {side} rows have a mean norm of {norms[1 if unit[0] else 0]:.4g}, the others 1"
+    elif not unit.any() and not math.isclose(norms[0], norms[1], rel_tol=UNIT_TOLERANCE):
+        yield f"scale: mean norms are {norms[0]:.4g} and {norms[1]:.4g}"
+
+
+def _values(comparison: Comparison, explained: bool) -> Iterator[str]:
+    """What the cosines say. Where rate or start differ, the rows beside each other are not of the same moment."""
+    cosine = float(np.median(comparison.cosines))
+    if cosine >= SAME_COSINE:
+        yield "values: the same to float16" if explained else "none: the same to float16"
+    elif cosine >= ROUNDING_COSINE:
+        yield "rounding: another device, precision or library version; the same recipe"
+    elif comparison.offset_share >= SYSTEMATIC_SHARE and comparison.geometry >= SAME_GEOMETRY / 2:
+        yield "input scale: the error is the same everywhere: mean, standard deviation, pixel range or channel order"
+    elif comparison.geometry >= SAME_GEOMETRY and cosine > 0.9:
+        yield "resize or crop: small errors that go with the picture: filter, crop, short side, decoder"
+    elif cosine < 0.5 and comparison.geometry >= 0.3:
+        yield "weights: rows lie alike but their columns mean other things: another training (V1/V2 weights)"
+    elif not explained:
+        yield "content or weights: neither values nor geometry agree: other videos, other network, or other weights"
