@@ -16,6 +16,7 @@ container: "docker://python:3.11-slim-bookworm"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/demo.smk"
+include: "workflow/rules/official.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/decode.smk"
 include: "workflow/rules/features.smk"
@@ -29,6 +30,8 @@ localrules:
     prepare,
     prepare_captions,
     prepare_steps,
+    prepare_alignment,
+    import_annotations,
     partition,
     ledger,
     verify,

@@ -35,13 +35,17 @@ from mcn.features.options import (
     LogMelOptions,
     MotionOptions,
     RuntimeOptions,
+    Sha256,
     TextOptions,
 )
 from mcn.files import canonical_json, write_text
 from mcn.media.options import DecodeOptions
 from mcn.options import explain, nearest
+from mcn.published.options import PublishedFeatures
+from mcn.sources.catalogue import KINDS
 from mcn.sources.manifest import read_manifest
-from mcn.sources.tables import narration_lines
+from mcn.sources.options import OfficialOptions
+from mcn.sources.videos import narration_lines
 from mcn.training_options import ExperimentOptions
 
 SCHEMA_PATH = Path("workflow/schemas/config.schema.yaml")
@@ -60,8 +64,19 @@ class Options(BaseModel):
 class DatasetOptions(Options):
     """One data set: videos, and the annotations that make it an evaluation set."""
 
+    official: OfficialOptions | None = Field(
+        None,
+        description="a published data set: its official files become all inputs not given here",
+    )
     manifest: str = Field(
-        description="CSV or parquet: video_id,path[,narration,split,sha256,title]"
+        "", description="CSV or parquet: video_id,path[,narration,split,sha256,title]"
+    )
+    narration_table: str | None = Field(
+        None,
+        description="parquet video_id,start_seconds,end_seconds,text: of all videos, instead of a file each",
+    )
+    published_features: PublishedFeatures | None = Field(
+        None, description="features that others extracted, instead of decoding the videos"
     )
     shards: int = Field(
         8,
@@ -81,6 +96,14 @@ class DatasetOptions(Options):
     steps: str | None = Field(
         None,
         description="CSV video_id,task,step,start_seconds,end_seconds: makes a localization set",
+    )
+    classes: str | None = Field(None, description="CSV class_id,text,background (0 or 1)")
+    transcripts: str | None = Field(
+        None, description="CSV video_id,position,class_id: the ordered classes of each video"
+    )
+    segments: str | None = Field(
+        None,
+        description="CSV video_id,class_id,start_seconds,end_seconds: makes an alignment set",
     )
     synthetic: bool = Field(False, description="rendered videos: every table of its scores says so")
     retrieval: RetrievalOptions = RetrievalOptions()
@@ -115,7 +138,14 @@ class Experiment(ExperimentOptions):
     base: str | None = Field(
         None, description="another experiment whose values stand where none is given here"
     )
-    dataset: Name = Field(description="the data set to train on")
+    dataset: Name | None = Field(None, description="the data set to train on")
+    checkpoint: str | None = Field(
+        None,
+        description="published .pth of MCN, AVLnet or HowTo100M, imported instead of training",
+    )
+    checkpoint_sha256: Sha256 | None = Field(
+        None, description="stop unless the checkpoint has this sha256; null: any"
+    )
     early_evaluation: EarlyEvaluation | None = Field(None, description="scores during training")
 
 
@@ -145,6 +175,23 @@ class Configuration(Options):
     def _compose(cls, values: Any) -> Any:
         return compose(values)
 
+    @model_validator(mode="after")
+    def _import(self) -> Configuration:
+        """Name the inputs that the import of a published data set, or of its features, makes."""
+        for name, dataset in self.datasets.items():
+            published = dataset.published_features
+            if published:
+                dataset.missing_files = "ledger"  # the videos are not read
+            if published and published.clips:
+                dataset.manifest = dataset.manifest or f"results/{name}/published/manifest.csv"
+                if dataset.captions is None and not published.clips.endswith(".pth"):
+                    dataset.captions = f"results/{name}/published/captions.csv"
+            makes = KINDS[dataset.official.kind].makes if dataset.official else {}
+            for key, file in makes.items():
+                if not getattr(dataset, key):
+                    setattr(dataset, key, f"results/{name}/official/{file}")
+        return self
+
 
 def configure(values: dict[str, Any]) -> Configuration:
     """Parse and check a configuration; `UserError` lists every problem, each with its key."""
@@ -165,7 +212,10 @@ def _references(settings: Configuration) -> list[str]:
     uses = {"features.calibration_dataset": settings.features.calibration_dataset}
     problems = []
     for name, experiment in settings.experiments.items():
-        uses[f"experiments.{name}.dataset"] = experiment.dataset
+        if experiment.dataset:
+            uses[f"experiments.{name}.dataset"] = experiment.dataset
+        elif not experiment.checkpoint:
+            problems.append(f"experiments.{name}.dataset: missing; or give a checkpoint to import")
         early = experiment.early_evaluation
         if early is not None:
             uses[f"experiments.{name}.early_evaluation.dataset"] = early.dataset
@@ -177,8 +227,12 @@ def _references(settings: Configuration) -> list[str]:
         if used not in settings.datasets:
             problems.append(f"{key}: no data set {used!r}{nearest(used, settings.datasets)}")
     for name, dataset in settings.datasets.items():
+        if not dataset.manifest:
+            problems.append(f"datasets.{name}.manifest: missing; or name a published set: official")
         if bool(dataset.tasks) != bool(dataset.steps):
             problems.append(f"datasets.{name}: tasks and steps come together")
+        if len({bool(one) for one in (dataset.classes, dataset.transcripts, dataset.segments)}) > 1:
+            problems.append(f"datasets.{name}: classes, transcripts and segments come together")
     return problems
 
 

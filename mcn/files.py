@@ -95,6 +95,29 @@ def write_table(path: Path | str, table: pa.Table, recipe: dict[str, Any] | None
         pq.write_table(table, temporary, write_page_checksum=True, compression="zstd")
 
 
+@contextlib.contextmanager
+def stream_table(path: Path | str, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+    """Write a parquet table part by part, atomically and with page checksums: yields its writer."""
+    with (
+        atomic_path(path) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer,
+    ):
+        yield writer
+
+
+def table_batches(
+    path: Path | str, columns: list[str] | None = None, rows: int = 65_536
+) -> Iterator[pa.RecordBatch]:
+    """Read a parquet table part by part, verifying its page checksums; a damaged file raises `DamagedShard`."""
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            yield from file.iter_batches(rows, columns=columns)
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DamagedShard(path, str(error)) from error
+
+
 def read_table(path: Path | str, columns: list[str] | None = None) -> pa.Table:
     """Read a whole parquet table, verifying its page checksums; a damaged file raises `DamagedShard`."""
     try:

@@ -156,7 +156,7 @@ def _quarantine(ledger: pa.Table, manifest: Path) -> str:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["video_id", "stream", "code", "message", "reproduce"])
     for row in ledger.filter(pc.field("status") == "failed").to_pylist():
-        command = ["mcn", "doctor", "--video", row["video_id"], str(manifest)]
+        command = ["mcn", "doctor", f"--video={row['video_id']}", str(manifest)]
         writer.writerow(
             [row["video_id"], row["stream"], row["code"], row["error"], shlex.join(command)]
         )

@@ -1,7 +1,11 @@
 """Which shard a video belongs to: a stable hash of its id, and nothing else.
 
-A shard's members depend on `video_id` and the number of shards alone, so that adding a video touches one shard and
-the workflow's graph can be built without reading the manifest.
+Conventions
+-----------
+- A shard's members depend on `video_id` and the number of shards alone, so that adding a video touches one shard and
+  the workflow's graph can be built without reading the manifest.
+- Narration is dealt out a batch at a time. What waits longer than `WAITING_BYTES` allow lies in a temporary file a
+  shard, below the folder that it ends in; the files that result are the same, whatever waited where.
 """
 
 from __future__ import annotations
@@ -10,15 +14,22 @@ import csv
 import hashlib
 import io
 import logging
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from mcn.files import read_table, write_table, write_text
+from mcn.errors import UserError
+from mcn.files import read_table, table_batches, write_table, write_text
 from mcn.sources.tables import NARRATION
 
 log = logging.getLogger(__name__)
+
+WAITING_BYTES = 256 << 20  # lines in memory before they are put into temporary files
 
 
 def shard_of(video_id: str, shards: int) -> int:
@@ -30,26 +41,92 @@ def shard_of(video_id: str, shards: int) -> int:
 def partition(videos: Path, narration: Path, shards: int, directory: Path) -> None:
     """Split videos and narration tables into `directory`/shards/NNNNN.csv and /narration/NNNNN.parquet.
 
-    The csv has the columns video_id,path,sha256, rows in order of video_id. A shard may be empty.
+    The csv has the columns video_id,path,sha256, rows in order of video_id; narration keeps its order. A shard may be
+    empty.
     """
-    table = read_table(videos, ["video_id", "path", "sha256"]).to_pandas().sort_values("video_id")
-    lines = read_table(narration).to_pandas()
-    members = dict(iter(table.groupby(_numbers(table, shards))))
-    spoken = dict(iter(lines.groupby(_numbers(lines, shards))))
+    table = read_table(videos, ["video_id", "path", "sha256"]).combine_chunks()
+    ids = table["video_id"].combine_chunks()
+    numbers = np.array([shard_of(video_id, shards) for video_id in ids.to_pylist()], np.int64)
+    rows = table.to_pandas().assign(shard=numbers).sort_values(["shard", "video_id"])
+    bounds = np.searchsorted(rows.shard, range(shards + 1))
+    listed = rows.drop(columns="shard")
     for shard in range(shards):
-        rows = members.get(shard, table.iloc[:0])
-        text = spoken.get(shard, lines.iloc[:0])
-        buffer = io.StringIO()
-        rows.to_csv(buffer, index=False, lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
-        write_text(directory / "shards" / f"{shard:05d}.csv", buffer.getvalue())
-        write_table(
-            directory / "narration" / f"{shard:05d}.parquet",
-            pa.Table.from_pandas(text, schema=NARRATION, preserve_index=False),
-        )
-    sizes = [len(members.get(shard, ())) for shard in range(shards)]
-    log.info("%d videos in %d shards of %d to %d", len(table), shards, min(sizes), max(sizes))
+        text = _csv(listed.iloc[bounds[shard] : bounds[shard + 1]])
+        write_text(directory / "shards" / f"{shard:05d}.csv", text)
+    _deal_out(narration, ids, numbers, shards, directory / "narration")
+    sizes = np.diff(bounds)
+    log.info("%d videos in %d shards of %d to %d", len(table), shards, sizes.min(), sizes.max())
 
 
-def _numbers(table: pd.DataFrame, shards: int) -> pd.Series:
-    numbers = {video_id: shard_of(video_id, shards) for video_id in table.video_id.unique()}
-    return table.video_id.map(numbers).astype("int64")
+def _csv(rows: pd.DataFrame) -> str:
+    buffer = io.StringIO()
+    rows.to_csv(buffer, index=False, lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
+    return buffer.getvalue()
+
+
+def _deal_out(
+    narration: Path, ids: pa.Array, numbers: np.ndarray, shards: int, directory: Path
+) -> None:
+    """Write the lines of every shard, `numbers` being the shards of the videos `ids`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".dealing_out_", dir=directory) as temporary:
+        waiting = _Waiting(shards, Path(temporary))
+        for batch in table_batches(narration, NARRATION.names):
+            places = pc.index_in(batch["video_id"], value_set=ids)
+            if places.null_count:
+                got = f"{narration}: {places.null_count} lines of videos that are not in the list"
+                raise UserError(
+                    got, "lines of its videos", f"delete it and run again (rm {narration})"
+                )
+            waiting.add(batch, numbers[places.to_numpy()])
+        for shard in range(shards):
+            write_table(directory / f"{shard:05d}.parquet", waiting.take(shard))
+
+
+class _Waiting:
+    """Lines of every shard, in memory or at the end of the shard's temporary file."""
+
+    def __init__(self, shards: int, temporary: Path) -> None:
+        self.parts: list[list[pa.RecordBatch]] = [[] for _ in range(shards)]
+        self.temporary, self.bytes = temporary, 0
+
+    def add(self, batch: pa.RecordBatch, numbers: np.ndarray) -> None:
+        """Append the rows of a batch to the shards `numbers` (n,), in their order."""
+        order = np.argsort(numbers, kind="stable")
+        ordered = batch.take(pa.array(order))
+        present, starts = np.unique(numbers[order], return_index=True)
+        for shard, start, end in zip(present, starts, [*starts[1:], len(order)], strict=True):
+            self.parts[shard].append(ordered.slice(start, end - start))
+        self.bytes += ordered.nbytes
+        if self.bytes > WAITING_BYTES:
+            self._put_away()
+
+    def take(self, shard: int) -> pa.Table:
+        """The lines of a shard, in order, which are forgotten here."""
+        parts = [*self._read(self.temporary / str(shard)), *self.parts[shard]]
+        self.parts[shard] = []
+        return pa.Table.from_batches(parts, NARRATION).combine_chunks()
+
+    def _put_away(self) -> None:
+        for shard, parts in enumerate(self.parts):
+            if parts:
+                with (
+                    open(self.temporary / str(shard), "ab") as file,
+                    pa.ipc.new_stream(file, NARRATION) as writer,
+                ):
+                    writer.write_table(_whole(parts))
+        self.parts = [[] for _ in self.parts]
+        self.bytes = 0
+
+    @staticmethod
+    def _read(path: Path) -> Iterator[pa.RecordBatch]:
+        """Batches of the streams that follow each other in a file."""
+        if not path.exists():
+            return
+        with open(path, "rb") as file:
+            while file.peek(1):
+                yield from pa.ipc.open_stream(file)
+
+
+def _whole(parts: Iterable[pa.RecordBatch]) -> pa.Table:
+    return pa.Table.from_batches(parts, NARRATION).combine_chunks()

@@ -28,7 +28,8 @@ from mcn.demo.story import ACTIONS, ITEMS, TASKS, UNSEEN_TASKS
 from mcn.errors import UserError
 from mcn.sources.manifest import read_manifest
 from mcn.sources.narration import read_narration
-from mcn.sources.tables import prepare_captions, prepare_steps, prepare_videos
+from mcn.sources.tables import prepare_captions, prepare_steps
+from mcn.sources.videos import prepare_videos
 
 SMALL = DemoOptions(training_videos=1, held_out_videos=1, training_seconds=14, held_out_seconds=20)
 BOTH = {**TASKS, **UNSEEN_TASKS}

@@ -79,7 +79,7 @@ def test_quarantine_lists_failures_with_a_command_that_a_shell_can_run(tmp_path,
     ]
     assert rows[0]["code"] == "truncated"
     assert rows[0]["message"] == "ends, early: at 3.0 s"
-    assert rows[0]["reproduce"] == "mcn doctor --video 'bad one' 'my videos.csv'"
+    assert rows[0]["reproduce"] == "mcn doctor '--video=bad one' 'my videos.csv'"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import hashlib
 import pandas as pd
 
 from mcn.partition import partition, shard_of
-from mcn.sources.tables import prepare_videos
+from mcn.sources.videos import prepare_videos
 
 
 def make(folder, ids):

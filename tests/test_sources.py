@@ -8,7 +8,8 @@ import pytest
 from mcn.errors import UserError, VideoError
 from mcn.sources.manifest import read_manifest
 from mcn.sources.narration import Line, read_narration
-from mcn.sources.tables import prepare_captions, prepare_steps, prepare_videos
+from mcn.sources.tables import prepare_captions, prepare_steps
+from mcn.sources.videos import prepare_videos
 
 SRT = "1\n00:00:01,500 --> 00:00:02,000\n<i>stir</i>\nthe pot\n\n2\n00:00:00,250 --> 00:00:01,000\nhello\n"
 VTT = "WEBVTT\n\n00:01.500 --> 00:02.000\nstir the pot\n\n00:00.250 --> 00:01.000\nhello\n"
@@ -81,7 +82,7 @@ def test_ids_that_look_like_numbers_stay_text(tmp_path):
 
 
 def test_every_bad_row_is_reported_at_once_with_its_line(tmp_path):
-    text = "video_id,path,sha256\n../x,a.mp4,\na,a.mp4,zz\na,b.mp4,\n-f,b.mp4,\nc,gone.mp4,\nd,,\n"
+    text = "video_id,path,sha256\n../x,a.mp4,\na,a.mp4,zz\na,b.mp4,\n-f,b.mp4,\n.g,b.mp4,\nc,gone.mp4,\nd,,\n"
     with pytest.raises(UserError) as caught:
         read_manifest(manifest(tmp_path, text))
     for part in (
@@ -90,9 +91,10 @@ def test_every_bad_row_is_reported_at_once_with_its_line(tmp_path):
         "line 4: video_id 'a' is already on line 3",
     ):
         assert part in caught.value.got
-    assert "line 5: video_id '-f'" in caught.value.got
-    assert f"line 6: no file {tmp_path}/gone.mp4" in caught.value.got
-    assert "line 7: no path" in caught.value.got
+    assert "line 5" not in caught.value.got, "YouTube ids may start with -"
+    assert "line 6: video_id '.g'" in caught.value.got
+    assert f"line 7: no file {tmp_path}/gone.mp4" in caught.value.got
+    assert "line 8: no path" in caught.value.got
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,14 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("--videos", type=Path, required=True)
     verb.add_argument("--tasks", type=Path, required=True)
     verb.add_argument("--steps", type=Path, required=True)
+    verb = add_verb(kinds, "alignment", prepare_alignment)
+    verb.add_argument("class_list", type=Path, help="CSV class_id,text,background (0 or 1)")
+    verb.add_argument("transcript_list", type=Path, help="CSV video_id,position,class_id")
+    verb.add_argument(
+        "segment_list", type=Path, help="CSV video_id,class_id,start_seconds,end_seconds"
+    )
+    for name in ("videos", "classes", "transcripts", "segments"):
+        verb.add_argument(f"--{name}", type=Path, required=True)
 
     verb = add_verb(verbs, "partition", partition)
     verb.add_argument("videos", type=Path)
@@ -89,10 +97,13 @@ def prepare_videos(arguments: Namespace) -> None:
     """Check a manifest and its narration files; write them as tables."""
     from mcn.config import DatasetOptions
     from mcn.options import parse_options
-    from mcn.sources.tables import prepare_videos
+    from mcn.sources.videos import prepare_videos
 
     options = parse_options(DatasetOptions, arguments.options)
-    prepare_videos(arguments.manifest, arguments.videos, arguments.narration, options.missing_files)
+    table = Path(options.narration_table) if options.narration_table else None
+    prepare_videos(
+        arguments.manifest, arguments.videos, arguments.narration, options.missing_files, table
+    )
 
 
 def prepare_captions(arguments: Namespace) -> None:
@@ -112,6 +123,21 @@ def prepare_steps(arguments: Namespace) -> None:
         arguments.videos,
         arguments.tasks,
         arguments.steps,
+    )
+
+
+def prepare_alignment(arguments: Namespace) -> None:
+    """Check classes, transcripts and segments against each other and the videos; write them as tables."""
+    from mcn.sources.alignment import prepare_alignment
+
+    prepare_alignment(
+        arguments.class_list,
+        arguments.transcript_list,
+        arguments.segment_list,
+        arguments.videos,
+        arguments.classes,
+        arguments.transcripts,
+        arguments.segments,
     )
 
 

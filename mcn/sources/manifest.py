@@ -5,25 +5,30 @@ Conventions
 - CSV (comma, header, UTF-8) or parquet. Columns: `video_id`, `path` (alias `video_path`) and optionally `narration`,
   `split`, `sha256`, `title`. Other columns are refused by name, the nearest known one being suggested.
 - Paths are relative to the manifest's folder.
-- Ids are unique and safe as names: letters, digits, `_`, `-`, `.`, not starting with `.` or `-`, 1 to 128 characters.
-- `read_manifest` reports every problem at once, each with its line number (the header is line 1).
+- Ids are unique and safe as names: letters, digits, `_`, `-`, `.`, not starting with `.`, 1 to 128 characters. Every
+  YouTube id is one, also those that start with `-`: give them to commands as `--video=ID`.
+- Every problem is reported at once, each with its line number (the header is line 1). `manifest_rows` holds a part of
+  the manifest at a time, and of the whole only the ids.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 
 from mcn.errors import UserError, several
 
 COLUMNS = ("video_id", "path", "narration", "split", "sha256", "title")
 ALIASES = {"video_path": "path"}
-SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,127}")
+SAFE_ID = re.compile(r"[A-Za-z0-9_\-][A-Za-z0-9_.\-]{0,127}")
+ROWS_AT_A_TIME = 20_000
 
 
 @dataclass(frozen=True)
@@ -39,56 +44,83 @@ class ManifestRow:
 
 
 def read_manifest(path: Path, check_files: bool = True) -> list[ManifestRow]:
-    """All rows of the manifest, in its order.
+    """All rows of the manifest, in its order; arguments and errors as for `manifest_rows`."""
+    return list(manifest_rows(path, check_files))
+
+
+def manifest_rows(path: Path, check_files: bool = True) -> Iterator[ManifestRow]:
+    """The rows of the manifest, in its order, and after the last one a `UserError` if any of them is bad.
 
     `check_files`: a video or narration file that does not exist is an error here; otherwise it is left to decoding,
     which writes `not_found` into the ledger.
 
     Errors: `UserError` listing every bad row with its line number.
     """
-    table = _read_table(path)
     problems: list[str] = []
-    rows = [
-        _row(path.parent, line, values, check_files, problems)
-        for line, values in enumerate(table.to_dict("records"), start=2)
-    ]
-    problems += _duplicates([row.video_id for row in rows])
+    first: dict[str, int] = {}
+    for line, values in enumerate(_records(path), start=2):
+        row = _row(path.parent, line, values, check_files, problems)
+        if first.setdefault(row.video_id, line) != line:
+            already = f"is already on line {first[row.video_id]}"
+            problems.append(f"line {line}: video_id {row.video_id!r} {already}")
+        yield row
     if problems:
         raise several(
             problems,
             f"a manifest whose every row is usable ({path})",
             "mend these rows, then run again",
         )
-    return rows
 
 
-def _read_table(path: Path) -> pd.DataFrame:
+def _records(path: Path) -> Iterator[dict[Any, Any]]:
+    """The rows as dictionaries by column name, every value a string."""
     wanted = "a CSV or parquet with the columns video_id,path[,narration,split,sha256,title]"
     if not path.is_file():
         raise UserError(
             f"no manifest {path}", wanted, "write it, or correct `manifest:` in the config"
         )
+    rows = 0
     try:
-        if path.suffix == ".parquet":
-            table = pd.read_parquet(path).astype("string")
-        else:
-            table = pd.read_csv(path, dtype="string", keep_default_na=False, skip_blank_lines=False)
+        for table in _tables(path):
+            table = table.rename(columns=ALIASES).fillna("")
+            _check_columns(list(table.columns), f"{wanted} ({path})")
+            rows += len(table)
+            yield from table.to_dict("records")
+    except UserError:
+        raise
     except Exception as error:  # pandas and pyarrow raise many kinds
         raise UserError(
             f"{path}: {type(error).__name__}: {error}", wanted, "mend the file"
         ) from error
-    table = table.rename(columns=ALIASES).fillna("")
-    problems = [_unknown_column(name) for name in table.columns if name not in COLUMNS]
-    problems += [
-        f"no column {name!r}" for name in ("video_id", "path") if name not in table.columns
-    ]
-    if table.columns.has_duplicates:
+    if not rows:
+        raise UserError(f"{path} has no rows", "at least one video", "add rows below the header")
+
+
+def _tables(path: Path) -> Iterator[pd.DataFrame]:
+    """The manifest in parts; the first may be empty."""
+    if path.suffix == ".parquet":
+        with pq.ParquetFile(path) as file:
+            yield file.schema_arrow.empty_table().to_pandas().astype("string")
+            for batch in file.iter_batches(ROWS_AT_A_TIME):
+                yield batch.to_pandas().astype("string")
+    else:
+        with pd.read_csv(
+            path,
+            dtype="string",
+            keep_default_na=False,
+            skip_blank_lines=False,
+            chunksize=ROWS_AT_A_TIME,
+        ) as parts:
+            yield from parts
+
+
+def _check_columns(names: list[str], wanted: str) -> None:
+    problems = [_unknown_column(name) for name in names if name not in COLUMNS]
+    problems += [f"no column {name!r}" for name in ("video_id", "path") if name not in names]
+    if len(set(names)) != len(names):
         problems.append("a column occurs twice (video_path is an alias of path)")
     if problems:
-        raise several(problems, f"{wanted} ({path})", "mend the header line")
-    if table.empty:
-        raise UserError(f"{path} has no rows", "at least one video", "add rows below the header")
-    return table
+        raise several(problems, wanted, "mend the header line")
 
 
 def _unknown_column(name: str) -> str:
@@ -123,14 +155,3 @@ def _row(
         text["sha256"].lower() or None,
         text["title"] or None,
     )
-
-
-def _duplicates(ids: list[str]) -> list[str]:
-    first: dict[str, int] = {}
-    problems = []
-    for line, video_id in enumerate(ids, start=2):
-        if first.setdefault(video_id, line) != line:
-            problems.append(
-                f"line {line}: video_id {video_id!r} is already on line {first[video_id]}"
-            )
-    return problems

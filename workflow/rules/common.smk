@@ -1,12 +1,15 @@
 """Settings, names and file lists that the rules share. No rule is defined here."""
 
 import os
+import shlex
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
 from mcn.config import check_manifests, configure, dump_json
 from mcn.errors import UserError
+from mcn.sources.catalogue import ACCOUNTS, KINDS
+from mcn.sources.official import require_files
 
 FEATURES = ["resnet152", "resnext101", "logmel", "davenet", "word2vec"]
 NETWORKS = ["resnet152", "resnext101", "davenet"]
@@ -66,6 +69,43 @@ def tasks_file(wildcards):
 def steps_file(wildcards):
     """The step annotations of a data set."""
     return settings.datasets[wildcards.dataset].steps
+
+
+def narration_table(wildcards):
+    """The table of all narration of a data set, where it has one instead of a file a video."""
+    return settings.datasets[wildcards.dataset].narration_table or []
+
+
+def alignment_files(wildcards):
+    """The classes, transcripts and segments of a data set."""
+    dataset = settings.datasets[wildcards.dataset]
+    return {name: getattr(dataset, name) for name in ("classes", "transcripts", "segments")}
+
+
+def official_sets():
+    """Kind of published data set -> names of the data sets of that kind that are imported."""
+    sets = {}
+    for name, dataset in settings.datasets.items():
+        if dataset.official:
+            sets.setdefault(dataset.official.kind, []).append(name)
+    return sets
+
+
+def official_files(wildcards):
+    """The official files of a data set; those that are missing are named with where to get them."""
+    try:
+        require_files(settings.datasets[wildcards.dataset].official)
+    except UserError as error:
+        raise WorkflowError(f"datasets.{wildcards.dataset}\n{error}")
+    return settings.datasets[wildcards.dataset].official.files()
+
+
+def official_options(wildcards):
+    """Arguments of the import of a data set."""
+    official = settings.datasets[wildcards.dataset].official
+    chosen = {"--split": official.split_name, "--captions": official.captions}
+    words = [f"{name} {value}" for name, value in chosen.items() if value]
+    return " ".join([official.kind, shlex.quote(official.directory), *words])
 
 
 def code(module):

@@ -5,6 +5,7 @@ rule prepare:
     """Check a manifest and its narration files; write them as tables."""
     input:
         manifest=manifest,
+        narration=narration_table,
     output:
         videos="results/{dataset}/videos.parquet",
         narration="results/{dataset}/narration.parquet",
@@ -50,6 +51,25 @@ rule prepare_steps:
     shell:
         "python -m mcn prepare steps {input.tasks:q} {input.steps:q} --videos {input.videos}"
         " --tasks {output.tasks} --steps {output.steps} &> {log}"
+
+
+rule prepare_alignment:
+    """Check classes, transcripts and segments against each other and the videos."""
+    input:
+        unpack(alignment_files),
+        videos="results/{dataset}/videos.parquet",
+    output:
+        classes="results/{dataset}/classes.parquet",
+        transcripts="results/{dataset}/transcripts.parquet",
+        segments="results/{dataset}/segments.parquet",
+    log:
+        "results/logs/{dataset}/prepare_alignment.log",
+    conda:
+        "../../envs/mcn.yaml"
+    shell:
+        "python -m mcn prepare alignment {input.classes:q} {input.transcripts:q} {input.segments:q}"
+        " --videos {input.videos} --classes {output.classes} --transcripts {output.transcripts}"
+        " --segments {output.segments} &> {log}"
 
 
 # One rule a data set: how many files come out is a setting of the data set, not of a wildcard.

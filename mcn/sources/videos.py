@@ -1,0 +1,149 @@
+"""The videos and narration tables of a data set, from a manifest of any length.
+
+Conventions
+-----------
+- Tables as in `mcn.sources.tables`. Paths below the working directory are stored relative to it; a file that is a link
+  keeps its own name.
+- Narration comes from a file a video, named in the manifest, or from one parquet table of all videos in the form of
+  `mcn.sources.tables.NARRATION`: a million small files would take hours to open.
+- Rows are read, checked and written some thousands at a time; of the whole only the ids are held.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from mcn.errors import UserError, VideoError, several
+from mcn.files import stream_table, table_batches
+from mcn.sources.manifest import ROWS_AT_A_TIME, ManifestRow, manifest_rows
+from mcn.sources.narration import read_narration
+from mcn.sources.tables import NARRATION, VIDEOS
+
+log = logging.getLogger(__name__)
+Item = TypeVar("Item")
+
+
+def prepare_videos(
+    manifest: Path,
+    videos: Path,
+    narration: Path,
+    missing_files: str = "error",
+    narration_table: Path | None = None,
+) -> None:
+    """Manifest -> videos and narration tables, a part at a time.
+
+    `missing_files`: `error` (default) lists every missing or unreadable file and stops; `ledger` goes on and leaves
+    them to the ledger. `narration_table`: the narration of all videos, instead of a file a video.
+
+    Errors: `UserError` with every bad row.
+    """
+    strict = missing_files == "error"
+    problems: list[str] = []
+    with stream_table(videos, VIDEOS) as written, stream_table(narration, NARRATION) as spoken:
+        known: list[str] = []
+        lines = 0
+        for rows in batched(manifest_rows(manifest, check_files=strict), ROWS_AT_A_TIME):
+            known += [row.video_id for row in rows]
+            written.write_table(pa.Table.from_pylist([_record(row) for row in rows], VIDEOS))
+            if narration_table is None:
+                found, unread = narration_lines(rows)
+                lines += len(found)
+                problems += unread
+                spoken.write_table(pa.Table.from_pylist(found, NARRATION))
+            else:
+                problems += [
+                    f"{row.video_id}: a narration file beside {narration_table}"
+                    for row in rows
+                    if row.narration
+                ]
+        if problems and (strict or narration_table):
+            raise several(
+                problems,
+                "narration files that parse (.srt, .vtt, .json, .csv), or one table of all",
+                "mend them, or set `missing_files: ledger` to go on without them",
+            )
+        if narration_table is not None:
+            lines = _copy_narration(narration_table, pa.array(known), spoken)
+    for problem in problems:
+        log.warning("no narration for %s", problem)
+    log.info("%d videos, %d lines of narration", len(known), lines)
+
+
+def _record(row: ManifestRow) -> dict[str, str | None]:
+    narration = portable(row.narration) if row.narration else None
+    return {**vars(row), "path": portable(row.path), "narration": narration}
+
+
+def _copy_narration(table: Path, known: pa.Array, writer: pq.ParquetWriter) -> int:
+    """Copy a narration table, checking ids and times; the number of lines."""
+    wanted = f"lines of the manifest's videos with 0 <= start_seconds <= end_seconds ({table})"
+    lines = 0
+    for batch in table_batches(table):
+        try:
+            part = pa.Table.from_batches([batch]).select(NARRATION.names).cast(NARRATION)
+        except (KeyError, pa.ArrowException) as error:
+            cure = "make the table again"
+            raise UserError(f"{table}: {error}", f"the columns {NARRATION.names}", cure) from error
+        start, end = part["start_seconds"], part["end_seconds"]
+        usable = pc.and_(
+            pc.is_in(part["video_id"], value_set=known),
+            pc.and_(
+                pc.greater_equal(start, 0), pc.and_(pc.is_finite(end), pc.less_equal(start, end))
+            ),
+        )
+        wrong = part.filter(pc.invert(pc.fill_null(usable, False))).to_pylist()
+        if wrong:
+            problems = [f"video {row['video_id']}: {row}" for row in wrong]
+            raise several(problems, wanted, "make the table again, or correct the manifest")
+        writer.write_table(part)
+        lines += part.num_rows
+    return lines
+
+
+def narration_lines(
+    rows: Sequence[ManifestRow],
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Rows of the narration table, and one line for every narration file that cannot be used."""
+    lines: list[dict[str, Any]] = []
+    problems = []
+    for row in tqdm(rows, desc="narration", unit="video", disable=None):
+        if row.narration is None:
+            continue
+        try:
+            found = read_narration(row.narration)
+        except VideoError as error:
+            problems.append(f"{row.video_id}: {error}")
+        else:
+            lines += [{"video_id": row.video_id, **line._asdict()} for line in found]
+    return lines, problems
+
+
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Lists of `size` items, the last one shorter."""
+    left = iter(items)
+    while batch := list(itertools.islice(left, size)):
+        yield batch
+
+
+def portable(path: Path) -> str:
+    """`path` relative to the working directory where its folder lies below it, absolute otherwise."""
+    return str(_portable_folder(path.parent, Path.cwd()) / path.name)
+
+
+@functools.lru_cache(maxsize=4096)
+def _portable_folder(folder: Path, working: Path) -> Path:
+    resolved = (working / folder).resolve()
+    try:
+        return resolved.relative_to(working.resolve())
+    except ValueError:
+        return resolved
