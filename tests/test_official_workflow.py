@@ -1,0 +1,75 @@
+"""The overlays of the published data sets, planned over small files in the true layout."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.official_files import MAKERS, write
+
+ROOT = Path(__file__).parent.parent
+WEIGHTS = ("resnext-101-kinetics.pth", "GoogleNews-vectors-negative300.bin")
+SMALL = {"datasets": {"howto100m": {"shards": 2}}}  # 1,220 take half a minute to plan
+pytestmark = pytest.mark.workflow
+
+# What each kind adds to the rules that every data set has
+ADDED = {
+    "howto100m": {"train"},
+    "youcook2": {"prepare_captions"},
+    "msrvtt": {"prepare_captions"},
+    "crosstask": {"prepare_steps"},
+    "mining_youtube": {"prepare_steps", "prepare_alignment"},
+}
+
+
+def plan(folder: Path, *overlays: str, targets: tuple[str, ...] = ()) -> tuple[int, str]:
+    """Exit status and output of a dry run in `folder`."""
+    small = write(folder / "small.yaml", yaml.safe_dump(SMALL if "howto100m" in overlays else {}))
+    files = ["config.yaml", *(f"config/{name}.yaml" for name in overlays)]
+    files = [*(str(ROOT / name) for name in files), str(small)]
+    command = ["snakemake", "--dry-run", "--configfile", *files, "--directory", str(folder)]
+    command += ["--snakefile", str(ROOT / "Snakefile"), "--cores", "1", "--", *targets]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "NO_COLOR": "1"}
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture
+def tree(tmp_path):
+    for kind, make in MAKERS.items():
+        make(tmp_path / "data" / kind)
+    for name in WEIGHTS:
+        write(tmp_path / "weights" / name, "weights")
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_each_overlay_plans_its_whole_chain_from_the_official_files(tree, kind):
+    tables = [f"results/{kind}/{name}.parquet" for name in ("captions", "steps", "segments")]
+    wanted = {"prepare_captions": 0, "prepare_steps": 1, "prepare_alignment": 2}
+    targets = [tables[wanted[rule]] for rule in sorted(ADDED[kind]) if rule in wanted]
+    status, output = plan(tree, kind, targets=("all", *targets))
+    assert status == 0, output[-3000:]
+    for rule in {f"import_{kind}", "prepare", "decode_frames", "resnet152", *ADDED[kind]}:
+        assert f"rule {rule}:" in output
+    assert "demo" not in output
+
+
+def test_several_overlays_are_laid_over_each_other(tree):
+    status, output = plan(tree, "howto100m", "youcook2", "msrvtt", "crosstask")
+    assert status == 0, output[-3000:]
+    assert "results/evaluation/mcn_howto100m/youcook2.retrieval.json" in output
+    assert "results/evaluation/mcn_howto100m/crosstask.localization.json" in output
+
+
+def test_a_missing_official_file_is_named_with_where_to_get_it_before_any_job(tree):
+    (tree / "data/youcook2/validation_youcook.csv").unlink()
+    status, output = plan(tree, "youcook2")
+    assert status != 0
+    assert "data/youcook2/validation_youcook.csv" in output
+    assert "https://github.com/antoine77340/MIL-NCE_HowTo100M" in output
