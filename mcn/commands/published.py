@@ -5,12 +5,14 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
+from mcn.commands.annotations import register_annotations
 from mcn.commands.verbs import Verbs, add_group, add_verb
 
 
 def register(verbs: Verbs) -> None:
     """Add the parsers of this group."""
     imports = add_group(verbs, "import", "Read what others published into files of this project.")
+    register_annotations(imports)
     _register_features(add_group(imports, "features", "Published features.", "FORM"))
 
     verb = add_verb(imports, "checkpoint", import_checkpoint)
