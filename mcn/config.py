@@ -28,7 +28,12 @@ from pydantic import (
 from mcn.composition import compose
 from mcn.demo.options import DemoOptions
 from mcn.errors import UserError, several
-from mcn.evaluation.options import LocalizationOptions, RetrievalOptions
+from mcn.evaluation.options import (
+    AlignmentOptions,
+    LocalizationOptions,
+    RecognitionOptions,
+    RetrievalOptions,
+)
 from mcn.features.options import (
     AppearanceOptions,
     DavenetOptions,
@@ -105,9 +110,24 @@ class DatasetOptions(Options):
         None,
         description="CSV video_id,class_id,start_seconds,end_seconds: makes an alignment set",
     )
+    actions: str | None = Field(None, description="CSV class,text: names of action classes")
+    labels: str | None = Field(
+        None, description="CSV video_id,class: makes an action recognition set"
+    )
+    optional: bool = Field(
+        False,
+        description="leave this data set out of the run, and say so, where its official files or manifest are missing",
+    )
     synthetic: bool = Field(False, description="rendered videos: every table of its scores says so")
     retrieval: RetrievalOptions = RetrievalOptions()
     localization: LocalizationOptions = LocalizationOptions()
+    alignment: AlignmentOptions = AlignmentOptions()
+    recognition: RecognitionOptions = RecognitionOptions()
+
+    @property
+    def aligned(self) -> bool:
+        """Whether there are transcripts, or steps to make them of."""
+        return bool(self.segments or self.steps)
 
 
 class FeaturesOptions(Options):
@@ -168,6 +188,18 @@ class Configuration(Options):
         return {
             "retrieval": [name for name, dataset in self.datasets.items() if dataset.captions],
             "localization": [name for name, dataset in self.datasets.items() if dataset.steps],
+            "alignment": [name for name, dataset in self.datasets.items() if dataset.aligned],
+            "recognition": [name for name, dataset in self.datasets.items() if dataset.labels],
+        }
+
+    def benchmarks(self) -> dict[str, str]:
+        """Data set -> the published benchmark that it is: the first split of a published set, or else its own name.
+
+        '' for other splits.
+        """
+        return {
+            name: dataset.official.benchmark if dataset.official else name
+            for name, dataset in self.datasets.items()
         }
 
     @model_validator(mode="before")
@@ -231,6 +263,8 @@ def _references(settings: Configuration) -> list[str]:
             problems.append(f"datasets.{name}.manifest: missing; or name a published set: official")
         if bool(dataset.tasks) != bool(dataset.steps):
             problems.append(f"datasets.{name}: tasks and steps come together")
+        if bool(dataset.actions) != bool(dataset.labels):
+            problems.append(f"datasets.{name}: actions and labels come together")
         if len({bool(one) for one in (dataset.classes, dataset.transcripts, dataset.segments)}) > 1:
             problems.append(f"datasets.{name}: classes, transcripts and segments come together")
     return problems

@@ -13,6 +13,7 @@ from mcn.sources.official import require_files
 
 FEATURES = ["resnet152", "resnext101", "logmel", "davenet", "word2vec"]
 NETWORKS = ["resnet152", "resnext101", "davenet"]
+PUBLISHED_FEATURES = ["resnet152", "resnext101", "logmel"]
 
 try:
     settings = configure(config)
@@ -20,12 +21,41 @@ except UserError as error:
     raise WorkflowError(f"config.yaml\n{error}")
 
 
+def one_of(names):
+    """A pattern of a wildcard that is one of `names`; without any, one that nothing fits."""
+    return "|".join(names) or "(?!)"
+
+
+def published_datasets():
+    """Data sets whose features others extracted."""
+    return [
+        name
+        for name, dataset in settings.datasets.items()
+        if dataset.published_features
+    ]
+
+
+def decoded_datasets():
+    """Data sets whose features are extracted here, from videos."""
+    return [name for name in settings.datasets if name not in published_datasets()]
+
+
+def imported_experiments():
+    """Experiments whose model is a published checkpoint."""
+    return [name for name, one in settings.experiments.items() if one.checkpoint]
+
+
+def trained_experiments():
+    """Experiments whose model is trained here."""
+    return [name for name in settings.experiments if name not in imported_experiments()]
+
+
 wildcard_constraints:
     shard=r"\d{5}",
-    dataset="|".join(settings.datasets),
-    experiment="|".join(settings.experiments),
-    feature="|".join(FEATURES),
-    network="|".join(NETWORKS),
+    dataset=one_of(settings.datasets),
+    experiment=one_of(settings.experiments),
+    feature=one_of(FEATURES),
+    network=one_of(NETWORKS),
 
 
 def check_inputs():
@@ -79,7 +109,9 @@ def narration_table(wildcards):
 def alignment_files(wildcards):
     """The classes, transcripts and segments of a data set."""
     dataset = settings.datasets[wildcards.dataset]
-    return {name: getattr(dataset, name) for name in ("classes", "transcripts", "segments")}
+    return {
+        name: getattr(dataset, name) for name in ("classes", "transcripts", "segments")
+    }
 
 
 def official_sets():

@@ -38,6 +38,8 @@ rule resnet152:
         "results/logs/{dataset}/resnet152/{shard}.log",
     benchmark:
         "results/benchmarks/{dataset}/resnet152/{shard}.tsv"
+    wildcard_constraints:
+        dataset=one_of(decoded_datasets()),
     priority: 10
     conda:
         "../../envs/mcn.yaml"
@@ -65,6 +67,8 @@ rule resnext101:
         "results/logs/{dataset}/resnext101/{shard}.log",
     benchmark:
         "results/benchmarks/{dataset}/resnext101/{shard}.tsv"
+    wildcard_constraints:
+        dataset=one_of(decoded_datasets()),
     priority: 10
     conda:
         "../../envs/mcn.yaml"
@@ -91,6 +95,8 @@ rule logmel:
         "results/logs/{dataset}/logmel/{shard}.log",
     benchmark:
         "results/benchmarks/{dataset}/logmel/{shard}.tsv"
+    wildcard_constraints:
+        dataset=one_of(decoded_datasets()),
     conda:
         "../../envs/mcn.yaml"
     resources:

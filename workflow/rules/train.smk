@@ -19,6 +19,8 @@ rule train:
         "results/logs/train/{experiment}.log",
     benchmark:
         "results/benchmarks/train/{experiment}.tsv"
+    wildcard_constraints:
+        experiment=one_of(trained_experiments()),
     conda:
         "../../envs/mcn.yaml"
     threads: 2

@@ -1,0 +1,30 @@
+"""Where a data set's published features lie, and in which form."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class PublishedFeatures(BaseModel):
+    """Features that others extracted, read instead of decoding videos: a folder of files, or one file of clips."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    directory: str | None = Field(
+        None,
+        description="folder of one file a video and stream (ID_2d.npz, ID_3d.npz, ID_spec.npz)",
+    )
+    layout: Literal["howto100m"] = Field(
+        "howto100m", description="how the files of `directory` are named and shaped"
+    )
+    clips: str | None = Field(
+        None, description="pickle of clips of AVLnet or MCN, or Miech's MSRVTT .pth"
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> PublishedFeatures:
+        if (self.directory is None) == (self.clips is None):
+            raise ValueError("give either directory or clips")
+        return self

@@ -1,0 +1,117 @@
+"""Published features and checkpoints through the workflow: no video, no training, scores and ledger all the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from tests.test_checkpoints import mcn_rows, miech_rows, saved
+
+ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.workflow
+WORDS = ("cut", "the", "apple", "wash", "stir", "pan")
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["snakemake", "--configfile", str(folder / "config.yaml"), "--directory", str(folder)]
+    command += ["--snakefile", str(ROOT / "Snakefile"), "--cores", str(os.cpu_count()), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """A finished run on a pickle of clips and on a folder of feature files, with two published checkpoints."""
+    folder = tmp_path_factory.mktemp("published")
+    generator = np.random.default_rng(0)
+    clips = [
+        {
+            "id": f"clip{n // 2}",
+            "2d": generator.random(5, np.float32),
+            "3d": generator.random(5, np.float32),
+            "audio": (generator.random((40, 150)) * -80).astype(np.float32) if n else None,
+            "caption": f"{WORDS[n]} the {WORDS[-1 - n]}",
+        }
+        for n in range(6)
+    ]
+    (folder / "clips.pkl").write_bytes(pickle.dumps(clips, 4))
+    files = folder / "feature files"
+    files.mkdir()
+    for stream, width in (("2d", 5), ("3d", 5)):
+        np.savez(files / f"one_{stream}.npz", features=generator.random((8, width), np.float32))
+    pd.DataFrame({"video_id": ["one", "two"], "path": ["one.mp4", "two.mp4"]}).to_csv(
+        folder / "manifest.csv", index=False
+    )
+    vectors = "\n".join(f"{word} {' '.join(map(str, generator.random(5)))}" for word in WORDS)
+    (folder / "vectors.txt").write_text(vectors + "\n")
+    saved(folder, mcn_rows(), "e16.pth")
+    saved(folder, miech_rows(), "howto100m_pt_model.pth")
+    values = {
+        "datasets": {
+            "clips": {"published_features": {"clips": "clips.pkl"}, "shards": 2},
+            "files": {
+                "manifest": "manifest.csv",
+                "published_features": {"directory": "feature files"},
+                "shards": 1,
+            },
+        },
+        "features": {
+            "word2vec": {"vectors": "vectors.txt"},
+            "calibration_dataset": "clips",
+            "calibration_shards": 2,
+        },
+        "experiments": {
+            "mcn": {"checkpoint": "e16.pth"},
+            "miech": {"checkpoint": "howto100m_pt_model.pth"},
+        },
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(values))
+    done = snakemake(folder)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-8000:]
+    return folder
+
+
+def test_published_clips_are_scored_by_published_models(project):
+    for experiment, pairs in (("mcn", {"t->va", "v->a"}), ("miech", {"t->v", "v->t"})):
+        path = project / f"results/evaluation/{experiment}/clips.retrieval.json"
+        scores = json.loads(path.read_text())
+        assert pairs <= scores["scores"].keys()
+        assert scores["total"] == 6
+    assert (project / "results/report.html").stat().st_size > 0
+
+
+def test_the_ledger_accounts_for_what_was_not_published(project):
+    ledger = pd.read_parquet(project / "results/files/ledger.parquet").set_index(
+        ["video_id", "stream"]
+    )
+    assert ledger.loc[("one", "resnet152"), "status"] == "ok"
+    assert ledger.loc[("two", "resnet152"), "code"] == "not_found"
+    assert ledger.loc[("one", "logmel"), "code"] == "no_audio"
+    clips = pd.read_parquet(project / "results/clips/ledger.parquet")
+    silent = clips[(clips.stream == "logmel") & (clips.status == "missing")]
+    assert silent.video_id.tolist() == ["clip0"]
+
+
+def test_a_second_run_has_nothing_to_do(project):
+    assert "Nothing to be done" in snakemake(project).stderr
+
+
+def test_another_file_than_the_pinned_one_stops(project):
+    values = yaml.safe_load((project / "config.yaml").read_text())
+    values["experiments"]["mcn"]["checkpoint_sha256"] = "0" * 64
+    other = project / "pinned"
+    other.mkdir()
+    for name in ("e16.pth", "howto100m_pt_model.pth", "clips.pkl", "vectors.txt", "manifest.csv"):
+        (other / name).symlink_to(project / name)
+    (other / "config.yaml").write_text(yaml.safe_dump(values))
+    target = "results/models/mcn/model.safetensors"
+    assert snakemake(other, target).returncode != 0
+    log = (other / "results/logs/import_checkpoint/mcn.log").read_text()
+    assert "checkpoint_sha256" in log
