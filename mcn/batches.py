@@ -2,10 +2,12 @@
 
 Conventions
 -----------
-- A video is used when its status is ok in every stream that the model reads and at least one narration line with an
-  in-vocabulary word lies inside them; every other video is in `TrainingSet.excluded` with its reason.
+- A video is used when its status is ok in every stream that the objective needs and at least one narration line with
+  an in-vocabulary word lies inside them; under `empty_clips: mask` two of its modalities are enough, and an objective
+  of random windows needs no narration. Every other video is in `TrainingSet.excluded` with its reason.
 - What step `step` of epoch `epoch` sees depends on (seed, epoch, step), the options and the data alone, not on
   worker processes or on earlier steps: a resumed run draws what an undisturbed one would have drawn.
+- Random numbers: [seed, epoch, 1 + step] draws the clips, [seed, epoch, 1 + step, 1] the second clips.
 - The released loader (MCN youtube_dataloader.py) draws lines with replacement, keeps clips without words or features
   as zero vectors and, on old PyTorch, gave all workers the same random numbers; the first two are options here.
 """
@@ -19,14 +21,20 @@ from pathlib import Path
 
 import numpy as np
 
-from mcn.collation import VISUAL, Batch, Collator, Video
+from mcn.collation import VISUAL, Batch, Collator
 from mcn.errors import UserError
 from mcn.mapped import MappedFeatures, Narration
+from mcn.objective_options import Needs
 from mcn.sampling import batch_size, videos_of_step
+from mcn.shards import FeatureSequence
+from mcn.training_clips import Video, enough
 from mcn.training_options import TrainingOptions
 
 logger = logging.getLogger(__name__)
 
+STREAMS = {"video": VISUAL, "audio": ("audio",)}  # of a modality
+EVERYTHING = Needs()
+NAMES = {"video": "pictures", "audio": "sound"}
 SHORTEST_OVERLAP_SECONDS = 0.05  # a line inside the streams by this much has a row of each
 
 
@@ -34,16 +42,23 @@ class TrainingSet:
     """Feature and text shards as batches.
 
     stores: paths of the shards of `resnet152`, `resnext101`, `audio` (log-mel, or davenet where `log_mel` is false)
-    and `word2vec`. `videos`: ids used, in order of id; `excluded`: id -> reason. Nothing usable: `UserError`.
+    and `word2vec`. needs: of the objective. `videos`: ids used, in order of id; `excluded`: id -> reason.
+    Nothing usable: `UserError`.
     """
 
     def __init__(
-        self, stores: Mapping[str, Sequence[Path]], options: TrainingOptions, log_mel: bool
+        self,
+        stores: Mapping[str, Sequence[Path]],
+        options: TrainingOptions,
+        log_mel: bool,
+        needs: Needs = EVERYTHING,
     ) -> None:
-        self.options, self.log_mel = options, log_mel
+        self.options, self.log_mel, self.needs = options, log_mel, needs
         self.features = {name: MappedFeatures(stores[name]) for name in (*VISUAL, "audio")}
         self.narration = Narration(stores["word2vec"])
-        self.videos, self.excluded = select_videos(self.features, self.narration)
+        self.videos, self.excluded = select_videos(
+            self.features, self.narration, needs, options.empty_clips
+        )
         for reason, count in sorted(Counter(self.excluded.values()).items()):
             logger.warning("%d videos are not trained on: %s", count, reason)
         if not self.videos:
@@ -72,48 +87,92 @@ class TrainingSet:
         options = self.options
         order = videos_of_step(len(self.videos), self.batch_videos, options.seed, epoch, step)
         rng = np.random.default_rng([options.seed, epoch, 1 + step])
+        second = np.random.default_rng([options.seed, epoch, 1 + step, 1])
         widths = {name: store.width for name, store in self.features.items()}
         size = len(order) * options.clips_per_video
-        collator = Collator(size, widths, options, self.log_mel)
+        collator = Collator(size, widths, options, self.log_mel, self.needs)
         for index in order:
-            collator.add(self._video(self.videos[index]), rng)
+            collator.add(self._video(self.videos[index]), rng, second)
         return collator.batch()
 
     def _video(self, video_id: str) -> Video:
-        return Video(
-            tuple(self.features[name][video_id] for name in VISUAL),
-            self.features["audio"][video_id],
-            self.log_mel,
-            self.narration[video_id],
-        )
+        lines = self.narration.get(video_id)
+        visual = tuple(self._sequence(name, video_id) for name in VISUAL)
+        return Video(visual, self._sequence("audio", video_id), self.log_mel, lines)
+
+    def _sequence(self, name: str, video_id: str) -> FeatureSequence | None:
+        store = self.features[name]
+        return store[video_id] if store.status.get(video_id) == "ok" else None
 
 
 def select_videos(
-    features: Mapping[str, MappedFeatures], narration: Narration
+    features: Mapping[str, MappedFeatures], narration: Narration, needs: Needs, policy: str
 ) -> tuple[list[str], dict[str, str]]:
     """Ids of the videos that can be trained on, and the reason for every other one, ids sorted."""
     known = sorted({*narration.status}.union(*features.values()))
     excluded = {}
     for video_id in known:
-        reason = _exclusion(video_id, features, narration)
+        reason = _exclusion(video_id, features, narration, needs, policy)
         if reason:
             excluded[video_id] = reason
     return [video_id for video_id in known if video_id not in excluded], excluded
 
 
 def _exclusion(
-    video_id: str, features: Mapping[str, MappedFeatures], narration: Narration
+    video_id: str,
+    features: Mapping[str, MappedFeatures],
+    narration: Narration,
+    needs: Needs,
+    policy: str,
 ) -> str | None:
-    streams: dict[str, MappedFeatures | Narration] = {**features, "word2vec": narration}
-    for name, store in streams.items():
-        status = store.status.get(video_id, "no row in the shards")
-        if status != "ok":
-            return f"{name} {status} ({store.errors.get(video_id, '').partition(':')[0] or '-'})"
-    spans = [store.span(video_id) for store in features.values()]
-    start, end = max(span[0] for span in spans), min(span[1] for span in spans)
+    absent = {
+        name: reason
+        for name, store in features.items()
+        if (reason := _absence(name, store, video_id))
+    }
+    lost = {
+        modality for modality, names in STREAMS.items() if any(name in absent for name in names)
+    }
+    left = [modality for modality in needs.modalities if modality not in lost]
+    if not enough(left, needs.modalities, _strict(policy)):
+        return next(iter(absent.values()))
+    if needs.windows == "random":
+        return None
+    unspoken = _absence("word2vec", narration, video_id)
+    if unspoken:
+        return unspoken
+    spans = {
+        modality: [features[name].span(video_id) for name in STREAMS[modality]]
+        for modality in left
+        if modality in STREAMS
+    }
     starts, ends, tokens = narration[video_id]
     for line in range(len(starts)):
-        overlap = min(ends[line], end) - max(starts[line], start)
-        if overlap >= SHORTEST_OVERLAP_SECONDS and tokens[line]:
+        there = [
+            modality
+            for modality, found in spans.items()
+            if _overlaps(starts[line], ends[line], found)
+        ]
+        if enough([*there, *["text"] * bool(tokens[line])], needs.modalities, _strict(policy)):
             return None
-    return "no narration line with a known word lies inside pictures and sound"
+    words = " with a known word" if "text" in left else ""
+    return f"no narration line{words} lies inside {' and '.join(NAMES[modality] for modality in spans)}"
+
+
+def _strict(policy: str) -> str:
+    """A video must hold one clip that is no zero vector, also where others are kept."""
+    return "redraw" if policy == "keep" else policy
+
+
+def _absence(name: str, store: MappedFeatures | Narration, video_id: str) -> str:
+    """Why a video has nothing in a store; empty where it has."""
+    status = store.status.get(video_id, "no row in the shards")
+    if status == "ok":
+        return ""
+    return f"{name} {status} ({store.errors.get(video_id, '').partition(':')[0] or '-'})"
+
+
+def _overlaps(start: float, end: float, spans: Sequence[tuple[float, float]]) -> bool:
+    """Whether a line lies inside all spans by enough to have a row of each."""
+    first, last = max(span[0] for span in spans), min(span[1] for span in spans)
+    return min(end, last) - max(start, first) >= SHORTEST_OVERLAP_SECONDS

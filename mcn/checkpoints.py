@@ -3,8 +3,9 @@
 Conventions
 -----------
 - Our format is a directory: `model.safetensors` (names as in the network) and `config.yaml`, the caller's dictionary
-  with two keys added: `network` (the constructor's arguments) and `weights_sha256`. The configuration is written last
-  and atomically, so a directory whose digest agrees is complete.
+  with three keys added: `network_class` (one of `TRAINED_NETWORKS`; absent in older files:
+  `MultimodalClusteringNetwork`), `network` (the constructor's arguments) and `weights_sha256`. The configuration is
+  written last and atomically, so a directory whose digest agrees is complete.
 - Published files are PyTorch state dicts, read with `weights_only=True`: tensors and plain containers only, no code.
 - Loaded networks are on the CPU, in float32 and in eval mode.
 - Sources of the names: `brian7685/Multimodal-Clustering-Network`, `roudimit/AVLnet`, `antoine77340/howto100m`.
@@ -27,7 +28,13 @@ from torch import Tensor
 
 from mcn.errors import UserError
 from mcn.files import atomic_path, write_text
-from mcn.networks import MultimodalClusteringNetwork, ResDavenet, ResNeXt3D, resnext101_3d
+from mcn.networks import (
+    TRAINED_NETWORKS,
+    MultimodalClusteringNetwork,
+    ResDavenet,
+    ResNeXt3D,
+    resnext101_3d,
+)
 from mcn.networks.resnext3d import CLASSIFIER_ROWS
 from mcn.networks.rows import below, load_rows, unwrap
 
@@ -53,7 +60,12 @@ def save_model(
     weights = Path(directory) / WEIGHTS
     with atomic_path(weights) as temporary:
         save_file(rows, temporary)
-    described = {**config, "network": model.settings, "weights_sha256": file_sha256(weights)}
+    described = {
+        **config,
+        "network_class": type(model).__name__,
+        "network": model.settings,
+        "weights_sha256": file_sha256(weights),
+    }
     write_text(Path(directory) / CONFIG, yaml.safe_dump(described, sort_keys=False))
 
 
@@ -65,7 +77,8 @@ def load_model(directory: Path | str) -> tuple[MultimodalClusteringNetwork, dict
     config_path, weights = Path(directory) / CONFIG, Path(directory) / WEIGHTS
     try:
         config = yaml.safe_load(config_path.read_text(encoding="utf-8"))
-        network = MultimodalClusteringNetwork(**config["network"])
+        kind = config.get("network_class", MultimodalClusteringNetwork.__name__)
+        network = TRAINED_NETWORKS[kind](**config["network"])
         digest = config["weights_sha256"]
     except FileNotFoundError:
         raise _not_a_model(config_path, "does not exist") from None

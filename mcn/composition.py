@@ -4,13 +4,16 @@ Conventions
 -----------
 - A data set or experiment that an overlay sets to null is left out.
 - An experiment's values are laid over those of its `base`, and of its base's base; dictionaries are merged key by
-  key, everything else is replaced.
+  key, everything else is replaced. A section of another `kind` replaces the one below it, whose keys it does not know.
+- `seeds: [1, 2]` makes of an experiment X the experiments X_seed1 and X_seed2, which differ in `training.seed` alone.
+  Seeds are inherited from a base like everything else.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from mcn.objective_options import DEFAULT_KIND
 from mcn.options import nearest
 
 
@@ -26,8 +29,28 @@ def compose(values: Any) -> Any:
             composed[section] = kept
     experiments = composed.get("experiments")
     if isinstance(experiments, dict):
-        composed["experiments"] = {name: _inherited(name, experiments) for name in experiments}
+        whole = {name: _inherited(name, experiments) for name in experiments}
+        composed["experiments"] = {}
+        for key, entry in whole.items():
+            made = _seeded(key, entry)
+            twice = sorted(set(made) & set(composed["experiments"]))
+            if twice:
+                raise ValueError(f"{key}.seeds: there is already an experiment {twice[0]!r}")
+            composed["experiments"] |= made
     return composed
+
+
+def _seeded(name: str, values: Any) -> dict[str, Any]:
+    """An experiment, or one for each of its seeds. Seeds that are no list of distinct integers: ValueError."""
+    seeds = values.get("seeds") if isinstance(values, dict) else None
+    if seeds is None:
+        return {name: values}
+    if not isinstance(seeds, list) or not all(type(seed) is int for seed in seeds):
+        raise ValueError(f"{name}.seeds: got {seeds!r}; a list of integers is wanted")
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise ValueError(f"{name}.seeds: got {seeds!r}; each seed once, at least one")
+    rest = {key: value for key, value in values.items() if key != "seeds"}
+    return {f"{name}_seed{seed}": _laid_over(rest, {"training": {"seed": seed}}) for seed in seeds}
 
 
 def _inherited(name: str, experiments: dict[str, Any], above: tuple[str, ...] = ()) -> Any:
@@ -42,8 +65,10 @@ def _inherited(name: str, experiments: dict[str, Any], above: tuple[str, ...] = 
 
 
 def _laid_over(below: Any, above: Any) -> Any:
-    """Dictionaries merged key by key, everything else replaced."""
+    """Dictionaries merged key by key, everything else replaced, as is a section of another kind."""
     if not (isinstance(below, dict) and isinstance(above, dict)):
+        return above
+    if "kind" in above and above["kind"] != below.get("kind", DEFAULT_KIND):
         return above
     merged = {
         key: _laid_over(below[key], value) if key in below else value

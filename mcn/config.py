@@ -158,6 +158,9 @@ class Experiment(ExperimentOptions):
     base: str | None = Field(
         None, description="another experiment whose values stand where none is given here"
     )
+    seeds: list[int] | None = Field(
+        None, description="train once for each: NAME_seed1, NAME_seed2, ... differ in training.seed"
+    )
     dataset: Name | None = Field(None, description="the data set to train on")
     checkpoint: str | None = Field(
         None,

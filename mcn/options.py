@@ -28,14 +28,21 @@ def parse_options(model: type[BaseModel], text: str) -> Any:
 
 def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
     """One line a problem of a validation error: key, what was got, what is wanted."""
+    schema = model.model_json_schema()
     lines = []
     for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"])
+        parts, _ = _walk(schema, problem["loc"])
+        key = ".".join(parts)
         if problem["type"] == "extra_forbidden":
-            siblings = _fields_at(model, problem["loc"][:-1])
+            _, section = _walk(schema, problem["loc"][:-1])
+            siblings = section.get("properties", {})
             lines.append(f"{key}: unknown key{nearest(str(problem['loc'][-1]), siblings)}")
         elif problem["type"] == "missing":
             lines.append(f"{key}: missing")
+        elif problem["type"] == "union_tag_invalid":
+            tag, known = problem["ctx"]["tag"], problem["ctx"]["expected_tags"]
+            known = [name.strip("' ") for name in known.split(",")]
+            lines.append(f"{key}.kind: got {tag!r}{nearest(tag, known)}")
         else:
             lines.append(f"{key}: got {problem['input']!r}; {problem['msg']}")
     return lines
@@ -47,15 +54,26 @@ def nearest(name: str, known: Any) -> str:
     return f", did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
 
 
-def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """Keys that the section at `location` accepts."""
-    schema = model.model_json_schema()
-    node = schema
+def _walk(schema: dict[str, Any], location: tuple[int | str, ...]) -> tuple[list[str], Any]:
+    """The parts of a location as they are written in a file, and the section that it leads to.
+
+    Where a section is one of several kinds, the location names the kind, which no file has as a key.
+    """
+    parts, node = [], _resolve(schema, schema)
     for part in location:
-        node = _resolve(schema, node)
+        if "oneOf" in node:
+            kinds = [_resolve(schema, kind) for kind in node["oneOf"]]
+            node = next((one for one in kinds if _kind(one) == part), {})
+            continue
+        parts.append(str(part))
         entries = list(node.get("patternProperties", {}).values())  # of a dictionary of sections
         node = node.get("properties", {}).get(str(part)) or (entries[0] if entries else {})
-    return list(_resolve(schema, node).get("properties", {}))
+        node = _resolve(schema, node)
+    return parts, node
+
+
+def _kind(section: dict[str, Any]) -> Any:
+    return section.get("properties", {}).get("kind", {}).get("const")
 
 
 def _resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:

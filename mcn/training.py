@@ -1,4 +1,4 @@
-"""Train Multimodal Clustering Networks on feature shards; interrupted runs continue by themselves.
+"""Train a network on feature shards under one objective; interrupted runs continue by themselves.
 
 Conventions
 -----------
@@ -32,8 +32,9 @@ from mcn.evaluation.options import RetrievalOptions
 from mcn.features.options import RuntimeOptions
 from mcn.features.runtime import Runtime, resolve
 from mcn.mapped import vocabulary_vectors
-from mcn.networks import MultimodalClusteringNetwork
-from mcn.objectives.multimodal_clustering import MultimodalClusteringObjective
+from mcn.networks import TRAINED_NETWORKS, MultimodalClusteringNetwork
+from mcn.objectives.objective import Setting
+from mcn.objectives.registry import make_objective
 from mcn.run_state import RunState
 from mcn.schedule import check_warmup
 from mcn.training_log import publish
@@ -86,7 +87,8 @@ def train(
         RuntimeOptions.model_validate({"device": device, "precision": precision}), threads
     )
     torch.set_num_threads(runtime.threads)
-    data = TrainingSet(stores, options.training, log_mel=options.audio_feature == "logmel")
+    log_mel = options.audio_feature == "logmel"
+    data = TrainingSet(stores, options.training, log_mel, options.objective.needs)
     vectors, vocabulary_sha256 = vocabulary_vectors(vocabulary)
     trainer = build_trainer(data, torch.from_numpy(vectors), options, runtime)
     logger.info(
@@ -122,36 +124,46 @@ def build_trainer(
     total = data.steps_per_epoch * training.epochs
     check_warmup(total, training.warmup_steps)
     torch.manual_seed(training.seed)
-    network = MultimodalClusteringNetwork(
-        video_width=data.video_width,
-        word_width=vectors.shape[1],
-        embedding_width=model.embedding_width,
-        davenet_widths=model.davenet_widths if model.audio == "trainable" else None,
-        audio_width=data.features["audio"].width,
-        reconstruction_width=(
-            model.reconstruction_width if options.objective.reconstruction_weight else None
-        ),
-        reconstruction_target=options.objective.reconstruction_target,
-        mask_padding_words=model.mask_padding_words,
-        normalize=model.normalize,
-    )
-    objective = MultimodalClusteringObjective(
-        options.objective,
+    network = build_network(data, vectors.shape[1], options)
+    setting = Setting(
         data.batch_videos,
         training.clips_per_video,
         model.embedding_width,
+        vectors,
         training.seed,
         runtime.device,
     )
     return Trainer(
         network,
-        objective,
+        make_objective(options.objective, setting),
         vectors,
         model,
         training,
         total,
         runtime.device,
         runtime.precision,
+    )
+
+
+def build_network(
+    data: TrainingSet, word_width: int, options: ExperimentOptions
+) -> MultimodalClusteringNetwork:
+    """The objective's network, with branches for the modalities that it trains (and always for video)."""
+    model, objective = options.model, options.objective
+    modalities = objective.needs.modalities
+    hears, reads = "audio" in modalities, "text" in modalities
+    if "video" not in modalities:
+        logger.warning("this objective trains no video: scores with video are those of chance")
+    return TRAINED_NETWORKS[objective.network](
+        video_width=data.video_width,
+        word_width=word_width if reads else None,
+        embedding_width=model.embedding_width,
+        davenet_widths=model.davenet_widths if hears and model.audio == "trainable" else None,
+        audio_width=data.features["audio"].width if hears else None,
+        reconstruction_width=model.reconstruction_width if objective.reconstructs else None,
+        mask_padding_words=model.mask_padding_words,
+        normalize=model.normalize or objective.unit_length,
+        **objective.network_settings,
     )
 
 

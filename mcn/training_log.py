@@ -4,8 +4,9 @@ Conventions
 -----------
 - One JSON object a line: `step` (steps done), `epoch` (epochs begun), then flat scalar keys, the part before the first
   `/` being the group: loss/total, loss/contrast, ..., lr, gradient_norm, clusters/used, clusters/largest_share,
-  clusters/drift, time/step_seconds, time/loader_wait_share, time/clips_per_second, data/redrawn_share; at the end of
-  an epoch epoch_loss/...; early/... for scores. A value that is not a finite number is null.
+  clusters/drift, time/step_seconds, time/loader_wait_share, time/clips_per_second, data/redrawn_share,
+  data/without_{modality}_share (where clips that lack one are let in); at the end of an epoch epoch_loss/...;
+  early/... for scores. A value that is not a finite number is null.
 - While a run goes on both lie in the checkpoint folder. A resumed run cuts the lines that its checkpoint does not
   know, so that no step occurs twice. `publish` writes the finished pair, TensorBoard's from the lines.
 """

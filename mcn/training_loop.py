@@ -22,6 +22,7 @@ from mcn.batches import TrainingSet
 from mcn.collation import Batch
 from mcn.loader import batches
 from mcn.networks import MultimodalClusteringNetwork
+from mcn.objective_options import MODALITIES
 from mcn.run_state import RunState, random_state, restore_random_state
 from mcn.training_log import TrainingLog
 from mcn.training_options import TrainingOptions
@@ -109,12 +110,23 @@ class Loop:
         clips = len(batch.video)
         book = {
             "data/redrawn_share": batch.redrawn / (clips + batch.redrawn),
+            **self._lacking(batch),
             "time/step_seconds": seconds,
             "time/loader_wait_share": waited / seconds,
             "time/clips_per_second": clips / seconds,
         }
         self.interval.add({**losses, **book})
         self.epoch_means.add({f"epoch_{name}": value for name, value in losses.items()})
+
+    def _lacking(self, batch: Batch) -> dict[str, float]:
+        """Share of the clips that lack each modality, where the policy lets such clips in."""
+        if self.options.empty_clips == "redraw":
+            return {}
+        shares = 1 - batch.present.double().mean(dim=0)
+        return {
+            f"data/without_{name}_share": share
+            for name, share in zip(MODALITIES, shares.tolist(), strict=True)
+        }
 
     def _after_step(self, report: StepReport) -> None:
         done, total, options = self.step, self.trainer.total, self.options

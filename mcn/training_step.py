@@ -4,7 +4,8 @@ Conventions
 -----------
 - Precision: `fp32`, or `bf16`/`fp16` through `torch.autocast` (matrix products and convolutions in half precision,
   parameters and losses in float32); fp16 with loss scaling, as the released code's apex O1.
-- The learning rate is a function of the step (`mcn.schedule`), so the state is: network, Adam, loss scale, clustering.
+- The learning rate is a function of the step (`mcn.schedule`), so the state is: network, Adam, loss scale, objective.
+- The objective's own heads are trained with the network. No kind of objective is known here.
 - A loss that is not finite or that exceeds `loss_limit` times the first step's stops the run before Adam sees it.
 """
 
@@ -14,13 +15,13 @@ import math
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mcn.collation import Batch
 from mcn.errors import UserError
 from mcn.networks import MultimodalClusteringNetwork
-from mcn.objectives.multimodal_clustering import MultimodalClusteringObjective
+from mcn.objectives.objective import Objective
+from mcn.objectives.step_inputs import step_inputs
 from mcn.schedule import learning_rate
 from mcn.training_options import ModelOptions, TrainingOptions
 
@@ -44,7 +45,7 @@ class Trainer:
     def __init__(
         self,
         network: MultimodalClusteringNetwork,
-        objective: MultimodalClusteringObjective,
+        objective: Objective,
         vocabulary: Tensor,
         model_options: ModelOptions,
         options: TrainingOptions,
@@ -56,8 +57,9 @@ class Trainer:
         self.vocabulary, self.device = vocabulary.to(device), device
         self.mask_audio = model_options.mask_padding_audio
         self.options, self.total, self.precision = options, total, precision
+        self.parameters = [*network.parameters(), *objective.heads.parameters()]
         self.optimizer = torch.optim.Adam(
-            network.parameters(),
+            self.parameters,
             lr=options.learning_rate,
             betas=options.betas,
             weight_decay=options.weight_decay,
@@ -85,22 +87,21 @@ class Trainer:
         return StepReport(losses, rate, norm)
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
-        move: dict[str, Any] = {"device": self.device, "non_blocking": True}
-        words = F.embedding(batch.words.to(**move), self.vocabulary)
-        audio = batch.audio.to(**move).float()
-        if audio.dim() == 3:  # (N, frames, 40) as stored -> (N, 40, frames)
-            audio = audio.transpose(1, 2).contiguous()
-        frames = batch.frames.to(**move) if self.mask_audio else None
+        inputs = step_inputs(
+            batch,
+            self.vocabulary,
+            self.device,
+            self.options.clips_per_video,
+            self.mask_audio,
+            mask_absent=self.options.empty_clips == "mask",
+        )
         half = HALF.get(self.precision)
         with torch.autocast(self.device.type, dtype=half, enabled=half is not None):
-            embeddings = self.network(batch.video.to(**move), audio, words, frames)
-            heads = self.network.has_reconstruction
-            reconstructed = self.network.reconstruct(embeddings) if heads else None
-        return self.objective(embeddings, reconstructed)
+            return self.objective(self.network, inputs)
 
     def _check(self, losses: dict[str, float], step: int) -> None:
         total = losses["total"]
-        if self.first_loss is None and math.isfinite(total):
+        if self.first_loss is None and total and math.isfinite(total):
             self.first_loss = total
         limit = self.options.loss_limit * abs(self.first_loss or 0.0)
         if not math.isfinite(total) or total > limit:
@@ -114,7 +115,7 @@ class Trainer:
 
     def _clip_gradients(self) -> float | None:
         limit = self.options.gradient_clip or math.inf
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), limit)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, limit)
         value = float(norm)
         return value if math.isfinite(value) else None
 

@@ -102,3 +102,41 @@ def test_manifests_are_checked_before_any_job(values, tmp_path):
     assert "datasets.demo_train" in caught.value.got
     assert "'../x'" in caught.value.got
     assert "gone.mp4" in caught.value.got
+
+
+def test_an_objective_of_another_kind_replaces_the_one_below_it(values):
+    values["experiments"]["nce"] = {"base": "mcn", "objective": {"kind": "norm_softmax"}}
+    values["experiments"]["ablation"] = {"base": "mcn", "objective": {"cluster_weight": 0}}
+    experiments = configure(values).experiments
+    assert experiments["nce"].objective.temperature == 0.05
+    assert experiments["nce"].training == experiments["mcn"].training
+    assert experiments["ablation"].objective.clusters == experiments["mcn"].objective.clusters
+
+
+def test_problems_of_an_objective_are_named_as_they_are_written(values):
+    values["experiments"]["mcn"]["objective"]["clusterz"] = 3
+    values["experiments"]["b"] = {"base": "mcn", "objective": {"kind": "xdc", "cluster": 3}}
+    values["experiments"]["c"] = {"base": "mcn", "objective": {"kind": "max_margn"}}
+    with pytest.raises(UserError) as caught:
+        configure(values)
+    for part in (
+        "experiments.mcn.objective.clusterz: unknown key, did you mean 'clusters'?",
+        "experiments.b.objective.cluster: unknown key, did you mean 'clusters'?",
+        "experiments.c.objective.kind: got 'max_margn', did you mean 'max_margin'?",
+    ):
+        assert part in caught.value.got
+
+
+def test_seeds_make_experiments_that_differ_in_the_seed_alone(values):
+    values["experiments"]["mcn"]["seeds"] = [4, 7]
+    values["experiments"]["nce"] = {"base": "mcn", "objective": {"kind": "norm_softmax"}}
+    experiments = configure(values).experiments
+    assert list(experiments) == ["mcn_seed4", "mcn_seed7", "nce_seed4", "nce_seed7"]
+    assert [one.training.seed for one in experiments.values()] == [4, 7, 4, 7]
+    assert experiments["nce_seed4"].objective == experiments["nce_seed7"].objective
+    values["experiments"]["nce_seed7"] = {"base": "mcn", "seeds": None}
+    with pytest.raises(UserError, match="there is already an experiment 'nce_seed7'"):
+        configure(values)
+    values["experiments"] = {"mcn": {**values["experiments"]["mcn"], "seeds": [1, 1]}}
+    with pytest.raises(UserError, match="each seed once"):
+        configure(values)

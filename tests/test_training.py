@@ -21,10 +21,11 @@ from mcn.errors import UserError
 from mcn.evaluation.options import RetrievalOptions
 from mcn.files import write_table
 from mcn.mapped import Narration, vocabulary_vectors
+from mcn.objective_options import ClusteringOptions
 from mcn.objectives.multimodal_clustering import MultimodalClusteringObjective
 from mcn.schedule import check_warmup, learning_rate
 from mcn.training import EvaluationInputs, stop_on_signals, train
-from mcn.training_options import ExperimentOptions, ObjectiveOptions
+from mcn.training_options import ExperimentOptions
 from mcn.training_step import Trainer
 from tests.synthetic_shards import write_topic_shards
 
@@ -321,11 +322,11 @@ def test_schedule():
 
 
 def test_paper_variant_yields_to_what_is_given():
-    chosen = ObjectiveOptions(variant="paper", cluster_metric="cosine")
+    chosen = ClusteringOptions(variant="paper", cluster_metric="cosine")
     assert (chosen.cluster_metric, chosen.cluster_reduction) == ("cosine", "sum")
-    assert ObjectiveOptions().cluster_reduction == "mean"
-    assert ObjectiveOptions.model_validate(chosen.model_dump()) == chosen
-    assert ObjectiveOptions(pairs=["audio_text"]).modalities == ("audio", "text")
+    assert ClusteringOptions().cluster_reduction == "mean"
+    assert ClusteringOptions.model_validate(chosen.model_dump()) == chosen
+    assert ClusteringOptions(pairs=["audio_text"]).modalities == ("audio", "text")
 
 
 def test_early_scores_of_a_retrieval_set(data, undisturbed, tmp_path):

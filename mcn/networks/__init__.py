@@ -1,13 +1,24 @@
-"""The networks written here: 3D ResNeXt-101 (motion), ResDAVEnet (audio), and the clustering network's heads."""
+"""The networks written here: 3D ResNeXt-101 (motion), ResDAVEnet (audio), and the networks that are trained."""
 
 from mcn.networks.davenet import ResDavenet
+from mcn.networks.fusion import FusionNetwork
 from mcn.networks.mcn import Embeddings, MultimodalClusteringNetwork
 from mcn.networks.resnext3d import ResNeXt3D, resnext101_3d
+from mcn.networks.units import UnitNetwork
+
+# what a model's config.yaml may name
+TRAINED_NETWORKS: dict[str, type[MultimodalClusteringNetwork]] = {
+    network.__name__: network
+    for network in (MultimodalClusteringNetwork, UnitNetwork, FusionNetwork)
+}
 
 __all__ = [
+    "TRAINED_NETWORKS",
     "Embeddings",
+    "FusionNetwork",
     "MultimodalClusteringNetwork",
     "ResDavenet",
     "ResNeXt3D",
+    "UnitNetwork",
     "resnext101_3d",
 ]

@@ -29,14 +29,14 @@ from mcn.networks.gated import GatedEmbeddingUnit, WordPooling
 class Embeddings(NamedTuple):
     """One batch in the common space.
 
-    video, audio, text: (B, d). inputs: what the reconstruction heads have to reproduce, by modality: under target
-    `input` the features before their projection (video (B, video_width), pooled audio (B, audio_width), text after
-    max (B, d)), under target `common` the embeddings themselves.
+    video, audio, text: (B, d), None where the network has no such branch. inputs: what the reconstruction heads have
+    to reproduce, by modality: under target `input` the features before their projection (video (B, video_width),
+    pooled audio (B, audio_width), text after max (B, d)), under target `common` the embeddings themselves.
     """
 
     video: Tensor
-    audio: Tensor
-    text: Tensor
+    audio: Tensor | None
+    text: Tensor | None
     inputs: dict[str, Tensor]
 
 
@@ -49,6 +49,10 @@ class MultimodalClusteringNetwork(nn.Module):
     reconstruction_target: `input` (released code) or `common` (paper). mask_padding_words: see `WordPooling`.
     normalize: L2-normalise every embedding.
     """
+
+    visual_units = (
+        0  # equal parts of a clip that `embed_video` wants a vector of; 0: the clip as one
+    )
 
     def __init__(
         self,
@@ -120,16 +124,18 @@ class MultimodalClusteringNetwork(nn.Module):
     def forward(
         self, video: Tensor, audio: Tensor, text: Tensor, frames: Tensor | None = None
     ) -> Embeddings:
-        """Embed one batch of all three modalities; shapes as in `embed_video`, `embed_audio`, `embed_text`."""
-        pooled_audio, pooled_text = self._pooled_audio(audio, frames), self._pooled_text(text)
-        embedded = {
-            "video": self.embed_video(video),
-            "audio": self._project_audio(pooled_audio),
-            "text": self._project_text(pooled_text),
-        }
-        inputs = {"video": video, "audio": pooled_audio, "text": pooled_text}
+        """Embed one batch of all modalities there are branches for; shapes as in `embed_video` and its siblings."""
+        embedded, inputs = {"video": self.embed_video(video)}, {"video": video}
+        if self.has_audio:
+            inputs["audio"] = self._pooled_audio(audio, frames)
+            embedded["audio"] = self._project_audio(inputs["audio"])
+        if self.has_text:
+            inputs["text"] = self._pooled_text(text)
+            embedded["text"] = self._project_text(inputs["text"])
         targets = inputs if self.reconstruction_target == "input" else dict(embedded)
-        return Embeddings(**embedded, inputs=targets)
+        return Embeddings(
+            embedded["video"], embedded.get("audio"), embedded.get("text"), inputs=targets
+        )
 
     def reconstruct(self, embeddings: Embeddings) -> dict[str, Tensor]:
         """What the heads make of each modality's embedding, shaped as `embeddings.inputs`; no heads: ValueError."""
@@ -137,7 +143,7 @@ class MultimodalClusteringNetwork(nn.Module):
             raise ValueError("this network was made without reconstruction heads")
         return {
             modality: self.get_submodule(f"recon_{modality[0]}")(getattr(embeddings, modality))
-            for modality in ("video", "audio", "text")
+            for modality in embeddings.inputs
         }
 
     def _pooled_audio(self, audio: Tensor, frames: Tensor | None) -> Tensor:

@@ -4,9 +4,8 @@
 
 - Pairs of modalities (`options.pairs`): text-video, audio-text, audio-video; one pair alone is the released ablation
   flags no_audio and no_video. Only modalities that occur in a pair are fused, clustered and reconstructed.
-- Fused feature M_i = mean of the modalities (equation 4), without gradient. In a step [queue; batch] is clustered;
-  every `refit_every_steps` steps k-means is fitted, warm-started from the previous centroids, and between them the
-  batch is only assigned. Then the first half of each video's clips enters the queue.
+- Fused feature M_i = mean of the modalities that clip i has (equation 4), without gradient; its clusters are those of
+  `mcn.objectives.kmeans_clustering`, or learned prototypes take their place (`mcn.objectives.prototypes`).
 - R is the mean or the sum over modalities, or one loss of M itself, with gradient (`cluster_reduction`). The released
   code divides by 3 even with two modalities; the mean here is over the modalities there are.
 - Everything is taken in float32, also where the network runs in half precision.
@@ -15,150 +14,145 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from mcn.clustering import ClusterHealth, FeatureQueue, assign, cluster_health, kmeans
-from mcn.errors import UserError
-from mcn.networks.mcn import Embeddings
+from mcn.clustering import ClusterHealth
+from mcn.networks import MultimodalClusteringNetwork
+from mcn.objective_options import ClusteringOptions
 from mcn.objectives.centroid_contrast import centroid_contrast
+from mcn.objectives.kmeans_clustering import KMeansClustering
 from mcn.objectives.masked_margin_softmax import masked_margin_softmax
+from mcn.objectives.objective import Objective, Setting
+from mcn.objectives.pairs import pair_loss
+from mcn.objectives.prototypes import Prototypes, swapped_prediction
 from mcn.objectives.reconstruction import reconstruction
-from mcn.objectives.similarity import at_least_float32
-from mcn.training_options import ObjectiveOptions
+from mcn.objectives.step_inputs import StepInputs
 
 
-class MultimodalClusteringObjective:
-    """Loss terms of a step, and the state of the clustering: queue, centroids, counters.
+class MultimodalClusteringObjective(Objective):
+    """Contrast, cluster and reconstruction terms, and the state of the clustering."""
 
-    videos, clips_per_video: shape of every batch; width: of the embeddings. Fewer clips than clusters: `UserError`.
-    """
-
-    def __init__(
-        self,
-        options: ObjectiveOptions,
-        videos: int,
-        clips_per_video: int,
-        width: int,
-        seed: int,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        if options.cluster_weight and videos * clips_per_video < options.clusters:
-            raise UserError(
-                f"{videos} videos x {clips_per_video} clips a step for {options.clusters} clusters",
-                "at least one clip a cluster",
-                "lower objective.clusters, or raise training.clips_per_video or videos_per_batch",
+    def __init__(self, options: ClusteringOptions, setting: Setting) -> None:
+        super().__init__(options, setting)
+        self.clustering: KMeansClustering | None = None
+        if options.cluster_weight and options.cluster_by == "kmeans":
+            self.clustering = KMeansClustering(options, setting)
+        elif options.cluster_weight:
+            self.heads["prototypes"] = Prototypes(
+                setting.width, options.prototype_width, options.clusters
             )
-        self.options, self.clips_per_video = options, clips_per_video
-        self.seed, self.device = seed, device
-        self.queue: FeatureQueue | None = None
-        if options.cluster_weight and options.queue_steps:
-            self.queue = FeatureQueue.for_batches(
-                options.queue_steps, videos, clips_per_video, width, device=device
-            )
-        self.centroids: Tensor | None = None
-        self.fits = 0
-        self.steps_since_fit = 0
-        self.health: ClusterHealth | None = None
+
+    @property
+    def health(self) -> ClusterHealth | None:  # type: ignore[override]
+        """Of the last fit of k-means."""
+        return None if self.clustering is None else self.clustering.health
 
     def start_epoch(self) -> None:
         """Forget the centroids, as released, where the options say so."""
-        if self.options.reset_centroids_each_epoch:
-            self.centroids = None
+        super().start_epoch()
+        if self.clustering is not None and self.options.reset_centroids_each_epoch:
+            self.clustering.forget()
 
-    def __call__(
-        self, embeddings: Embeddings, reconstructed: Mapping[str, Tensor] | None = None
-    ) -> dict[str, Tensor]:
-        """(N, d) embeddings, and what the heads made of them -> scalars: `total` and each weighted term."""
+    def embed(self, network: MultimodalClusteringNetwork, inputs: StepInputs) -> dict[str, Tensor]:
+        """Embeddings by modality; `input X` and `reconstructed X` where the network has reconstruction heads."""
+        embeddings = network(inputs.video, inputs.audio, inputs.words, inputs.frames)
+        views = {name: getattr(embeddings, name) for name in self.modalities}
+        if network.has_reconstruction:
+            reconstructed = network.reconstruct(embeddings)
+            for name in self.modalities:
+                views |= {
+                    f"input {name}": embeddings.inputs[name],
+                    f"reconstructed {name}": reconstructed[name],
+                }
+        return views
+
+    def losses(self, views: Mapping[str, Tensor], inputs: StepInputs) -> dict[str, Tensor]:
         options = self.options
-        with torch.autocast(embeddings.video.device.type, enabled=False):
-            features: dict[str, Tensor] = {
-                name: at_least_float32(getattr(embeddings, name)) for name in options.modalities
-            }
-            terms = {"contrast": options.contrast_weight * self._contrast(features)}
-            if options.cluster_weight:
-                terms["cluster"] = options.cluster_weight * self._cluster(features)
-            if options.reconstruction_weight and reconstructed is not None:
-                loss = reconstruction(
-                    {name: reconstructed[name] for name in features},
-                    {name: embeddings.inputs[name] for name in features},
-                    options.detach_reconstruction_target,
-                )
-                terms["reconstruction"] = options.reconstruction_weight * loss
-            return {"total": torch.stack(list(terms.values())).sum(), **terms}
+        terms = {"contrast": options.contrast_weight * self._contrast(views, inputs)}
+        if options.cluster_weight:
+            cluster = self._prototypes if self.clustering is None else self._cluster
+            terms["cluster"] = options.cluster_weight * cluster(views, inputs)
+        if options.reconstruction_weight and f"input {self.modalities[0]}" in views:
+            loss = self._reconstruction(views, inputs)
+            terms["reconstruction"] = options.reconstruction_weight * loss
+        return terms
 
-    def _contrast(self, features: Mapping[str, Tensor]) -> Tensor:
-        losses = []
-        for pair in self.options.pairs:
-            left, right = (features[name] for name in pair.split("_"))
-            losses.append(masked_margin_softmax(left @ right.t(), self.options.margin))
+    def _contrast(self, views: Mapping[str, Tensor], inputs: StepInputs) -> Tensor:
+        masked = self.options.same_video == "masked"
+        loss = partial(masked_margin_softmax, margin=self.options.margin)
+        losses = [pair_loss(views, pair, inputs, masked, loss) for pair in self.options.pairs]
         return torch.stack(losses).sum()
 
-    def _cluster(self, features: Mapping[str, Tensor]) -> Tensor:
+    def _cluster(self, views: Mapping[str, Tensor], inputs: StepInputs) -> Tensor:
         options = self.options
-        fused = torch.stack(list(features.values())).mean(dim=0)
-        centroids, assignments = self._assignments(fused.detach())
-        sources = [fused] if options.cluster_reduction == "fused" else list(features.values())
-        losses = torch.stack(
-            [
+        assert self.clustering is not None
+        fused = self._fused(views, inputs)
+        centroids, assignments = self.clustering.assignments(fused.detach())
+        sources = {"fused": fused}
+        if options.cluster_reduction != "fused":
+            sources = {name: views[name] for name in self.modalities}
+        losses = []
+        for name, source in sources.items():
+            rows = inputs.rows_with(name)
+            if rows is not None and not len(rows):
+                continue
+            losses.append(
                 centroid_contrast(
-                    source,
+                    source if rows is None else source[rows],
                     centroids,
-                    assignments,
+                    assignments if rows is None else assignments[rows],
                     options.cluster_margin,
                     options.margin_in_denominator,
                 )
-                for source in sources
-            ]
-        )
-        return losses.sum() if options.cluster_reduction == "sum" else losses.mean()
+            )
+        total = torch.stack(losses)
+        return total.sum() if options.cluster_reduction == "sum" else total.mean()
 
-    def _assignments(self, fused: Tensor) -> tuple[Tensor, Tensor]:
-        """Centroids (K, d) and the cluster of each clip of the batch (N,); fits where it is time, feeds the queue."""
-        options = self.options
-        if self.centroids is None or self.steps_since_fit >= options.refit_every_steps:
-            points = self.queue.with_batch(fused) if self.queue is not None else fused
-            self.centroids, labels = self._fit(points)
-            assignments = labels[len(points) - len(fused) :]
-        else:
-            assignments = assign(fused, self.centroids, options.cluster_metric)
-        self.steps_since_fit += 1
-        if self.queue is not None:
-            self.queue.push(fused, self.clips_per_video)
-        return self.centroids, assignments
+    def _fused(self, views: Mapping[str, Tensor], inputs: StepInputs) -> Tensor:
+        """(N, d): mean of the modalities that each clip has."""
+        stacked = torch.stack([views[name] for name in self.modalities])
+        if not inputs.present:
+            return stacked.mean(dim=0)
+        everywhere = torch.ones(len(inputs.video), dtype=torch.bool, device=stacked.device)
+        there = torch.stack([inputs.present.get(name, everywhere) for name in self.modalities])
+        weights = (there / there.sum(dim=0)).to(stacked)
+        return (stacked * weights.unsqueeze(-1)).sum(dim=0)
 
-    def _fit(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        options, previous = self.options, self.centroids
-        centroids, labels = kmeans(
-            points,
-            options.clusters,
-            options.cluster_metric,
-            init=previous,
-            max_iterations=options.kmeans_iterations,
-            seed=self.seed + self.fits,
+    def _prototypes(self, views: Mapping[str, Tensor], inputs: StepInputs) -> Tensor:
+        options, head = self.options, self.heads["prototypes"]
+        rows = inputs.rows_with(*self.modalities)
+        take = slice(None) if rows is None else rows
+        values = {name: views[name][take] for name in self.modalities}
+        if len(values[self.modalities[0]]) < 2:  # batch norm needs two
+            return torch.stack([view.sum() for view in values.values()]).sum() * 0
+        frozen = self.epochs_begun <= options.frozen_prototype_epochs
+        scores = {name: head(value, frozen) for name, value in values.items()}
+        return swapped_prediction(
+            scores,
+            options.prototype_temperature,
+            options.sinkhorn_epsilon,
+            options.sinkhorn_iterations,
         )
-        self.health = cluster_health(labels, options.clusters, centroids, previous)
-        self.fits += 1
-        self.steps_since_fit = 0
-        return centroids, labels
+
+    def _reconstruction(self, views: Mapping[str, Tensor], inputs: StepInputs) -> Tensor:
+        made, wanted = {}, {}
+        for name in self.modalities:
+            rows = inputs.rows_with(name)
+            take = slice(None) if rows is None else rows
+            if rows is None or len(rows):
+                made[name] = views[f"reconstructed {name}"][take]
+                wanted[name] = views[f"input {name}"][take]
+        return reconstruction(made, wanted, self.options.detach_reconstruction_target)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that an exact resume needs: tensors and plain numbers."""
-        return {
-            "queue": None if self.queue is None else self.queue.state_dict(),
-            "centroids": self.centroids,
-            "fits": self.fits,
-            "steps_since_fit": self.steps_since_fit,
-            "health": None if self.health is None else tuple(self.health),
-        }
+        clustering = None if self.clustering is None else self.clustering.state_dict()
+        return {**super().state_dict(), "clustering": clustering}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` gave, under the same options."""
-        if self.queue is not None:
-            self.queue.load_state_dict(state["queue"])
-        centroids = state["centroids"]
-        self.centroids = None if centroids is None else centroids.to(self.device)
-        self.fits, self.steps_since_fit = int(state["fits"]), int(state["steps_since_fit"])
-        self.health = None if state["health"] is None else ClusterHealth(*state["health"])
+        super().load_state_dict(state)
+        if self.clustering is not None:
+            self.clustering.load_state_dict(state["clustering"])

@@ -1,0 +1,43 @@
+"""AVLnet, AVLnet-Text-Tri and AVLnet-Text-Fused (Rouditchenko et al. 2021; `roudimit/AVLnet` train.py, training.md).
+
+    none:   L = MMS(A V^T)
+    tri:    L = MMS(T V^T) + MMS(A T^T) + MMS(A V^T)
+    fused:  L = MMS((A + T) V^T)
+
+The released fused network joins sound and text before its last gate; here their embeddings are added, as evaluation
+adds them, so that every model has one embedding a modality. A clip without sound or text is then left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from mcn.objective_options import AvlnetOptions
+from mcn.objective_options.base import ALL_PAIRS
+from mcn.objectives.masked_margin_softmax import masked_margin_softmax
+from mcn.objectives.objective import Setting
+from mcn.objectives.pairs import PairObjective, similarity_loss
+from mcn.objectives.step_inputs import StepInputs
+
+
+class AvlnetObjective(PairObjective):
+    """Masked margin softmax of the pairs of a variant."""
+
+    def __init__(self, options: AvlnetOptions, setting: Setting) -> None:
+        super().__init__(options, setting, ALL_PAIRS if options.text == "tri" else ("video_audio",))
+        self.margin, self.fused = options.margin, options.text == "fused"
+
+    def loss(self, similarity: Tensor) -> Tensor:
+        return masked_margin_softmax(similarity, self.margin)
+
+    def losses(self, views: Mapping[str, Tensor], inputs: StepInputs) -> dict[str, Tensor]:
+        if not self.fused:
+            return super().losses(views, inputs)
+        spoken, rows = views["audio"] + views["text"], inputs.rows_with("video", "audio", "text")
+        return {
+            "contrast": similarity_loss(
+                spoken, views["video"], rows, inputs.videos, self.masked, self.loss
+            )
+        }

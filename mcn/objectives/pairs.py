@@ -1,0 +1,73 @@
+"""Similarities of two modalities of a batch, without what a policy leaves out.
+
+Conventions
+-----------
+- Pairs that lack a modality are not in the matrix: only clips that have both are rows and columns.
+- A pair of two clips of one video under `same_video: masked` has similarity -infinity: it is no negative, and no
+  gradient flows. The diagonal stays.
+- A term without a pair (no clip has both modalities) is 0 with gradient 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from mcn.objective_options.base import ContrastOptions
+from mcn.objectives.objective import Objective, Setting
+from mcn.objectives.step_inputs import StepInputs
+
+
+def without_same_video(similarity: Tensor, videos: Tensor) -> Tensor:
+    """(R, R, ...) similarities with -infinity for two clips of one video; videos (R,): where each clip is from."""
+    same = videos.unsqueeze(0) == videos.unsqueeze(1)
+    same = same & ~torch.eye(len(videos), dtype=torch.bool, device=videos.device)
+    return similarity.masked_fill(same.view(*same.shape, *[1] * (similarity.dim() - 2)), -torch.inf)
+
+
+def similarity_loss(
+    left: Tensor,
+    right: Tensor,
+    rows: Tensor | None,
+    videos: Tensor,
+    masked: bool,
+    loss: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """`loss` of the (R, R) dot products of (N, d) and (N, d); rows (R,): clips that count, None: all N."""
+    if rows is not None:
+        if not len(rows):
+            return (left.sum() + right.sum()) * 0
+        left, right, videos = left[rows], right[rows], videos[rows]
+    similarity = left @ right.t()
+    return loss(without_same_video(similarity, videos) if masked else similarity)
+
+
+def pair_loss(
+    views: Mapping[str, Tensor],
+    pair: str,
+    inputs: StepInputs,
+    masked: bool,
+    loss: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """`similarity_loss` of the two modalities that `pair` names, joined by `_`."""
+    left, right = pair.split("_")
+    rows = inputs.rows_with(left, right)
+    return similarity_loss(views[left], views[right], rows, inputs.videos, masked, loss)
+
+
+class PairObjective(Objective):
+    """Sum over pairs of modalities of one loss of their (R, R) similarities: `loss` of a subclass."""
+
+    def __init__(self, options: ContrastOptions, setting: Setting, pairs: tuple[str, ...]) -> None:
+        super().__init__(options, setting)
+        self.masked, self.pairs = options.same_video == "masked", pairs
+
+    def loss(self, similarity: Tensor) -> Tensor:
+        """(R, R) -> scalar."""
+        raise NotImplementedError
+
+    def losses(self, views: Mapping[str, Tensor], inputs: StepInputs) -> dict[str, Tensor]:
+        terms = [pair_loss(views, pair, inputs, self.masked, self.loss) for pair in self.pairs]
+        return {"contrast": torch.stack(terms).sum()}
