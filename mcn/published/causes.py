@@ -23,7 +23,9 @@ SHIFT_GAIN = 0.01  # cosine that a shift must win
 
 def likely_causes(comparison: Comparison) -> list[str]:
     """Sentences, the most telling first; never empty."""
-    causes = [*_rate(comparison), *_shift(comparison), *_normalization(comparison)]
+    rate = list(_rate(comparison))
+    start = [] if rate else _shift(comparison)  # rows of two rates are not of the same moment
+    causes = [*rate, *start, *_ends(comparison), *_normalization(comparison)]
     return [*causes, *_values(comparison, explained=bool(causes))]
 
 
@@ -33,8 +35,16 @@ def _rate(comparison: Comparison) -> Iterator[str]:
     one_row = np.median([1 / video.lengths[0] for video in comparison.videos])
     if abs(ratio - 1) > max(0.02, 1.5 * float(one_row)):
         yield f"frame rate: the published side has {ratio:.3f} times as many rows"
-    elif any(ours != theirs for ours, theirs in (video.lengths for video in comparison.videos)):
-        yield "ends: some videos differ by a row or two, as decoders differ at a video's end, or are other files"
+
+
+def _ends(comparison: Comparison) -> Iterator[str]:
+    differing = [
+        max(v.lengths) - min(v.lengths) for v in comparison.videos if len(set(v.lengths)) > 1
+    ]
+    if differing and max(differing) <= 2:
+        yield f"ends: {len(differing)} videos differ by a row or two, as decoders do at a video's end"
+    elif differing:
+        yield f"lengths: {len(differing)} videos differ, by up to {max(differing)} rows: other files, or cut ones"
 
 
 def _shift(comparison: Comparison) -> Iterator[str]:

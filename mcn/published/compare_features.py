@@ -9,8 +9,8 @@ Conventions
 - shift: the k in -2..2 for which row i + k of the published side fits row i best, and the cosine there.
 - offset share: |mean difference|^2 / mean |difference|^2 over rows scaled to unit length. 1 is the same error
   everywhere (mean, pixel scale, channel order), 0 one that goes with the content (crop, resize, time).
-- geometry: linear CKA of the two sides' rows (Kornblith et al. 2019, arXiv 1905.00414): 1 where the rows lie alike up
-  to rotation and scale, also where the columns mean other things, as with other weights of the same network.
+- geometry: linear CKA of the two sides' unit rows (Kornblith et al. 2019, arXiv 1905.00414): 1 where the rows lie
+  alike up to rotation and scale, also where the columns mean other things, as with other weights of the same network.
 - Memory holds one video of each side and at most `SAMPLE` rows.
 """
 
@@ -217,7 +217,7 @@ class _Sample:
 
     def geometry(self) -> float:
         """Linear CKA of the two sides, by the rows' inner products; 0 where a side does not vary."""
-        grams = [_centred_gram(np.concatenate(side)) for side in (self.ours, self.theirs)]
+        grams = [_centred_gram(_unit(np.concatenate(side))) for side in (self.ours, self.theirs)]
         scale = float(np.linalg.norm(grams[0]) * np.linalg.norm(grams[1]))
         return float((grams[0] * grams[1]).sum() / scale) if scale > 0 else 0.0
 
