@@ -24,8 +24,9 @@ SHIFT_GAIN = 0.01  # cosine that a shift must win
 def likely_causes(comparison: Comparison) -> list[str]:
     """Sentences, the most telling first; never empty."""
     rate = list(_rate(comparison))
-    start = [] if rate else _shift(comparison)  # rows of two rates are not of the same moment
-    causes = [*rate, *start, *_ends(comparison), *_normalization(comparison)]
+    # rows of two rates are not of the same moment
+    times = [] if rate else [*_shift(comparison), *_ends(comparison)]
+    causes = [*rate, *times, *_normalization(comparison)]
     return [*causes, *_values(comparison, explained=bool(causes))]
 
 

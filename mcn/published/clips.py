@@ -211,12 +211,13 @@ def _each_of_pth(source: Path, sink: Callable[[Any], None]) -> None:
         reason = str(error).splitlines()[0]
         cure = "check that it was downloaded whole"
         raise UserError(f"{source}, which cannot be read ({reason})", "a .pth", cure) from error
-    streams = {key: loaded.get(key) for key in ("2d", "3d")} if isinstance(loaded, dict) else {}
-    if not streams or not all(isinstance(found, dict) for found in streams.values()):
+    found = loaded if isinstance(loaded, dict) else {}
+    streams = {key: found[key] for key in ("2d", "3d") if isinstance(found.get(key), dict)}
+    if len(streams) < 2:
         wanted = "{'2d': {id: tensor}, '3d': {id: tensor}}"
         raise UserError(f"{source}: {_brief(loaded)}", wanted, "give MSRVTT_JSFUSION_test.pth")
     for name in sorted(streams["2d"].keys() | streams["3d"].keys()):
-        sink({"id": name, **{key: found.get(name) for key, found in streams.items()}})
+        sink({"id": name, **{key: values.get(name) for key, values in streams.items()}})
 
 
 def _brief(value: Any) -> str:
