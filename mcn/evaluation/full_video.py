@@ -50,7 +50,7 @@ class FullVideoSet:
 
 @dataclass(frozen=True)
 class _CaptionScores:
-    """`sums` (V, V) of the best scores of a query video's captions in each video; the ten best of a caption (Q, <= 10)."""
+    """`sums` (V, V): best scores of a query video's captions in each video; the ten best of a caption (Q, <= 10)."""
 
     sums: np.ndarray
     best_videos: np.ndarray

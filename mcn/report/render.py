@@ -12,6 +12,7 @@ from mcn.files import write_text
 from mcn.report.collect import ReportInputs, collect
 from mcn.report.evaluations import localization_measures, pair_words, retrieval_rows
 from mcn.report.figures import HEIGHT, WIDTH, chart, number, percent_of, second_ticks
+from mcn.report.tables import score_words
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ def environment() -> jinja2.Environment:
         "retrieval_rows": retrieval_rows,
         "localization_measures": localization_measures,
         "pair_words": pair_words,
+        "score_words": score_words,
     }
     return found
 

@@ -54,6 +54,11 @@ class OfficialOptions(BaseModel):
         return self.split or next(iter(KINDS[self.kind].splits))
 
     @property
+    def benchmark(self) -> str:
+        """The kind, where this is its first split, which published tables are about; '' for other splits."""
+        return self.kind if self.split_name == next(iter(KINDS[self.kind].splits)) else ""
+
+    @property
     def selection(self) -> Split:
         """The official files of the split."""
         split = KINDS[self.kind].splits[self.split_name]

@@ -1,0 +1,50 @@
+"""Verbs that set measured scores beside published ones: table."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from mcn.commands.verbs import Verbs, add_verb
+
+
+def register(verbs: Verbs) -> None:
+    """Add the parsers of this group."""
+    verb = add_verb(verbs, "table", table)
+    verb.add_argument(
+        "name",
+        choices=("table1", "table2", "reference"),
+        help="table1: retrieval; table2: localization; reference: rows of the lecture",
+    )
+    verb.add_argument("results", type=Path, help="folder of a run, or an empty one")
+    verb.add_argument(
+        "--output", type=Path, required=True, help=".html; .md and .csv are written beside it"
+    )
+    verb.add_argument(
+        "--options",
+        metavar="JSON",
+        help="the whole configuration: only its experiments and data sets are shown",
+    )
+    verb.add_argument(
+        "--missing", action="append", default=[], help="a line on what is missing (repeatable)"
+    )
+
+
+def table(arguments: Namespace) -> None:
+    """Write published rows with the measured ones beside them, as HTML, Markdown and CSV."""
+    from mcn.config import Configuration
+    from mcn.options import parse_options
+    from mcn.report.measured import read_results
+    from mcn.report.table_files import write_page
+    from mcn.report.tables import build_page
+
+    benchmarks = experiments = None
+    if arguments.options:
+        settings: Configuration = parse_options(Configuration, arguments.options)
+        experiments = list(settings.experiments)
+        benchmarks = settings.benchmarks()
+    files = read_results(arguments.results, experiments)
+    if benchmarks is not None:
+        files = [one for one in files if one.dataset in benchmarks]
+    page = build_page(arguments.name, files, benchmarks, arguments.missing)
+    write_page(page, arguments.output)
