@@ -52,7 +52,7 @@ CHANGES = {
     "start": (lambda rows: unit(np.concatenate([rows[:1], rows[:-1]])), "start"),
     "rounding": (lambda rows: unit(rows * (1 + 0.01 * np.sin(1e3 * rows))), "rounding"),
     "scale of the input": (lambda rows: unit(rows + 0.8 * np.arange(WIDTH) / WIDTH), "input scale"),
-    "crop": (lambda rows: unit(rows + 0.15 * np.roll(rows, 3, axis=1)), "resize or crop"),
+    "crop": (lambda rows: unit(rows + 0.15 * np.roll(rows, 3, axis=1)), "preprocessing"),
     "weights": (lambda rows: unit(np.maximum(rows @ ROTATION, 0)), "weights"),
 }
 

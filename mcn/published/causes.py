@@ -15,7 +15,7 @@ from mcn.published.compare_features import Comparison
 
 SAME_COSINE = 0.99999  # float16 rounding of unit rows stays above
 ROUNDING_COSINE = 0.999  # other devices, precisions and libraries stay above
-SAME_GEOMETRY = 0.95  # linear CKA of rows that lie alike
+SAME_GEOMETRY = 0.9  # linear CKA of rows that lie alike
 SYSTEMATIC_SHARE = 0.3  # offset share from which the error is called the same everywhere
 UNIT_TOLERANCE = 0.01
 SHIFT_GAIN = 0.01  # cosine that a shift must win
@@ -76,7 +76,7 @@ def _values(comparison: Comparison, explained: bool) -> Iterator[str]:
     elif comparison.offset_share >= SYSTEMATIC_SHARE and comparison.geometry >= SAME_GEOMETRY / 2:
         yield "input scale: the error is the same everywhere: mean, standard deviation, pixel range or channel order"
     elif comparison.geometry >= SAME_GEOMETRY and cosine > 0.9:
-        yield "resize or crop: small errors that go with the picture: filter, crop, short side, decoder"
+        yield "preprocessing: small errors that go with the picture: resize or crop, decoder, or a slightly other mean"
     elif cosine < 0.5 and comparison.geometry >= 0.3:
         yield "weights: rows lie alike but their columns mean other things: another training (V1/V2 weights)"
     elif not explained:

@@ -17,7 +17,7 @@ import numpy as np
 SMALL_BYTES = (
     1024  # strings up to this length stay in memory for later references: keys, type names, dtypes
 )
-_PythonUnpickler: Any = pickle._Unpickler  # type: ignore[attr-defined]
+_PythonUnpickler: Any = pickle._Unpickler
 
 
 class _Mark:

@@ -64,8 +64,6 @@ _MOVED = {
     ("pandas.core.indexes.numeric", "Int64Index"): ("pandas.core.indexes.base", "Index"),
     ("pandas.core.indexes.numeric", "Float64Index"): ("pandas.core.indexes.base", "Index"),
 }
-    4096  # strings up to this length stay in memory for later references: keys, type names, dtypes
-)
 
 
 def resolve(module: str, name: str, extra: frozenset[tuple[str, str]] = frozenset()) -> Any:
