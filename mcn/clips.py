@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -83,6 +84,14 @@ def pool(features: np.ndarray, start: float, end: float, rate: float) -> np.ndar
     Zeros where the clip holds no row or only zeros. ValueError where a row holds NaN or infinity.
     """
     return unit_length(maximum(features[rows_between(start, end, rate, len(features))]))
+
+
+def pool_parts(
+    features: np.ndarray, start: float, end: float, rate: float, parts: int
+) -> np.ndarray:
+    """`pool` of each of `parts` equal parts of a clip: (T, D) -> (parts, D) float32."""
+    edges = np.linspace(start, end, parts + 1).tolist()
+    return np.stack([pool(features, *edge, rate) for edge in pairwise(edges)])
 
 
 def maximum(rows: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -172,7 +173,7 @@ class ClipArrays:
         for pooled, sequence in zip(self.units, video.visual, strict=True):
             parts = pooled[self.row]
             edges = np.linspace(clip.start, clip.end, len(parts) + 1).tolist()
-            for part, start, end in zip(parts, edges, edges[1:], strict=False):
+            for part, (start, end) in zip(parts, pairwise(edges), strict=True):
                 rows = rows_of(sequence, start, end)
                 if len(rows):
                     part[:] = maximum(rows)

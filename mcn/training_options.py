@@ -140,3 +140,8 @@ class ExperimentOptions(Options):
     def audio_feature(self) -> str:
         """The feature whose shards the model hears: logmel or davenet."""
         return "logmel" if self.model.audio == "trainable" else "davenet"
+
+    def measurable(self, task: str) -> bool:
+        """Whether what is trained can be scored at a task: two modalities for retrieval, video and text otherwise."""
+        modalities = set(self.objective.needs.modalities)
+        return len(modalities) > 1 if task == "retrieval" else modalities >= {"video", "text"}

@@ -4,7 +4,8 @@ Conventions
 -----------
 - What has no input (no such stream, a failed video, a window outside the features, a text without a known word) gets
   a zero vector and a reason `modality: code`; it is for the caller to count it, never to use it.
-- Clips: every visual feature max-pooled and L2-normalised, then concatenated (MCN youtube_dataloader.py:172-191).
+- Clips: every visual feature max-pooled and L2-normalised, then concatenated (MCN youtube_dataloader.py:172-191); so
+  for every equal part of the clip, where the network takes parts.
 - Audio: log-mels, padded with 0 dB, pooled over valid columns only; or, for a model with frozen audio, the mean of
   the davenet rows. Log-mels are padded to `audio_frames` or to where padding no longer reaches a valid column,
   whichever is shorter: the same numbers for a fraction of the work.
@@ -22,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mcn.clips import mel_rows, pool, rate_of, rows_between
+from mcn.clips import mel_rows, pool, pool_parts, rate_of, rows_between
 from mcn.errors import UserError, several
 from mcn.evaluation.annotations import Moment, Vocabulary
 from mcn.evaluation.options import EvaluationOptions
@@ -97,8 +98,14 @@ def embed_video(
             sequence = stores[name][clip.video_id]
             if sequence.values is None:
                 return absence("video", sequence)
-            parts.append(pool(sequence.values, *clip.within(sequence), rate_of(sequence)))
-        return np.concatenate(parts) if all(part.any() for part in parts) else "video: empty_window"
+            window, rate = clip.within(sequence), rate_of(sequence)
+            if model.visual_units:
+                parts.append(pool_parts(sequence.values, *window, rate, model.visual_units))
+            else:
+                parts.append(pool(sequence.values, *window, rate))
+        if not all(part.any() for part in parts):
+            return "video: empty_window"
+        return np.concatenate(parts, axis=-1)
 
     return _embed(model, clips, read, _visual_batch(model), options.batch_size)
 
@@ -200,7 +207,7 @@ def _embed(
 def _visual_batch(model: MultimodalClusteringNetwork) -> Callable[[list[np.ndarray]], Tensor]:
     def run(rows: list[np.ndarray]) -> Tensor:
         features = np.stack(rows)
-        _require_width("visual features", features.shape[1], model.settings["video_width"])
+        _require_width("visual features", features.shape[-1], model.settings["video_width"])
         return model.embed_video(_tensor(model, features))
 
     return run

@@ -7,8 +7,10 @@ embedding alone.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,6 +20,10 @@ from mcn.evaluation.options import SecondsOptions
 from mcn.evaluation.seconds import second_features, second_windows
 from mcn.networks.mcn import MultimodalClusteringNetwork
 
+logger = logging.getLogger(__name__)
+
+Chosen = TypeVar("Chosen", bound=SecondsOptions)
+
 
 @dataclass(frozen=True)
 class SecondEmbeddings:
@@ -26,6 +32,14 @@ class SecondEmbeddings:
     start: float
     seconds: int
     modes: Mapping[str, np.ndarray | str]
+
+
+def scorable(model: MultimodalClusteringNetwork, options: Chosen) -> Chosen:
+    """The options, with score mode v where the model has no audio branch; the log says so."""
+    if model.has_audio or options.score_mode == "v":
+        return options
+    logger.warning("score_mode v, not %s: the model has no audio branch", options.score_mode)
+    return options.model_copy(update={"score_mode": "v"})
 
 
 class SecondEmbedder:

@@ -31,7 +31,8 @@ from mcn.evaluation.clip_retrieval import open_stores
 from mcn.evaluation.embed import require_videos
 from mcn.evaluation.options import AlignmentOptions
 from mcn.evaluation.provenance import provenance
-from mcn.evaluation.transcripts import ClassList, Transcript, read_transcripts, step_transcripts
+from mcn.evaluation.second_embeddings import scorable
+from mcn.evaluation.transcripts import ClassList, Transcript
 from mcn.features.options import RuntimeOptions
 from mcn.features.runtime import resolve
 from mcn.files import atomic_path, write_json
@@ -39,15 +40,6 @@ from mcn.files import atomic_path, write_json
 logger = logging.getLogger(__name__)
 
 Annotations = tuple[dict[str, ClassList], list[Transcript]]
-
-
-def read_annotations(directory: Path, options: AlignmentOptions) -> Annotations:
-    """Class lists and transcripts of a prepared data set: its transcript tables, or else its step tables."""
-    tables = [directory / f"{name}.parquet" for name in ("classes", "transcripts", "segments")]
-    if tables[0].exists():
-        return read_transcripts(*tables)
-    steps = directory / "tasks.parquet", directory / "steps.parquet"
-    return step_transcripts(*steps, options.background_items)
 
 
 def evaluate_alignment(
@@ -65,11 +57,12 @@ def evaluate_alignment(
 ) -> dict[str, Any]:
     """Align a model's scores with the transcripts; the JSON is written atomically to `output` and returned.
 
-    probabilities: folder for `VIDEO.probs` files, made if need be. Other arguments and errors as for
+    annotations: of `transcripts.read_transcripts` or `transcripts.step_transcripts`. probabilities: folder for `VIDEO.probs` files, made if need be. Other arguments and errors as for
     `mcn.evaluation.stage_retrieval.evaluate_retrieval`.
     """
     model, config = load_model(model_directory)
     place = resolve(RuntimeOptions.model_validate({"device": device})).device
+    options = scorable(model, options)
     stores = open_stores(model, shards, options)
     lists, transcripts = annotations
     require_videos(stores, [one.video_id for one in transcripts])

@@ -30,6 +30,7 @@ from mcn.evaluation.embed import require_videos
 from mcn.evaluation.localization import decode_steps
 from mcn.evaluation.options import LocalizationOptions
 from mcn.evaluation.provenance import provenance
+from mcn.evaluation.second_embeddings import scorable
 from mcn.evaluation.step_scores import ModeOutcome, StepScorer
 from mcn.evaluation.task_splits import cooking_split
 from mcn.features.options import RuntimeOptions
@@ -58,6 +59,7 @@ def evaluate_localization(
     """
     model, config = load_model(model_directory)
     place = resolve(RuntimeOptions.model_validate({"device": device})).device
+    options = scorable(model, options)
     stores = open_stores(model, shards, options)
     texts, videos = read_steps(tasks, steps)
     require_videos(stores, [video.video_id for video in videos])

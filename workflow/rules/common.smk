@@ -5,9 +5,11 @@ import shlex
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 from mcn.config import check_manifests, configure, dump_json
 from mcn.errors import UserError
+from mcn.left_out import leave_out
 from mcn.sources.catalogue import ACCOUNTS, KINDS
 from mcn.sources.official import require_files
 
@@ -16,9 +18,14 @@ NETWORKS = ["resnet152", "resnext101", "davenet"]
 PUBLISHED_FEATURES = ["resnet152", "resnext101", "logmel"]
 
 try:
-    settings = configure(config)
-except UserError as error:
+    present, left_out = leave_out(config)
+    settings = configure(present, left_out=bool(left_out))
+except (UserError, ValueError) as error:
     raise WorkflowError(f"config.yaml\n{error}")
+
+if workflow.is_main_process:
+    for line in left_out:
+        logger.warning(line)
 
 
 def one_of(names):
@@ -112,6 +119,25 @@ def alignment_files(wildcards):
     return {
         name: getattr(dataset, name) for name in ("classes", "transcripts", "segments")
     }
+
+
+def action_files(wildcards):
+    """The action classes and labels of a data set."""
+    dataset = settings.datasets[wildcards.dataset]
+    return {"actions": dataset.actions, "labels": dataset.labels}
+
+
+def cooking_tasks_file(wildcards):
+    """The list of cooking tasks of a data set, where it is a file."""
+    tasks = settings.datasets[wildcards.dataset].localization.cooking_tasks
+    return tasks if isinstance(tasks, str) else []
+
+
+def transcript_tables(wildcards):
+    """What a data set's transcripts are read from: its own, or its steps."""
+    own = settings.datasets[wildcards.dataset].segments
+    names = ("classes", "transcripts", "segments") if own else ("tasks", "steps")
+    return {name: f"results/{wildcards.dataset}/{name}.parquet" for name in names}
 
 
 def official_sets():
@@ -231,6 +257,8 @@ def vocabulary_texts(wildcards):
     tables = ["narration"]
     tables += ["captions"] if dataset.captions else []
     tables += ["tasks"] if dataset.tasks else []
+    tables += ["classes"] if dataset.classes else []
+    tables += ["actions"] if dataset.actions else []
     return expand("results/{dataset}/{table}.parquet", table=tables, allow_missing=True)
 
 
@@ -256,10 +284,11 @@ def calibration_shards(wildcards):
 
 
 def evaluations(task):
-    """Result files of one task: every experiment on every data set annotated for it."""
+    """Result files of one task: every experiment that can be scored at it on every data set annotated for it."""
+    experiments = settings.experiments.items()
     return expand(
         "results/evaluation/{experiment}/{dataset}.{task}.json",
-        experiment=settings.experiments,
+        experiment=[name for name, options in experiments if options.measurable(task)],
         dataset=settings.evaluation_sets()[task],
         task=task,
     )
@@ -267,7 +296,12 @@ def evaluations(task):
 
 def all_evaluations():
     """Result files of every task."""
-    return evaluations("retrieval") + evaluations("localization")
+    return [path for task in settings.evaluation_sets() for path in evaluations(task)]
+
+
+def missing_arguments():
+    """Arguments of a table that tell what was left out of the run."""
+    return " ".join(f"--missing {shlex.quote(line)}" for line in left_out)
 
 
 def all_ledgers():
