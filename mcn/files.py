@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from mcn.errors import DamagedShard
 
+BATCH_ROWS = 65_536  # rows read at a time where a table is read part by part
 STALE_SECONDS = 24 * 3600  # age at which a temporary file of another host counts as abandoned
 
 
@@ -105,13 +106,11 @@ def stream_table(path: Path | str, schema: pa.Schema) -> Iterator[pq.ParquetWrit
         yield writer
 
 
-def table_batches(
-    path: Path | str, columns: list[str] | None = None, rows: int = 65_536
-) -> Iterator[pa.RecordBatch]:
+def table_batches(path: Path | str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
     """Read a parquet table part by part, verifying its page checksums; a damaged file raises `DamagedShard`."""
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            yield from file.iter_batches(rows, columns=columns)
+            yield from file.iter_batches(BATCH_ROWS, columns=columns)
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, ValueError) as error:

@@ -3,8 +3,13 @@
 import hashlib
 
 import pandas as pd
+import pyarrow as pa
+import pytest
 
+from mcn.errors import UserError
+from mcn.files import stream_table, write_table
 from mcn.partition import partition, shard_of
+from mcn.sources.tables import NARRATION
 from mcn.sources.videos import prepare_videos
 
 
@@ -52,3 +57,39 @@ def test_an_empty_shard_keeps_its_columns(tmp_path):
     shards = make(tmp_path / "set", ["only"])
     assert sorted(len(pd.read_csv(path)) for path in shards) == [0, 0, 1]
     assert list(pd.read_csv(shards[0]).columns) == ["video_id", "path", "sha256"]
+
+
+def narration_files(folder):
+    return {path.name: path.read_bytes() for path in (folder / "narration").iterdir()}
+
+
+def test_narration_that_must_wait_on_disk_ends_in_the_same_files(tmp_path, monkeypatch):
+    folder = tmp_path / "set"
+    ids = [f"v{i}" for i in range(50)]
+    make(folder, ids)
+    lines = [(video_id, float(n), n + 1.0, f"line {n}") for n in range(40) for video_id in ids]
+    table = pa.Table.from_pylist([dict(zip(NARRATION.names, one, strict=True)) for one in lines])
+    with stream_table(folder / "narration.parquet", NARRATION) as writer:
+        writer.write_table(table.cast(NARRATION))
+    arguments = folder / "videos.parquet", folder / "narration.parquet", 3, folder
+    partition(*arguments)
+    in_memory = narration_files(folder)
+    monkeypatch.setattr("mcn.partition.WAITING_BYTES", 1000)
+    monkeypatch.setattr("mcn.files.BATCH_ROWS", 64)
+    partition(*arguments)
+    assert narration_files(folder) == in_memory
+    for shard in range(3):
+        found = pd.read_parquet(folder / f"narration/{shard:05d}.parquet")
+        wanted = [one for one in lines if shard_of(one[0], 3) == shard]
+        assert list(found.itertuples(index=False, name=None)) == wanted
+
+
+def test_lines_of_videos_that_are_not_listed_are_an_error(tmp_path):
+    folder = tmp_path / "set"
+    make(folder, ["a"])
+    table = pa.Table.from_pylist(
+        [{"video_id": "b", "start_seconds": 0.0, "end_seconds": 1.0, "text": "stir"}], NARRATION
+    )
+    write_table(folder / "narration.parquet", table)
+    with pytest.raises(UserError, match="1 lines of videos that are not in the list"):
+        partition(folder / "videos.parquet", folder / "narration.parquet", 3, folder)

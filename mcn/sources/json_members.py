@@ -17,6 +17,7 @@ from mcn.errors import UserError
 from mcn.sources.reading import GET_AGAIN, opened
 
 CHUNK = 1 << 22  # characters read at a time
+LONGEST_WORD = 16  # characters: -Infinity, an escape, a number's end
 _WANTED = 'one JSON object, {"key": {...}, ...}'
 _SPACE = re.compile(r"\s*")
 _decoder = json.JSONDecoder()
@@ -81,19 +82,26 @@ class _Reader:
             try:
                 value, self.at = _decoder.raw_decode(self.text, self.at)
             except json.JSONDecodeError as error:
-                # what is wrong far from the window's end is not mended by reading on
-                if len(self.text) - error.pos > CHUNK // 4 or not self._more():
-                    raise self._broken(error.msg, error.pos - self.at) from error
+                offset = error.pos - self.at
+                if not (self._cut_off(error) and self._more()):
+                    raise self._broken(error.msg, offset) from error
             else:
                 return value
 
-    def _broken(self, got: str, offset: int = 0) -> UserError:
-        place = f"{self.path}, line {self._line()}, character {self.start + self.at + offset}"
-        return UserError(f"{place}: {got}", _WANTED, GET_AGAIN)
+    def _cut_off(self, error: json.JSONDecodeError) -> bool:
+        """Whether the window's end may be what is wrong."""
+        unfinished = error.msg.startswith("Unterminated string")
+        return unfinished or len(self.text) - error.pos <= LONGEST_WORD
 
-    def _line(self) -> int:
-        """Line of the place that is read next, counted again from the file's beginning."""
-        line, left = 1, self.start + self.at
+    def _broken(self, got: str, offset: int = 0) -> UserError:
+        """What is wrong `offset` characters behind the place that is read next."""
+        place = self.start + self.at + offset
+        where = f"{self.path}, line {self._line_of(place)}, character {place}"
+        return UserError(f"{where}: {got}", _WANTED, GET_AGAIN)
+
+    def _line_of(self, place: int) -> int:
+        """Line of a character, counted again from the file's beginning."""
+        line, left = 1, place
         with opened(self.path) as file:
             while left and (text := file.read(min(left, CHUNK))):
                 line, left = line + text.count("\n"), left - len(text)

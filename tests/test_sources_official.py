@@ -1,0 +1,151 @@
+"""What all imports of published data sets share: strict reading, missing files, finding videos, the account."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+
+from mcn.errors import UserError
+from mcn.sources.catalogue import ACCOUNTS, KINDS
+from mcn.sources.manifest import read_manifest
+from mcn.sources.official import import_annotations, missing_files, provenance
+from mcn.sources.options import OfficialOptions
+from mcn.sources.reading import csv_lines, find_videos, read_json, text_lines
+from tests.official_files import BOM, MAKERS, video, write
+
+EVERY_SPLIT = [
+    (kind, split) for kind in KINDS for split in KINDS[kind].splits if split != "videopaths_336"
+]
+
+
+def imported(tmp_path, kind, split=""):
+    """The folder that an import of the small official files has written into."""
+    options = OfficialOptions(
+        kind=kind, directory=str(MAKERS[kind](tmp_path / "official files")), split=split
+    )
+    import_annotations(options, tmp_path / "output")
+    return tmp_path / "output"
+
+
+def rows(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize(("kind", "split"), EVERY_SPLIT)
+def test_an_import_makes_the_files_of_its_kind_and_no_other(tmp_path, kind, split):
+    output = imported(tmp_path, kind, split)
+    assert {path.name for path in output.iterdir()} == {*KINDS[kind].makes.values(), *ACCOUNTS}
+    account = json.loads((output / "accounting.json").read_text())
+    assert (account["kind"], account["split"]) == (kind, split)
+    assert len(rows(output / "left_out.csv")) == sum(account["left_out"].values())
+    assert len(rows(output / "absent.csv")) == account["absent_videos"]
+
+
+@pytest.mark.parametrize(("kind", "split"), EVERY_SPLIT)
+def test_manifests_can_be_read_and_name_the_videos_that_are_there(tmp_path, kind, split):
+    output = imported(tmp_path, kind, split)
+    absent = {row["video_id"] for row in rows(output / "absent.csv")}
+    for row in read_manifest(output / "manifest.csv", check_files=False):
+        assert row.path.exists() == (row.video_id not in absent)
+        assert row.path.resolve().is_relative_to((tmp_path / "official files/videos").resolve())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_missing_file_is_named_with_where_to_get_it(tmp_path, kind):
+    for split in KINDS[kind].splits:
+        options = OfficialOptions(kind=kind, directory=str(tmp_path), split=split)
+        with pytest.raises(UserError) as caught:
+            import_annotations(options, tmp_path / "output")
+        for alternatives in options.selection.needs:
+            assert any(str(tmp_path / name) in caught.value.got for name in alternatives)
+        assert caught.value.got.count("get it from http") == len(options.selection.needs)
+        assert not (tmp_path / "output").exists()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_provenance_of_every_official_file_is_on_record(kind):
+    source = provenance()[kind]
+    assert source["name"]
+    assert source["home_page"].startswith("http")
+    names = {
+        name.rpartition("/")[2]
+        for split in KINDS[kind].splits.values()
+        for name in [*(one for need in split.needs for one in need), *split.helps]
+    } - {"transcript"}
+    assert set(source["files"]) == names
+    assert all(set(one) == {"page", "sha256", "verified"} for one in source["files"].values())
+
+
+def test_a_split_or_captions_file_that_does_not_exist_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match="known: validation_clips, validation, training"):
+        OfficialOptions(kind="youcook2", directory="x", split="test")
+    with pytest.raises(ValueError, match="captions is for howto100m"):
+        OfficialOptions(kind="youcook2", directory="x", captions="caption.json")
+
+
+def test_alternatives_count_in_their_order(tmp_path):
+    options = OfficialOptions(kind="msrvtt", directory=str(tmp_path), split="train_7k")
+    write(tmp_path / "MSRVTT_data.json", "{}")
+    assert len(missing_files(options)) == 1
+    write(tmp_path / "MSRVTT_train.csv", "video_id\n")
+    assert missing_files(options) == []
+    assert options.file(0).name == "MSRVTT_train.csv"
+    write(tmp_path / "MSRVTT_train.7k.csv", "video_id\n")
+    assert options.file(0).name == "MSRVTT_train.7k.csv"
+
+
+def test_videos_are_found_by_id_anywhere_below_their_folder(tmp_path):
+    for name in ("a.mkv", "deep/er/a.mp4", "b.WEBM", "x/-c.id.avi", "notes.txt", ".mp4", "d.m4v"):
+        video(tmp_path, name)
+    (tmp_path / "elsewhere").mkdir()
+    write(tmp_path / "elsewhere/linked.mp4", "video")
+    (tmp_path / "videos/link").symlink_to(tmp_path / "elsewhere")
+    assert find_videos(tmp_path / "videos") == {
+        "a": "deep/er/a.mp4",
+        "b": "b.WEBM",
+        "-c.id": "x/-c.id.avi",
+        "d": "d.m4v",
+        "linked": "link/linked.mp4",
+    }
+    assert find_videos(tmp_path / "no such folder") == {}
+
+
+def test_a_results_folder_behind_a_link_still_finds_the_videos(tmp_path):
+    folder = MAKERS["youcook2"](tmp_path / "data")
+    (tmp_path / "big/disk").mkdir(parents=True)
+    (tmp_path / "results").symlink_to(tmp_path / "big/disk")
+    output = tmp_path / "results/set/official"
+    import_annotations(OfficialOptions(kind="youcook2", directory=str(folder)), output)
+    assert read_manifest(output / "manifest.csv", check_files=False)[0].path.exists()
+
+
+def test_blank_lines_marks_and_quotes_are_no_obstacle(tmp_path):
+    path = write(tmp_path / "a.csv", BOM + 'b, a \r\n\r\n"x, ""y""",1\r\n  \r\nz,2\r\n')
+    assert list(csv_lines(path, ("a", "b"), header=True)) == [(3, ["1", 'x, "y"']), (5, ["2", "z"])]
+    assert next(iter(text_lines(path))) == (1, "b, a")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "line 1: an empty file"),
+        ("a,c\n1,2\n", "line 1: no column b"),
+        ("a,b\n1,2\n3\n", "line 3: 1 cells"),
+    ],
+)
+def test_a_table_of_another_form_is_named_with_its_line(tmp_path, text, message):
+    path = write(tmp_path / "a.csv", text)
+    with pytest.raises(UserError) as caught:
+        list(csv_lines(path, ("a", "b"), header=True))
+    assert caught.value.got == f"{path}, {message}"
+
+
+def test_files_that_are_no_text_or_no_json_are_named(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match=r"a\.csv"):
+        list(csv_lines(tmp_path / "a.csv", ("a",), header=True))
+    with pytest.raises(UserError, match=r"b\.json, line 2: "):
+        read_json(write(tmp_path / "b.json", '{\n"a" 1}'))
