@@ -23,6 +23,7 @@ include: "workflow/rules/features.smk"
 include: "workflow/rules/published.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/recognition.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -32,9 +33,12 @@ localrules:
     prepare_captions,
     prepare_steps,
     prepare_alignment,
+    prepare_actions,
     import_annotations,
     partition,
     ledger,
+    table1,
+    table2,
     verify,
     resnet152_shards,
     resnext101_shards,

@@ -169,6 +169,9 @@ class Experiment(ExperimentOptions):
     checkpoint_sha256: Sha256 | None = Field(
         None, description="stop unless the checkpoint has this sha256; null: any"
     )
+    optional: bool = Field(
+        False, description="leave this experiment out of the run, and say so, without its checkpoint"
+    )
     early_evaluation: EarlyEvaluation | None = Field(None, description="scores during training")
 
 
@@ -180,7 +183,7 @@ class Configuration(Options):
         False, description="keep decoded shards (small collections); otherwise they are temporary"
     )
     demo: DemoOptions = DemoOptions()
-    datasets: dict[Name, DatasetOptions] = Field(min_length=1)
+    datasets: dict[Name, DatasetOptions]
     decode: DecodeOptions = DecodeOptions()
     features: FeaturesOptions
     runtime: RuntimeOptions = RuntimeOptions()
@@ -228,8 +231,11 @@ class Configuration(Options):
         return self
 
 
-def configure(values: dict[str, Any]) -> Configuration:
-    """Parse and check a configuration; `UserError` lists every problem, each with its key."""
+def configure(values: dict[str, Any], left_out: bool = False) -> Configuration:
+    """Parse and check a configuration; `UserError` lists every problem, each with its key.
+
+    left_out: no data set need be left (see `mcn.left_out`).
+    """
     try:
         settings = Configuration.model_validate(values)
     except ValidationError as error:
@@ -237,6 +243,8 @@ def configure(values: dict[str, Any]) -> Configuration:
             explain(error, Configuration), "a valid configuration", "correct these keys"
         ) from None
     problems = _references(settings)
+    if not settings.datasets and not left_out:
+        problems.append("datasets: none; wanted one at least")
     if problems:
         raise several(problems, "a valid configuration", "correct these keys")
     return settings
@@ -244,7 +252,11 @@ def configure(values: dict[str, Any]) -> Configuration:
 
 def _references(settings: Configuration) -> list[str]:
     """Names of data sets that are not there, and annotations that come in pairs."""
-    uses = {"features.calibration_dataset": settings.features.calibration_dataset}
+    features = settings.features
+    networks = features.resnet152, features.resnext101, features.davenet
+    uses = {}
+    if settings.datasets and any(one.weights == "seeded" for one in networks):
+        uses["features.calibration_dataset"] = features.calibration_dataset
     problems = []
     for name, experiment in settings.experiments.items():
         if experiment.dataset:

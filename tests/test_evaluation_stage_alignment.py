@@ -18,8 +18,8 @@ from mcn.evaluation.annotations import read_vocabulary
 from mcn.evaluation.embed import embed_text, evaluating
 from mcn.evaluation.options import AlignmentOptions
 from mcn.evaluation.seconds import second_features
-from mcn.evaluation.stage_alignment import evaluate_alignment, read_annotations
-from mcn.evaluation.transcripts import ClassList
+from mcn.evaluation.stage_alignment import evaluate_alignment
+from mcn.evaluation.transcripts import ClassList, read_transcripts, step_transcripts
 from mcn.shards import FeatureStore
 from tests.evaluation_set import (
     BROKEN,
@@ -46,10 +46,16 @@ def run_alignment(
 ) -> dict[str, Any]:
     options = AlignmentOptions(**{"chance_draws": 2, **given})
     output = small.path("evaluation/demo.alignment.json")
+    if annotations:
+        names = ("classes", "transcripts", "segments")
+        found = read_transcripts(*(annotations / f"{name}.parquet" for name in names))
+    else:
+        steps = small.path("tasks.parquet"), small.path("steps.parquet")
+        found = step_transcripts(*steps, options.background_items)
     result = evaluate_alignment(
         small.path("model"),
         small.shards,
-        read_annotations(annotations or small.root, options),
+        found,
         small.path("vocabulary.parquet"),
         output,
         "experiment",

@@ -47,6 +47,12 @@ def register(verbs: Verbs) -> None:
     for name in ("videos", "classes", "transcripts", "segments"):
         verb.add_argument(f"--{name}", type=Path, required=True)
 
+    verb = add_verb(kinds, "actions", prepare_actions)
+    verb.add_argument("action_list", type=Path, help="CSV class,text")
+    verb.add_argument("label_list", type=Path, help="CSV video_id,class")
+    for name in ("videos", "actions", "labels"):
+        verb.add_argument(f"--{name}", type=Path, required=True)
+
     verb = add_verb(verbs, "partition", partition)
     verb.add_argument("videos", type=Path)
     verb.add_argument("narration", type=Path)
@@ -138,6 +144,19 @@ def prepare_alignment(arguments: Namespace) -> None:
         arguments.classes,
         arguments.transcripts,
         arguments.segments,
+    )
+
+
+def prepare_actions(arguments: Namespace) -> None:
+    """Check action classes and the labels of the videos; write them as tables."""
+    from mcn.sources.actions import prepare_actions
+
+    prepare_actions(
+        arguments.action_list,
+        arguments.label_list,
+        arguments.videos,
+        arguments.actions,
+        arguments.labels,
     )
 
 

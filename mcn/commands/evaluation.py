@@ -1,4 +1,4 @@
-"""Verbs that score a trained model on annotated data sets: evaluate retrieval, evaluate localization."""
+"""Verbs that score a trained model on annotated data sets: evaluate retrieval, localization, alignment, recognition."""
 
 from __future__ import annotations
 
@@ -20,11 +20,16 @@ def register(verbs: Verbs) -> None:
     for name, run in (
         ("retrieval", evaluate_retrieval),
         ("localization", evaluate_localization),
+        ("alignment", evaluate_alignment),
+        ("recognition", evaluate_recognition),
     ):
         verb = add_verb(kinds, name, run, "mcn.config:DatasetOptions", runtime=True)
         verb.add_argument("model", type=Path, help="folder of the model")
         verb.add_argument("dataset", type=Path, help="results/{dataset}")
         verb.add_argument("--output", type=Path, required=True, help=".json")
+        if run is evaluate_alignment:
+            words = "folder for log-probabilities as text, VIDEO.probs, a row a second"
+            verb.add_argument("--probabilities", type=Path, help=words)
 
 
 def evaluate_retrieval(arguments: Namespace) -> None:
@@ -61,6 +66,53 @@ def evaluate_localization(arguments: Namespace) -> None:
         arguments.model.name,
         dataset.name,
         options.localization,
+        options.synthetic,
+        device,
+    )
+
+
+def evaluate_alignment(arguments: Namespace) -> None:
+    """Align each video with its ordered transcript, its own or that of its annotated steps."""
+    from mcn.evaluation.stage_alignment import evaluate_alignment
+    from mcn.evaluation.transcripts import read_transcripts, step_transcripts
+
+    dataset, options, device = _parse(arguments)
+    if options.segments:
+        tables = [dataset.table(name) for name in ("classes", "transcripts", "segments")]
+        annotations = read_transcripts(*tables)
+    else:
+        steps = dataset.table("tasks"), dataset.table("steps")
+        annotations = step_transcripts(*steps, options.alignment.background_items)
+    evaluate_alignment(
+        arguments.model,
+        dataset.all_features(),
+        annotations,
+        dataset.table("vocabulary"),
+        arguments.output,
+        arguments.model.name,
+        dataset.name,
+        options.alignment,
+        options.synthetic,
+        device,
+        arguments.probabilities,
+    )
+
+
+def evaluate_recognition(arguments: Namespace) -> None:
+    """Rank the class names for each labelled video, by its pictures."""
+    from mcn.evaluation.stage_recognition import evaluate_recognition
+
+    dataset, options, device = _parse(arguments)
+    evaluate_recognition(
+        arguments.model,
+        dataset.all_features(),
+        dataset.table("actions"),
+        dataset.table("labels"),
+        dataset.table("vocabulary"),
+        arguments.output,
+        arguments.model.name,
+        dataset.name,
+        options.recognition,
         options.synthetic,
         device,
     )

@@ -57,7 +57,8 @@ def evaluate_alignment(
 ) -> dict[str, Any]:
     """Align a model's scores with the transcripts; the JSON is written atomically to `output` and returned.
 
-    annotations: of `transcripts.read_transcripts` or `transcripts.step_transcripts`. probabilities: folder for `VIDEO.probs` files, made if need be. Other arguments and errors as for
+    annotations: of `transcripts.read_transcripts` or `transcripts.step_transcripts`. probabilities: folder for
+    `VIDEO.probs` files, made if need be. Other arguments and errors as for
     `mcn.evaluation.stage_retrieval.evaluate_retrieval`.
     """
     model, config = load_model(model_directory)

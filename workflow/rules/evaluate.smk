@@ -33,6 +33,7 @@ rule evaluate_retrieval:
 rule evaluate_localization:
     """Place each video's steps in time by their texts."""
     input:
+        cooking_tasks_file,
         unpack(evaluation_inputs),
         tasks="results/{dataset}/tasks.parquet",
         steps="results/{dataset}/steps.parquet",
@@ -57,4 +58,33 @@ rule evaluate_localization:
         runtime=options("runtime"),
     shell:
         "python -m mcn evaluate localization results/models/{wildcards.experiment} results/{wildcards.dataset}"
+        " --output {output} --options {params.options:q} --runtime {params.runtime:q} &> {log}"
+
+
+rule evaluate_alignment:
+    """Align each video with its ordered transcript."""
+    input:
+        unpack(evaluation_inputs),
+        unpack(transcript_tables),
+        model="results/models/{experiment}/model.safetensors",
+        config="results/models/{experiment}/config.yaml",
+        code=code("evaluation/alignment.py"),
+    output:
+        report(
+            "results/evaluation/{experiment}/{dataset}.alignment.json",
+            caption="../report/alignment.rst",
+            category="Scores",
+        ),
+    log:
+        "results/logs/evaluate/{experiment}.{dataset}.alignment.log",
+    conda:
+        "../../envs/mcn.yaml"
+    resources:
+        mem_mb=3000,
+        runtime=240,
+    params:
+        options=dataset_options,
+        runtime=options("runtime"),
+    shell:
+        "python -m mcn evaluate alignment results/models/{wildcards.experiment} results/{wildcards.dataset}"
         " --output {output} --options {params.options:q} --runtime {params.runtime:q} &> {log}"

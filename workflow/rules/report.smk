@@ -61,3 +61,44 @@ rule verify:
         options=options(),
     shell:
         "python -m mcn verify results --options {params.options:q} 2>&1 | tee {log}"
+
+
+rule table1:
+    """Published retrieval scores, those of this run beside them, and what is missing."""
+    input:
+        evaluations("retrieval"),
+        code=code("report/tables.py"),
+        published=code("report/published.yaml"),
+    output:
+        report("results/table1.html", caption="../report/table.rst", category="Tables"),
+        "results/table1.md",
+        "results/table1.csv",
+    log:
+        "results/logs/table1.log",
+    conda:
+        "../../envs/mcn.yaml"
+    params:
+        name="table1",
+        options=options(),
+        missing=missing_arguments(),
+    shell:
+        "python -m mcn table {params.name} results --output {output[0]} --options {params.options:q}"
+        " {params.missing} &> {log}"
+
+
+use rule table1 as table2 with:
+    input:
+        evaluations("localization"),
+        evaluations("alignment"),
+        code=code("report/tables.py"),
+        published=code("report/published.yaml"),
+    output:
+        report("results/table2.html", caption="../report/table.rst", category="Tables"),
+        "results/table2.md",
+        "results/table2.csv",
+    log:
+        "results/logs/table2.log",
+    params:
+        name="table2",
+        options=options(),
+        missing=missing_arguments(),
