@@ -5,7 +5,9 @@ Conventions
 - A data set or experiment with `optional: true` is left out, not an error, where files that it needs are missing:
   official files, a manifest, published features; a checkpoint. An experiment that trains on a data set that was left
   out is left out with it.
-- Weights and word vectors of the extractors that are missing leave out every optional data set that is decoded here.
+- Weights of the visual networks and word vectors that are missing leave out every optional data set that is decoded
+  here.
+- Where seeded weights would be calibrated on a data set that was left out, the first one left takes its place.
 - Each thing missing is one line: which file, and where to get it.
 """
 
@@ -24,7 +26,7 @@ from mcn.composition import compose
 from mcn.sources.official import missing_files
 from mcn.sources.options import OfficialOptions
 
-NETWORKS = ("resnet152", "resnext101", "davenet")
+VISUAL = ("resnet152", "resnext101")
 
 
 def leave_out(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -52,6 +54,13 @@ def leave_out(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         kept, gone = _experiments(experiments, set(absent))
         composed["experiments"] = kept
         lines += gone
+    kept_sets, features = composed["datasets"], composed.get("features")
+    if (
+        isinstance(features, Mapping)
+        and features.get("calibration_dataset") in absent
+        and kept_sets
+    ):
+        composed["features"] = {**features, "calibration_dataset": next(iter(kept_sets))}
     return composed, lines
 
 
@@ -80,10 +89,10 @@ def _unless_published(dataset: Mapping[str, Any], weights: list[str]) -> list[st
 
 
 def _missing_weights(features: Any) -> Iterator[str]:
-    """Files of the extractors that are configured and not there."""
+    """Files of the extractors that every evaluation needs, configured and not there."""
     if not isinstance(features, Mapping):
         return
-    keys = {**dict.fromkeys(NETWORKS, "weights"), "word2vec": "vectors"}
+    keys = {**dict.fromkeys(VISUAL, "weights"), "word2vec": "vectors"}
     for name, key in keys.items():
         section = features.get(name)
         path = section.get(key) if isinstance(section, Mapping) else None

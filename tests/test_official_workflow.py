@@ -73,3 +73,28 @@ def test_a_missing_official_file_is_named_with_where_to_get_it_before_any_job(tr
     assert status != 0
     assert "data/youcook2/validation_youcook.csv" in output
     assert "https://github.com/antoine77340/MIL-NCE_HowTo100M" in output
+
+
+def test_the_papers_tables_are_planned_from_whatever_is_there(tree):
+    status, output = plan(tree, "paper", "howto100m", targets=("table1", "table2"))
+    assert status == 0, output[-3000:]
+    for name in ("youcook2.retrieval", "msrvtt.retrieval", "crosstask.alignment"):
+        assert f"results/evaluation/mcn_howto100m/{name}.json" in output
+    assert "results/evaluation/mcn_howto100m/mining_youtube.localization.json" in output
+    assert "experiment mcn_released is left out: no checkpoint weights/mcn.pth" in output
+    (tree / "data/howto100m/HowTo100M_1166_videopaths.txt").unlink()
+    (tree / "data/msrvtt/MSRVTT_JSFUSION_test.csv").unlink()
+    write(tree / "weights/mcn.pth", "weights")
+    status, output = plan(tree, "paper", targets=("table1", "table2"))
+    assert status == 0, output[-3000:]
+    assert "rule train:" not in output
+    assert "results/evaluation/mcn_released/youcook2.retrieval.json" in output
+    assert "data set msrvtt is left out: MSR-VTT: no data/msrvtt/MSRVTT_JSFUSION_test.csv" in output
+    assert "experiment mcn_howto100m is left out: it trains on howto100m" in output
+
+
+def test_without_any_file_the_tables_are_the_published_rows(tmp_path):
+    status, output = plan(tmp_path, "paper", targets=("table1", "table2"))
+    assert status == 0, output[-3000:]
+    assert "rule table1:" in output
+    assert "decode_frames" not in output

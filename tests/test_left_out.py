@@ -1,0 +1,125 @@
+"""What is left out of a run for want of files, and how it is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mcn.config import configure
+from mcn.errors import UserError
+from mcn.left_out import leave_out
+from tests.official_files import MAKERS
+
+ROOT = Path(__file__).parent.parent
+WEIGHTS = ("weights/resnext-101-kinetics.pth", "weights/GoogleNews-vectors-negative300.bin")
+KINDS = ("howto100m", "youcook2", "msrvtt", "crosstask", "mining_youtube")
+
+
+def laid_over(below: Any, above: Any) -> Any:
+    if not (isinstance(below, dict) and isinstance(above, dict)):
+        return above
+    return {**below, **{key: laid_over(below.get(key), value) for key, value in above.items()}}
+
+
+@pytest.fixture
+def paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The paper's configuration, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    base, overlay = (
+        yaml.safe_load((ROOT / name).read_text()) for name in ("config.yaml", "config/paper.yaml")
+    )
+    return laid_over(base, overlay)
+
+
+def make(*names: str) -> None:
+    for name in names:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+
+
+def test_without_any_file_everything_is_named(paper: dict[str, Any]) -> None:
+    values, lines = leave_out(paper)
+    settings = configure(values, left_out=True)
+    assert not settings.datasets
+    assert not settings.experiments
+    for kind in KINDS:
+        assert any(line.startswith(f"data set {kind} is left out: ") for line in lines)
+    text = "\n".join(lines)
+    for words in (
+        "no data/youcook2/validation_youcook.csv; get it from https://",
+        "no weights/resnext-101-kinetics.pth (features.resnext101); get it from https://",
+        "experiment mcn_howto100m is left out: it trains on howto100m",
+        "experiment mcn_released is left out: no checkpoint weights/mcn.pth",
+    ):
+        assert words in text
+    with pytest.raises(UserError, match="datasets: none"):
+        configure(values)
+
+
+def test_what_is_there_stays(paper: dict[str, Any]) -> None:
+    make(*WEIGHTS, "weights/mcn.pth")
+    for kind in ("youcook2", "crosstask"):
+        MAKERS[kind](Path("data") / kind)
+    values, lines = leave_out(paper)
+    settings = configure(values)
+    assert list(settings.datasets) == ["youcook2", "crosstask"]
+    assert list(settings.experiments) == ["mcn_released"]
+    assert settings.features.calibration_dataset == "youcook2"
+    assert not any("weights/" in line and "released" not in line for line in lines)
+    assert settings.evaluation_sets()["alignment"] == ["crosstask"]
+    assert settings.benchmarks() == {"youcook2": "youcook2", "crosstask": "crosstask"}
+
+
+def test_everything_there(paper: dict[str, Any]) -> None:
+    released = ("mcn", "howto100m_pt_model", "avlnet_text_tri")
+    make(*WEIGHTS, *(f"weights/{name}.pth" for name in released))
+    for kind in KINDS:
+        MAKERS[kind](Path("data") / kind)
+    values, lines = leave_out(paper)
+    assert lines == []
+    settings = configure(values)
+    assert list(settings.datasets) == list(KINDS)
+    published = configure(laid_over(values, {"experiments": {"plain": {"dataset": "howto100m"}}}))
+    fields = {"dataset", "model", "objective", "training"}
+    ours = published.experiments["mcn_howto100m"].model_dump(include=fields)
+    assert ours == published.experiments["plain"].model_dump(include=fields)
+
+
+def test_only_what_is_optional_is_left_out(paper: dict[str, Any]) -> None:
+    for one in paper["datasets"].values():
+        if one:
+            one["optional"] = False
+    values, lines = leave_out(paper)
+    assert set(values["datasets"]) == set(KINDS)
+    assert all("checkpoint" in line for line in lines)
+
+
+def test_manifests_published_features_and_early_scores(tmp_path: Path) -> None:
+    make(str(tmp_path / "m.csv"))
+    sets = {
+        "listed": {"optional": True, "manifest": str(tmp_path / "m.csv")},
+        "unlisted": {"optional": True, "manifest": str(tmp_path / "none.csv")},
+        "clips": {"optional": True, "published_features": {"clips": str(tmp_path / "c.pkl")}},
+    }
+    trained = {"dataset": "listed", "early_evaluation": {"dataset": "clips"}}
+    values, lines = leave_out(
+        {"datasets": sets, "experiments": {"one": trained, "two": {"base": "one"}}}
+    )
+    assert list(values["datasets"]) == ["listed"]
+    assert values["experiments"]["two"]["dataset"] == "listed"
+    assert values["experiments"]["one"]["early_evaluation"] is None
+    assert lines == [
+        f"data set unlisted is left out: no manifest {tmp_path / 'none.csv'}",
+        f"data set clips is left out: no published features {tmp_path / 'c.pkl'}",
+        "experiment one has no early scores: no clips",
+        "experiment two has no early scores: no clips",
+    ]
+
+
+def test_what_is_not_valid_is_left_to_the_check() -> None:
+    wrong = {"datasets": {"a": {"optional": True, "official": {"kind": "nothing"}}, "b": 3}}
+    assert leave_out(wrong) == (wrong, [])
+    assert leave_out({"datasets": 3, "experiments": {}})[1] == []
