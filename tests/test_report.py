@@ -20,10 +20,12 @@ from mcn.ledger import make_ledger
 from mcn.report import ReportInputs, make_report
 from mcn.report.collect import collect
 from mcn.report.curves import panels, place, thin
-from mcn.report.evaluations import Query, Timeline, evenly, pair_words, read_evaluation, spread
+from mcn.report.evaluations import Query, Timeline, evenly, read_evaluation, spread
 from mcn.report.figures import chart, number, round_ticks
 from mcn.report.health import FeatureHealth, TextHealth, feature_health
+from mcn.report.measures import pair_words
 from mcn.report.render import clock
+from mcn.report.tables import build_page
 from mcn.shards import FEATURE_SCHEMA, TEXT_SCHEMA, ShardWriter, empty_row, feature_row
 
 EVIL = "<script>alert(1)</script>&\"'"
@@ -302,6 +304,64 @@ def test_scores_stand_beside_chance_with_their_denominator(page):
     assert "Not ranked: no_audio 2" in words
     assert "52.0 chance 21.3 2.4×" in words
     assert "6.0 chance 30.5 –" not in words  # a rank has no ratio to chance
+
+
+def write_alignment(path: Path) -> None:
+    scores = {"IoD": 31.0, "IoU": 21.0, "IoD_hull": 41.0, "IoU_hull": 36.0, "frame_accuracy": 44.0}
+    scores |= {"IoD (v)": 30.0, "IoU (v)": None, "n": 3, "total": 4}
+    value = {"experiment": "mcn", "dataset": "demo_test", "n": 3, "total": 4, "items": 12}
+    value |= {"scores": scores, "chance": {"IoD": 10.0, "IoU": 7.0, "frame_accuracy": 22.0}}
+    value |= {"tasks": {EVIL: {"IoU": 21.0, "n": 3}}, "missing": {"audio: no_audio": 1}}
+    write_json(path, value)
+
+
+def test_alignment_recognition_and_published_rows(tmp_path):
+    write_alignment(tmp_path / "d.alignment.json")
+    value = {"experiment": "mcn", "dataset": "ucf101", "n": 9, "total": 10}
+    value |= {"scores": {"top-1": 40.0, "n": 9, "total": 10}, "chance": {"top-1": 1.0}}
+    value |= {"classes": {"YoYo": {"top-1": 50.0, "n": 2, "total": 2}}}
+    write_json(tmp_path / "d.recognition.json", value)
+    pages = [build_page(name, []) for name in ("table1", "table2")]
+    given = ReportInputs("t", evaluations=sorted(tmp_path.glob("*.json")), published=pages)
+    make_report(given, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    tags(page)
+    words = text_of(page)
+    assert "segment-wise (default) 31.0 chance 10.0 3.1× 21.0 chance 7.0 3.0×" in words
+    assert "best segment, hull 41.0 36.0" in words
+    assert "segment-wise, video only 30.0" in words
+    assert "12 items that are not background" in words
+    assert "3 / 4 44.0 chance 22.0 2.0×" in words
+    assert "Not scored: audio: no_audio 1" in words
+    assert "9 / 10 40.0 chance 1.0 40.0×" in words
+    assert "<script>alert" not in page
+    assert "Table 2: zero-shot localization" in words
+    assert words.count("not measured") > 30
+
+
+def test_full_videos_and_the_released_convention(tmp_path, inputs):
+    path = next(path for path in inputs.evaluations if path.name.endswith("retrieval.json"))
+    value = json.loads(path.read_text())
+    found = {"R@1": 50.0, "R@5": 75.0, "R@10": 100.0, "n": 4, "total": 5}
+    chance = {"single_caption": {"R@1": 20.0}}
+    value["full_video"] = {"t->va": {"single_caption": found, "chance": chance}}
+    value["released_convention"] = {"t->va": {"R@1": 1000.0}}
+    write_json(tmp_path / "d.retrieval.json", value)
+    make_report(ReportInputs("t", evaluations=[tmp_path / "d.retrieval.json"]), tmp_path / "p.html")
+    words = text_of((tmp_path / "p.html").read_text())
+    assert "text → video + audio, single caption 50.0 chance 20.0 2.5× 75.0 100.0 4 / 5" in words
+    assert "for comparison only" in words
+
+
+def test_cooking_and_other_tasks(tmp_path, inputs):
+    path = next(path for path in inputs.evaluations if path.name.endswith("localization.json"))
+    value = json.loads(path.read_text())
+    found = {"scores": {"recall": 60.0, "n": 3, "total": 4}, "chance": {"recall": None}}
+    write_json(tmp_path / "d.localization.json", {**value, "splits": {"cooking": found}})
+    given = ReportInputs("t", evaluations=[tmp_path / "d.localization.json"])
+    make_report(given, tmp_path / "p.html")
+    words = text_of((tmp_path / "p.html").read_text())
+    assert "Cooking tasks: recall 60.0 % (chance – %), 3 / 4 videos." in words
 
 
 def test_thumbnails_are_small_pictures_of_the_moments(inputs):

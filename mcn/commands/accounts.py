@@ -43,13 +43,21 @@ def report(arguments: Namespace) -> None:
     from mcn.layout import Dataset
     from mcn.options import parse_options
     from mcn.report.collect import ReportInputs
+    from mcn.report.measured import read_results
+    from mcn.report.published import TABLES
     from mcn.report.render import make_report
+    from mcn.report.tables import build_page
 
     settings: Configuration = parse_options(Configuration, arguments.options)
     results: Path = arguments.results
     datasets = {
         name: Dataset(results / name, options.shards) for name, options in settings.datasets.items()
     }
+    measured = [
+        one
+        for one in read_results(results, list(settings.experiments))
+        if one.dataset in settings.datasets
+    ]
     synthetic = [name for name, options in settings.datasets.items() if options.synthetic]
     make_report(
         ReportInputs(
@@ -59,13 +67,15 @@ def report(arguments: Namespace) -> None:
             videos={name: dataset.table("videos") for name, dataset in datasets.items()},
             evaluations=[
                 results / "evaluation" / experiment / f"{name}.{task}.json"
-                for experiment in settings.experiments
+                for experiment, given in settings.experiments.items()
                 for task, names in settings.evaluation_sets().items()
                 for name in names
+                if given.measurable(task)
             ],
             models={name: results / "models" / name for name in settings.experiments},
             features={name: dataset.all_features() for name, dataset in datasets.items()},
             provenance={"configuration": settings.model_dump(mode="json")},
+            published=[build_page(name, measured, settings.benchmarks()) for name in TABLES],
         ),
         arguments.output,
     )

@@ -15,23 +15,24 @@ from mcn.errors import several
 from mcn.report.accounts import Account, read_account
 from mcn.report.curves import Panel, alarms, panels, read_metrics
 from mcn.report.evaluations import (
+    Alignment,
+    Evaluation,
     Localization,
-    Measure,
     Query,
+    Recognition,
     Retrieval,
     evenly,
-    localization_measures,
     read_evaluation,
-    retrieval_rows,
     spread,
 )
+from mcn.report.facts import Fact, headlines
 from mcn.report.health import FeatureHealth, TextHealth, feature_health
 from mcn.report.provenance import Record, flatten, model_records, recipe_records, words
+from mcn.report.tables import Page
 from mcn.report.thumbnails import Picture, Thumbnails
 
 QUERIES, TIMELINES = 16, 10  # shown of one evaluation, at most
 SHOWN_IN_ALL = 48  # queries, and timelines, of the whole page
-LEADING_PAIRS = ("t->va", "t->v")  # the pair that the head of the page quotes
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,10 @@ class ReportInputs:
     """What the report is made from; every mapping may be empty.
 
     title: heading. synthetic: a note where the videos are rendered, '' otherwise. ledgers, videos: data set ->
-    ledger.parquet, videos.parquet. evaluations: retrieval and localization files. models: experiment -> directory
+    ledger.parquet, videos.parquet. evaluations: their files, of any task. models: experiment -> directory
     with model.safetensors, config.yaml, metrics.jsonl. features: data set -> feature -> shards. provenance: plain
-    values (nested mappings are fine); scalars at its top are quoted in the head of the page.
+    values (nested mappings are fine); scalars at its top are quoted in the head of the page. published: published
+    tables with measured rows.
     """
 
     title: str
@@ -52,15 +54,7 @@ class ReportInputs:
     models: Mapping[str, Path] = field(default_factory=dict)
     features: Mapping[str, Mapping[str, list[Path]]] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Fact:
-    """A headline number."""
-
-    label: str
-    value: str
-    note: str
+    published: list[Page] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -99,6 +93,9 @@ class Report:
     facts: list[Fact]
     retrievals: list[RetrievalView]
     localizations: list[Localization]
+    alignments: list[Alignment]
+    recognitions: list[Recognition]
+    published: list[Page]
     runs: list[Run]
     health: list[FeatureHealth]
     text_health: list[TextHealth]
@@ -129,12 +126,15 @@ def collect(inputs: ReportInputs) -> Report:
             for key, v in inputs.provenance.items()
             if not isinstance(v, Mapping | list)
         ],
-        _facts(retrievals, localizations, accounts),
+        headlines(retrievals, localizations, accounts),
         _views(retrievals, Thumbnails(inputs.videos)),
         [
             entry.model_copy(update={"timelines": evenly(entry.timelines, timelines)})
             for entry in localizations
         ],
+        [entry for entry in evaluations if isinstance(entry, Alignment)],
+        [entry for entry in evaluations if isinstance(entry, Recognition)],
+        inputs.published,
         [_run(name, directory) for name, directory in inputs.models.items()],
         [entry for entry in health if isinstance(entry, FeatureHealth)],
         [entry for entry in health if isinstance(entry, TextHealth)],
@@ -170,39 +170,6 @@ def _share(most: int, files: int) -> int:
     return min(most, max(4, SHOWN_IN_ALL // max(files, 1)))
 
 
-def _facts(
-    retrievals: list[Retrieval], localizations: list[Localization], accounts: list[Account]
-) -> list[Fact]:
-    """The first evaluation of each kind and the accounts, in one number each."""
-    facts = []
-    for evaluation in retrievals[:1]:
-        rows = {row.pair: row for row in retrieval_rows(evaluation)}
-        row = next((rows[pair] for pair in (*LEADING_PAIRS, *rows) if pair in rows), None)
-        recalls = {measure.name: measure for measure in row.measures} if row else {}
-        if row and "R@10" in recalls:
-            where = (
-                f"{evaluation.experiment} on {evaluation.dataset}, {row.n} of {row.total} queries"
-            )
-            facts.append(_fact(f"R@10, {row.words}", recalls["R@10"], where))
-    for entry in localizations[:1]:
-        measures = {measure.name: measure for measure in localization_measures(entry)}
-        if "recall" in measures:
-            where = f"{entry.experiment} on {entry.dataset}, {entry.n} of {entry.total} videos"
-            facts.append(_fact("step recall", measures["recall"], where))
-    if accounts:
-        whole, videos = (sum(getattr(a, name) for a in accounts) for name in ("whole", "videos"))
-        names = ", ".join(account.dataset for account in accounts)
-        facts.append(Fact("videos ok in every stream", f"{whole} of {videos}", names))
-    return facts
-
-
-def _fact(label: str, measure: Measure, where: str) -> Fact:
-    value = "–" if measure.value is None else f"{measure.value:.1f} %"
-    chance = "chance unknown" if measure.chance is None else f"chance {measure.chance:.1f} %"
-    times = "" if measure.times_chance is None else f" ({measure.times_chance:.1f} × chance)"
-    return Fact(label, value, f"{chance}{times}; {where}")
-
-
 def _views(retrievals: list[Retrieval], thumbnails: Thumbnails) -> list[RetrievalView]:
     count = _share(QUERIES, len(retrievals))
     return [
@@ -225,9 +192,7 @@ def _run(experiment: str, directory: Path) -> Run:
     return Run(experiment, found, alarms(found))
 
 
-def _given_records(
-    inputs: ReportInputs, evaluations: list[Retrieval | Localization]
-) -> Iterator[Record]:
+def _given_records(inputs: ReportInputs, evaluations: list[Evaluation]) -> Iterator[Record]:
     if inputs.provenance:
         yield Record("Run", flatten(inputs.provenance))
     for entry in evaluations:

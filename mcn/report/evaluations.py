@@ -1,10 +1,9 @@
-"""Evaluation files (`*.retrieval.json`, `*.localization.json`): their form, their scores beside chance.
+"""The form of evaluation files: `*.retrieval.json`, `*.localization.json`, `*.alignment.json`, `*.recognition.json`.
 
 Conventions
 -----------
-- Recalls and other localization measures are percent of `total`; ranks (MedR, MeanR) are 1-based.
+- Recalls, overlaps and accuracies are percent of `total`; ranks (MedR, MeanR) are 1-based.
 - A modality pair is `query->gallery` with t, v, a for text, video, audio: `t->va` ranks clips by video and audio.
-- Chance is one ranking's expectation, the same for every pair, or a mapping from pair to it.
 - A step's prediction is one second; it is a `hit` where a true segment of that step covers it, segments being widened
   to whole seconds as CrossTask does (floor of the start, ceiling of the end), a `miss` where none does, and
   `uncounted` where the step is not annotated in the video: recall ignores it.
@@ -13,8 +12,7 @@ Conventions
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,8 +20,6 @@ from pydantic import BaseModel, Field, ValidationError
 
 from mcn.errors import UserError
 
-COUNTS = ("n", "total")
-MODALITIES = {"t": "text", "v": "video", "a": "audio"}
 Scores = dict[str, float | None]
 Item = TypeVar("Item")
 
@@ -68,6 +64,8 @@ class Retrieval(BaseModel):
     total: int
     scores: dict[str, Scores]
     chance: dict[str, Any] = Field(default_factory=dict)
+    full_video: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    released_convention: dict[str, Scores] = Field(default_factory=dict)
     examples: list[Query] = Field(default_factory=list)
     missing: dict[str, Any] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
@@ -128,15 +126,52 @@ class Localization(BaseModel):
     scores: Scores
     chance: Scores = Field(default_factory=dict)
     tasks: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    splits: dict[str, dict[str, Scores]] = Field(default_factory=dict)
     timelines: list[Timeline] = Field(default_factory=list)
     provenance: dict[str, Any] = Field(default_factory=dict)
 
 
-def read_evaluation(path: Path) -> Retrieval | Localization:
+class Alignment(BaseModel):
+    """`{dataset}.alignment.json`; `items`: transcript items that are not background."""
+
+    experiment: str
+    dataset: str
+    synthetic: bool = False
+    n: int
+    total: int
+    items: int = 0
+    scores: Scores
+    chance: Scores = Field(default_factory=dict)
+    tasks: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    missing: dict[str, Any] = Field(default_factory=dict)
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+
+class Recognition(BaseModel):
+    """`{dataset}.recognition.json`."""
+
+    experiment: str
+    dataset: str
+    synthetic: bool = False
+    n: int
+    total: int
+    scores: Scores
+    chance: Scores = Field(default_factory=dict)
+    classes: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    missing: dict[str, Any] = Field(default_factory=dict)
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+
+Evaluation = Retrieval | Localization | Alignment | Recognition
+
+
+def read_evaluation(path: Path) -> Evaluation:
     """Parse one file by its name; `UserError` naming every key that does not fit."""
-    forms: dict[str, type[Retrieval] | type[Localization]] = {
+    forms: dict[str, type[Evaluation]] = {
         ".retrieval.json": Retrieval,
         ".localization.json": Localization,
+        ".alignment.json": Alignment,
+        ".recognition.json": Recognition,
     }
     for suffix, form in forms.items():
         if path.name.endswith(suffix):
@@ -150,69 +185,6 @@ def read_evaluation(path: Path) -> Retrieval | Localization:
                     f"delete it and run snakemake again (rm {path})",
                 ) from None
     raise UserError(f"{path}", f"a name ending in {' or '.join(forms)}", "name the file so")
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One score beside its chance; `compared` where higher is better, so that a ratio to chance means something."""
-
-    name: str
-    value: float | None
-    chance: float | None
-    compared: bool
-
-    @property
-    def times_chance(self) -> float | None:
-        if not self.compared or self.value is None or not self.chance:
-            return None
-        return self.value / self.chance
-
-
-@dataclass(frozen=True)
-class PairScores:
-    """One modality pair: measures in the file's order, and their denominators."""
-
-    pair: str
-    measures: list[Measure]
-    n: int
-    total: int
-
-    @property
-    def words(self) -> str:
-        return pair_words(self.pair)
-
-
-def pair_words(pair: str) -> str:
-    """`t->va` -> `text → video + audio`; unknown letters stay as they are."""
-    sides = [
-        " + ".join(MODALITIES.get(letter, letter) for letter in side) for side in pair.split("->")
-    ]
-    return " → ".join(sides)
-
-
-def retrieval_rows(evaluation: Retrieval) -> list[PairScores]:
-    """Scores of every pair beside chance."""
-    rows = []
-    for pair, scores in evaluation.scores.items():
-        own = evaluation.chance.get(pair)
-        chance: Mapping[str, Any] = own if isinstance(own, Mapping) else evaluation.chance
-        measures = _measures(scores, chance, lower=("MedR", "MeanR"))
-        n, total = (int(scores.get(key) or 0) for key in COUNTS)
-        rows.append(PairScores(pair, measures, n, total))
-    return rows
-
-
-def localization_measures(evaluation: Localization) -> list[Measure]:
-    """Scores beside chance, counts left out."""
-    return _measures(evaluation.scores, evaluation.chance, lower=())
-
-
-def _measures(scores: Scores, chance: Mapping[str, Any], lower: Sequence[str]) -> list[Measure]:
-    return [
-        Measure(name, value, chance.get(name), name not in lower)
-        for name, value in scores.items()
-        if name not in COUNTS
-    ]
 
 
 def spread(queries: Sequence[Query], count: int) -> list[Query]:

@@ -10,8 +10,15 @@ import markupsafe
 
 from mcn.files import write_text
 from mcn.report.collect import ReportInputs, collect
-from mcn.report.evaluations import localization_measures, pair_words, retrieval_rows
 from mcn.report.figures import HEIGHT, WIDTH, chart, number, percent_of, second_ticks
+from mcn.report.measures import (
+    alignment_rows,
+    full_video_rows,
+    measures_of,
+    other_measures,
+    pair_words,
+    retrieval_rows,
+)
 from mcn.report.tables import score_words
 
 log = logging.getLogger(__name__)
@@ -44,7 +51,10 @@ def environment() -> jinja2.Environment:
         "percent_of": percent_of,
         "second_ticks": second_ticks,
         "retrieval_rows": retrieval_rows,
-        "localization_measures": localization_measures,
+        "measures_of": measures_of,
+        "full_video_rows": full_video_rows,
+        "alignment_rows": alignment_rows,
+        "other_measures": other_measures,
         "pair_words": pair_words,
         "score_words": score_words,
     }
