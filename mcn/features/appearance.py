@@ -5,11 +5,12 @@ Conventions
 - Frames (H, W, 3) uint8 RGB, short side 224, not cropped; / 255, less `mean`, over `std`; the last feature map averaged
   over all of the frame, L2-normalised: (T, 2048). Row i is frame i: one a second covers [i, i + 1) s.
 - Source: `antoine77340/video_feature_extractor` model.py, preprocessing.py, extract.py with torchvision's
-  IMAGENET1K_V1 weights (timm `resnet152.tv_in1k`).
+  IMAGENET1K_V1 weights (timm `resnet152.tv_in1k`). Another network of timm gives its own pooled vector.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ import torch.nn.functional as F
 from timm.models.resnet import ResNet
 from torch import Tensor
 
+from mcn.features.backbones import pooled_vectors, require_pixels
 from mcn.features.extraction import Extractor, extract, frame_extractor
 from mcn.features.options import AppearanceOptions, RuntimeOptions
 from mcn.features.parallel import Timing
@@ -50,12 +52,15 @@ def appearance_extractor(
 ) -> Extractor:
     """The network with its preprocessing, at the runtime's device and precision."""
     place = resolve(runtime, threads)
+    require_pixels(loaded.network, options.mean, options.std)
     network = loaded.network.to(place.device, place.dtype).to(memory_format=torch.channels_last)
-    assert isinstance(network, ResNet)
 
     def vectors(frames: Tensor) -> Tensor:
-        maps = network.forward_features(prepare(frames, options).to(place.dtype))
-        pooled = maps.float().mean(dim=(2, 3))
+        pixels = prepare(frames, options).to(place.dtype)
+        if isinstance(network, ResNet):  # averaged in float32, whatever the precision
+            pooled = network.forward_features(pixels).float().mean(dim=(2, 3))
+        else:
+            pooled = pooled_vectors(network, pixels).float()
         return F.normalize(pooled, dim=1) if options.normalize else pooled
 
     recipe = {
@@ -66,7 +71,8 @@ def appearance_extractor(
         "libraries": library_versions("torch", "timm", "numpy", "av"),
     }
     batch = place.batch(CPU_BATCH, CUDA_BATCH)
-    return frame_extractor("resnet152", vectors, 1, batch, place, recipe)
+    extractor = frame_extractor("resnet152", vectors, 1, batch, place, recipe)
+    return replace(extractor, ends_in_relu=isinstance(network, ResNet))
 
 
 def prepare(frames: Tensor, options: AppearanceOptions) -> Tensor:

@@ -7,7 +7,7 @@ Conventions
   video depend on its own frames and the recipe alone, not on its neighbours in the shard.
 - On a CPU each of `threads` workers computes whole batches on one thread: convolutions may also round differently when
   they are split over threads; and nobody waits for anybody inside a layer.
-- Rows that are not `ok` are passed on with their error. Features are finite and >= 0, or the run stops.
+- Rows that are not `ok` are passed on with their error. Features are finite, and >= 0 behind a ReLU, or the run stops.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class Extractor:
 
     kind: of the shards that are read. batches: the work in a shard. compute: a batch -> vectors float32 (n, D), n the
     sum over its parts. rows_per_vector: rows of the source that a vector stands for. recipe: all that changes the
-    numbers but device, precision and the source's own recipe, which `extract` adds.
+    numbers but device, precision and the source's own recipe, which `extract` adds. ends_in_relu: vectors are never
+    negative.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Extractor:
     rows_per_vector: int
     runtime: Runtime
     recipe: dict[str, Any]
+    ends_in_relu: bool = True
 
 
 def frame_extractor(
@@ -133,11 +135,12 @@ def videos_of(
 def _feature_row(row: dict[str, Any], vectors: np.ndarray, extractor: Extractor) -> dict[str, Any]:
     if row["status"] != "ok":
         return empty_row(FEATURE_SCHEMA, row["video_id"], row["status"], row["error"])
-    if not (np.isfinite(vectors).all() and (vectors >= 0).all()):
+    least = 0.0 if extractor.ends_in_relu else -np.inf
+    if not (np.isfinite(vectors).all() and (vectors >= least).all()):
         raise UserError(
-            f"{row['video_id']}: {extractor.name} gives NaN, infinite or negative features in "
+            f"{row['video_id']}: {extractor.name} gives NaN, infinite or (behind a ReLU) negative features in "
             f"{extractor.runtime.precision}",
-            "finite outputs of a ReLU",
+            "finite outputs of the network",
             "set runtime.precision to fp32; if it stays so, the weights are not this network's",
         )
     step = row["step_seconds"] * extractor.rows_per_vector

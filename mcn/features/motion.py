@@ -7,6 +7,7 @@ Conventions
   network's vector L2-normalised: (T, 2048). Row i covers 16/24 s from i * 16/24 s.
 - Source: `antoine77340/video_feature_extractor` model.py, preprocessing.py, extract.py. Its last chunk of a video of
   one chunk is lost to a `squeeze`; here every chunk has its row.
+- `network` puts a video network of torchvision in its place (`mcn.features.backbones`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mcn.features.backbones import pixel_statistics
 from mcn.features.extraction import Extractor, extract, frame_extractor
 from mcn.features.options import MotionOptions, RuntimeOptions
 from mcn.features.parallel import Timing
@@ -37,7 +39,7 @@ def extract_motion(
     threads: int = 0,
 ) -> Timing:
     """Decoded frames (`frames_24fps`) to the feature shard `output`; arguments as in `extract_appearance`."""
-    loaded = load_network("resnext101", weights, options.weights_sha256)
+    loaded = load_network(options.network, weights, options.weights_sha256)
     return extract(decoded, output, motion_extractor(loaded, options, runtime, threads))
 
 
@@ -55,7 +57,8 @@ def motion_extractor(
     recipe = {
         "feature": "resnext101",
         "version": VERSION,
-        **options.model_dump(mode="json", include={"frames_per_chunk", "mean", "normalize"}),
+        **options.model_dump(mode="json", include={"network", "frames_per_chunk", "normalize"}),
+        "pixels": pixel_statistics(options),
         "weights": loaded.recipe,
         "libraries": library_versions("torch", "numpy", "av"),
     }
@@ -65,5 +68,6 @@ def motion_extractor(
 
 def prepare(frames: Tensor, options: MotionOptions) -> Tensor:
     """Uint8 (n, F, H, W, 3) -> float32 (n, 3, F, H, W), channels last in memory, as the network sees it."""
-    mean = torch.tensor(options.mean, device=frames.device).view(1, 3, 1, 1, 1)
-    return frames.permute(0, 4, 1, 2, 3).float() - mean
+    whole, *statistics = pixel_statistics(options)
+    mean, std = (torch.tensor(one, device=frames.device).view(1, 3, 1, 1, 1) for one in statistics)
+    return (frames.permute(0, 4, 1, 2, 3).float() / whole - mean) / std

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Triple = tuple[float, float, float]
@@ -33,7 +33,8 @@ class WeightsOptions(Options):
     weights: str = Field(
         "seeded",
         min_length=1,
-        description="`seeded`, a timm model `timm:resnet152.tv_in1k`, or the path of a .safetensors or .pth file",
+        description="`seeded`, a timm model `timm:resnet152.tv_in1k` (for resnet152 any other too), or the path "
+        "of a .safetensors or .pth file",
     )
     weights_sha256: Sha256 | None = Field(
         None, description="stop unless the weights have this sha256; null: any"
@@ -57,17 +58,32 @@ class AppearanceOptions(WeightsOptions):
 
 
 class MotionOptions(WeightsOptions):
-    """3D ResNeXt-101, one vector a chunk of frames (VFE model.py, preprocessing.py)."""
+    """3D ResNeXt-101, one vector a chunk of frames (VFE model.py, preprocessing.py), or another video network."""
+
+    network: Literal["resnext101", "r3d_18", "mc3_18", "r2plus1d_18", "s3d"] = Field(
+        "resnext101",
+        description="resnext101: the published one; the others are torchvision's, with weights "
+        "`torchvision:KINETICS400_V1` or a file; S3D wants decode.motion short_side 256, crop 224",
+    )
 
     frames_per_chunk: int = Field(
         16, ge=1, le=256, description="frames a chunk, chunks do not overlap (VFE sample_duration)"
     )
     mean: Triple = Field(
-        (110.6, 103.2, 96.3), description="subtracted from RGB in 0-255 (Kinetics, VFE)"
+        (110.6, 103.2, 96.3),
+        description="subtracted from RGB in 0-255 (Kinetics, VFE); torchvision's networks have their own",
     )
     normalize: bool = Field(
         True, description="L2-normalise each chunk's vector (VFE l2_normalize=1)"
     )
+
+    @model_validator(mode="after")
+    def _has_weights(self) -> MotionOptions:
+        if self.network != "resnext101" and self.weights == "seeded":
+            raise ValueError(
+                f"{self.network} has no seeded weights; give torchvision:KINETICS400_V1"
+            )
+        return self
 
 
 class LogMelOptions(Options):

@@ -4,6 +4,8 @@ Conventions
 -----------
 - `resnet152`: timm's names, which for this network are torchvision's. `resnext101`: names of the Kinetics checkpoint of
   3D-ResNets-PyTorch. `davenet`: names of the AVLnet and MCN checkpoints (alone, or below `DAVEnet.`).
+- Any other picture network of timm stands in for ResNet-152, and torchvision's video networks for ResNeXt-101
+  (`mcn.features.backbones`); their batch norms stay as they are.
 - Classifier rows are dropped; any other missing, unexpected or misshapen row is a `UserError` that lists all of them.
 - Networks come on the CPU, in float32, in eval mode, every batch norm folded into the convolution before it
   (w' = w gamma / sqrt(var + eps), b' = beta - mean gamma / sqrt(var + eps)).
@@ -25,6 +27,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mcn.checkpoints import file_sha256, load_davenet, load_resnext101, read_state_dict
 from mcn.errors import UserError
+from mcn.features.backbones import TORCHVISION, load_timm, load_video_network
 from mcn.files import canonical_json
 from mcn.networks.rows import load_rows
 
@@ -43,25 +46,45 @@ class LoadedNetwork:
 def load_network(
     name: str, weights: str | Path, expected_sha256: str | None = None
 ) -> LoadedNetwork:
-    """The network `name` (resnet152, resnext101, davenet) with `weights`, ready for inference.
+    """The network `name` (resnet152, resnext101, davenet, or a video network of torchvision), ready for inference.
 
-    weights: path, or `timm:MODEL` for resnet152. expected_sha256: of the file, or of timm's rows (`rows_sha256`).
-    Errors: `UserError` for an unknown, unreadable or mismatched file and for another sha256.
+    weights: path, `timm:MODEL` for resnet152, `torchvision:WEIGHTS` for torchvision's. expected_sha256: of the file, or
+    of the library's rows (`rows_sha256`). Errors: `UserError` for an unknown, unreadable or mismatched file and for
+    another sha256.
     """
     source = str(weights)
     if source in ("", "seeded"):
         make = f"mcn seed-weights {name} SHARD --output {name}.safetensors"
         raise UserError(f"seeded weights of {name}, but no file of them", "their file", make)
-    if source.startswith(TIMM):
-        network, digest = _from_timm(name, source.removeprefix(TIMM))
+    network = _load(name, source)
+    if source.startswith((TIMM, TORCHVISION)):
+        digest = rows_sha256(network.state_dict())
         recipe = {"source": source, "sha256": digest}
     else:
-        network, digest = LOADERS[name](Path(source)), file_sha256(source)
+        digest = file_sha256(source)
         recipe = {"source": Path(source).name, "sha256": digest, **_seeding(Path(source))}
     if expected_sha256 is not None and digest != expected_sha256:
         cure = f"get the right file, or correct {name}.weights_sha256"
         raise UserError(f"{source} with sha256 {digest}", f"sha256 {expected_sha256}", cure)
-    return LoadedNetwork(fold_batch_norms(network.eval()), recipe)
+    published = name in LOADERS and (not source.startswith(TIMM) or _is_resnet152(source))
+    if published:  # the names of other networks do not tell where a batch norm belongs
+        return LoadedNetwork(fold_batch_norms(network.eval()), recipe)
+    return LoadedNetwork(network.eval().requires_grad_(False), recipe)
+
+
+def _load(name: str, source: str) -> nn.Module:
+    if name not in LOADERS:
+        return load_video_network(name, source)
+    if not source.startswith(TIMM):
+        return LOADERS[name](Path(source))
+    if name != "resnet152":
+        cure = "give the path of a file"
+        raise UserError(f"{source} for {name}", "timm's networks for resnet152 only", cure)
+    return load_timm(source.removeprefix(TIMM))
+
+
+def _is_resnet152(source: str) -> bool:
+    return source.removeprefix(TIMM).partition(".")[0] == "resnet152"
 
 
 def load_resnet152(path: Path) -> nn.Module:
@@ -80,24 +103,6 @@ LOADERS: dict[str, Callable[[Path], nn.Module]] = {
     "resnext101": load_resnext101,
     "davenet": load_davenet,
 }
-
-
-def _from_timm(name: str, model: str) -> tuple[nn.Module, str]:
-    """A pretrained ResNet-152 of timm, downloaded or from its cache, and the sha256 of its rows."""
-    import timm  # as above
-
-    if name != "resnet152" or model.partition(".")[0] != "resnet152":
-        known = ", ".join(
-            f"{TIMM}{one}" for one in timm.list_models("resnet152.*", pretrained=True)
-        )
-        cure = f"{known}; the other networks take a file"
-        raise UserError(f"{TIMM}{model} for {name}", "a ResNet-152 of timm for resnet152", cure)
-    try:
-        network = timm.create_model(model, pretrained=True, num_classes=0)
-    except Exception as error:  # whatever the download or timm raises
-        cure = "check the name and the network, or give the path of a downloaded file"
-        raise UserError(f"{TIMM}{model}: {error}", "a model that timm can fetch", cure) from error
-    return network, rows_sha256(network.state_dict())
 
 
 def rows_sha256(rows: Mapping[str, Tensor]) -> str:

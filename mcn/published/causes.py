@@ -73,11 +73,13 @@ def _values(comparison: Comparison, explained: bool) -> Iterator[str]:
         yield "values: the same to float16" if explained else "none: the same to float16"
     elif cosine >= ROUNDING_COSINE:
         yield "rounding: another device, precision or library version; the same recipe"
-    elif comparison.offset_share >= SYSTEMATIC_SHARE and comparison.geometry >= SAME_GEOMETRY / 2:
-        yield "input scale: the error is the same everywhere: mean, standard deviation, pixel range or channel order"
+    elif comparison.offset_share >= SYSTEMATIC_SHARE and comparison.geometry >= SAME_GEOMETRY:
+        yield "input scale: the error is the same everywhere: mean, standard deviation or pixel range"
+    elif comparison.offset_share >= SYSTEMATIC_SHARE:
+        yield "input scale or weights: a large error that is the same everywhere: mean, pixel range, V1/V2 weights"
     elif comparison.geometry >= SAME_GEOMETRY and cosine > 0.9:
         yield "preprocessing: small errors that go with the picture: resize or crop, decoder, or a slightly other mean"
     elif cosine < 0.5 and comparison.geometry >= 0.3:
         yield "weights: rows lie alike but their columns mean other things: another training (V1/V2 weights)"
     elif not explained:
-        yield "content or weights: neither values nor geometry agree: other videos, other network, or other weights"
+        yield "colour order, weights or content: rows differ and lie otherwise: RGB/BGR, other weights, other videos"

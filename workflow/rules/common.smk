@@ -267,7 +267,7 @@ def network_weights(network):
     weights = getattr(settings.features, network).weights
     if weights == "seeded":
         return [f"results/weights/{network}.safetensors"]
-    return [] if weights.startswith("timm:") else [weights]
+    return [] if weights.startswith(("timm:", "torchvision:")) else [weights]
 
 
 def calibration_shards(wildcards):
