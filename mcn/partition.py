@@ -15,13 +15,12 @@ import hashlib
 import io
 import logging
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from mcn.errors import UserError
 from mcn.files import read_table, table_batches, write_table, write_text
@@ -45,15 +44,16 @@ def partition(videos: Path, narration: Path, shards: int, directory: Path) -> No
     empty.
     """
     table = read_table(videos, ["video_id", "path", "sha256"]).combine_chunks()
-    ids = table["video_id"].combine_chunks()
-    numbers = np.array([shard_of(video_id, shards) for video_id in ids.to_pylist()], np.int64)
+    ids = table["video_id"].to_pylist()
+    numbers = [shard_of(video_id, shards) for video_id in ids]
     rows = table.to_pandas().assign(shard=numbers).sort_values(["shard", "video_id"])
     bounds = np.searchsorted(rows.shard, range(shards + 1))
     listed = rows.drop(columns="shard")
     for shard in range(shards):
         text = _csv(listed.iloc[bounds[shard] : bounds[shard + 1]])
         write_text(directory / "shards" / f"{shard:05d}.csv", text)
-    _deal_out(narration, ids, numbers, shards, directory / "narration")
+    number_of = dict(zip(ids, numbers, strict=True))
+    _deal_out(narration, number_of, shards, directory / "narration")
     sizes = np.diff(bounds)
     log.info("%d videos in %d shards of %d to %d", len(table), shards, sizes.min(), sizes.max())
 
@@ -64,21 +64,19 @@ def _csv(rows: pd.DataFrame) -> str:
     return buffer.getvalue()
 
 
-def _deal_out(
-    narration: Path, ids: pa.Array, numbers: np.ndarray, shards: int, directory: Path
-) -> None:
-    """Write the lines of every shard, `numbers` being the shards of the videos `ids`."""
+def _deal_out(narration: Path, number_of: Mapping[str, int], shards: int, directory: Path) -> None:
+    """Write the lines of every shard, `number_of` being the shards of the videos."""
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".dealing_out_", dir=directory) as temporary:
         waiting = _Waiting(shards, Path(temporary))
         for batch in table_batches(narration, NARRATION.names):
-            places = pc.index_in(batch["video_id"], value_set=ids)
-            if places.null_count:
-                got = f"{narration}: {places.null_count} lines of videos that are not in the list"
-                raise UserError(
-                    got, "lines of its videos", f"delete it and run again (rm {narration})"
-                )
-            waiting.add(batch, numbers[places.to_numpy()])
+            ids = batch["video_id"].dictionary_encode()
+            numbers = [number_of.get(one, -1) for one in ids.dictionary.to_pylist()]
+            if -1 in numbers:
+                got = f"{narration}: lines of {ids.dictionary[numbers.index(-1)]}, which is not listed"
+                cure = f"delete it and run again (rm {narration})"
+                raise UserError(got, "lines of the videos of the list", cure)
+            waiting.add(batch, np.array(numbers, np.int64)[ids.indices.to_numpy()])
         for shard in range(shards):
             write_table(directory / f"{shard:05d}.parquet", waiting.take(shard))
 

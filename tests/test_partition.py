@@ -91,5 +91,5 @@ def test_lines_of_videos_that_are_not_listed_are_an_error(tmp_path):
         [{"video_id": "b", "start_seconds": 0.0, "end_seconds": 1.0, "text": "stir"}], NARRATION
     )
     write_table(folder / "narration.parquet", table)
-    with pytest.raises(UserError, match="1 lines of videos that are not in the list"):
+    with pytest.raises(UserError, match="lines of b, which is not listed"):
         partition(folder / "videos.parquet", folder / "narration.parquet", 3, folder)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import itertools
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -49,12 +49,15 @@ def prepare_videos(
     """
     strict = missing_files == "error"
     problems: list[str] = []
+    working = Path.cwd()
     with stream_table(videos, VIDEOS) as written, stream_table(narration, NARRATION) as spoken:
-        known: list[str] = []
+        known: set[str] = set()
         lines = 0
         for rows in batched(manifest_rows(manifest, check_files=strict), ROWS_AT_A_TIME):
-            known += [row.video_id for row in rows]
-            written.write_table(pa.Table.from_pylist([_record(row) for row in rows], VIDEOS))
+            known.update(row.video_id for row in rows)
+            written.write_table(
+                pa.Table.from_pylist([_record(row, working) for row in rows], VIDEOS)
+            )
             if narration_table is None:
                 found, unread = narration_lines(rows)
                 lines += len(found)
@@ -73,18 +76,18 @@ def prepare_videos(
                 "mend them, or set `missing_files: ledger` to go on without them",
             )
         if narration_table is not None:
-            lines = _copy_narration(narration_table, pa.array(known), spoken)
+            lines = _copy_narration(narration_table, known, spoken)
     for problem in problems:
         log.warning("no narration for %s", problem)
     log.info("%d videos, %d lines of narration", len(known), lines)
 
 
-def _record(row: ManifestRow) -> dict[str, str | None]:
-    narration = portable(row.narration) if row.narration else None
-    return {**vars(row), "path": portable(row.path), "narration": narration}
+def _record(row: ManifestRow, working: Path) -> dict[str, str | None]:
+    narration = portable(row.narration, working) if row.narration else None
+    return {**vars(row), "path": portable(row.path, working), "narration": narration}
 
 
-def _copy_narration(table: Path, known: pa.Array, writer: pq.ParquetWriter) -> int:
+def _copy_narration(table: Path, known: Collection[str], writer: pq.ParquetWriter) -> int:
     """Copy a narration table, checking ids and times; the number of lines."""
     wanted = f"lines of the manifest's videos with 0 <= start_seconds <= end_seconds ({table})"
     lines = 0
@@ -94,13 +97,12 @@ def _copy_narration(table: Path, known: pa.Array, writer: pq.ParquetWriter) -> i
         except (KeyError, pa.ArrowException) as error:
             cure = "make the table again"
             raise UserError(f"{table}: {error}", f"the columns {NARRATION.names}", cure) from error
-        start, end = part["start_seconds"], part["end_seconds"]
-        usable = pc.and_(
-            pc.is_in(part["video_id"], value_set=known),
-            pc.and_(
-                pc.greater_equal(start, 0), pc.and_(pc.is_finite(end), pc.less_equal(start, end))
-            ),
-        )
+        ids, start, end = (part[name].combine_chunks() for name in NARRATION.names[:3])
+        strange = [one for one in pc.unique(ids).to_pylist() if one not in known]
+        in_order = pc.and_(pc.greater_equal(start, 0), pc.less_equal(start, end))
+        usable = pc.and_(in_order, pc.is_finite(end))
+        if strange:
+            usable = pc.and_(usable, pc.invert(pc.is_in(ids, value_set=pa.array(strange))))
         wrong = part.filter(pc.invert(pc.fill_null(usable, False))).to_pylist()
         if wrong:
             problems = [f"video {row['video_id']}: {row}" for row in wrong]
@@ -135,15 +137,16 @@ def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield batch
 
 
-def portable(path: Path) -> str:
+def portable(path: Path, working: Path) -> str:
     """`path` relative to the working directory where its folder lies below it, absolute otherwise."""
-    return str(_portable_folder(path.parent, Path.cwd()) / path.name)
+    return f"{_portable_folder(path.parent, working)}{path.name}"
 
 
 @functools.lru_cache(maxsize=4096)
-def _portable_folder(folder: Path, working: Path) -> Path:
+def _portable_folder(folder: Path, working: Path) -> str:
     resolved = (working / folder).resolve()
     try:
-        return resolved.relative_to(working.resolve())
+        below = resolved.relative_to(working.resolve())
     except ValueError:
-        return resolved
+        below = resolved
+    return "" if below == Path() else f"{below}/"
