@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 
+from mcn.cli import main
+from mcn.config import configure
 from mcn.errors import UserError
 from mcn.sources.catalogue import ACCOUNTS, KINDS
 from mcn.sources.manifest import read_manifest
@@ -15,6 +19,7 @@ from mcn.sources.options import OfficialOptions
 from mcn.sources.reading import csv_lines, find_videos, read_json, text_lines
 from tests.official_files import BOM, MAKERS, video, write
 
+ROOT = Path(__file__).parent.parent
 EVERY_SPLIT = [
     (kind, split) for kind in KINDS for split in KINDS[kind].splits if split != "videopaths_336"
 ]
@@ -149,3 +154,49 @@ def test_files_that_are_no_text_or_no_json_are_named(tmp_path):
         list(csv_lines(tmp_path / "a.csv", ("a",), header=True))
     with pytest.raises(UserError, match=r"b\.json, line 2: "):
         read_json(write(tmp_path / "b.json", '{\n"a" 1}'))
+
+
+def configuration(**datasets):
+    values = yaml.safe_load((ROOT / "config.yaml").read_text())
+    values["datasets"].update(datasets)
+    return configure(values)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_configured_set_takes_its_inputs_from_the_import(kind):
+    official = {"kind": kind, "directory": "data"}
+    dataset = configuration(mine={"official": official, "shards": 1}).datasets["mine"]
+    for key, file in KINDS[kind].makes.items():
+        assert getattr(dataset, key) == f"results/mine/official/{file}"
+
+
+def test_an_input_that_is_given_stays():
+    official = {"kind": "youcook2", "directory": "data"}
+    dataset = configuration(mine={"official": official, "captions": "own.csv"}).datasets["mine"]
+    assert dataset.captions == "own.csv"
+    assert dataset.manifest == "results/mine/official/manifest.csv"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        ({"shards": 1}, "datasets.mine.manifest: missing"),
+        ({"manifest": "m.csv", "classes": "c.csv"}, "classes, transcripts and segments come"),
+        ({"official": {"kind": "youcok2", "directory": "d"}}, "datasets.mine.official.kind"),
+        ({"official": {"kind": "youcook2", "dir": "d"}}, "did you mean 'directory'?"),
+        ({"official": {"kind": "msrvtt", "directory": "d", "split": "test"}}, "known: jsfusion"),
+    ],
+)
+def test_what_a_configured_set_lacks_is_named(dataset, message):
+    with pytest.raises(UserError) as caught:
+        configuration(mine=dataset)
+    assert message in caught.value.got
+
+
+def test_the_command_line_imports(tmp_path, capsys):
+    folder = MAKERS["youcook2"](tmp_path / "data")
+    words = ["import", "annotations", "youcook2", str(folder), "--output", str(tmp_path / "out")]
+    assert main([*words, "--split", "training"]) == 0
+    assert [row["split"] for row in rows(tmp_path / "out/manifest.csv")] == ["training"]
+    assert main([*words, "--split", "nonsense"]) == 1
+    assert "known: validation_clips" in capsys.readouterr().err
