@@ -5,8 +5,8 @@ Conventions
 - A data set or experiment with `optional: true` is left out, not an error, where files that it needs are missing:
   official files, a manifest, published features; a checkpoint. An experiment that trains on a data set that was left
   out is left out with it.
-- Weights of the visual networks and word vectors that are missing leave out every optional data set that is decoded
-  here.
+- Weights of the visual networks and word vectors that are missing leave out every optional data set whose features
+  are extracted here.
 - Where seeded weights would be calibrated on a data set that was left out, the first one left takes its place.
 - Each thing missing is one line: which file, and where to get it.
 """
@@ -39,19 +39,17 @@ def leave_out(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     sets = composed.get("datasets")
     if not isinstance(sets, Mapping):
         return composed, []
-    weights = list(_missing_weights(composed.get("features")))
-    absent = {
-        name: found
-        for name, one in sets.items()
-        if _optional(one) and (found := [*_missing_of(one), *_unless_published(one, weights)])
-    }
+    files = {name: list(_missing_of(one)) for name, one in sets.items() if _optional(one)}
+    absent = {name for name, found in files.items() if found}
+    lines = [f"data set {name} is left out: {line}" for name, one in files.items() for line in one]
+    for feature, line in _missing_weights(composed.get("features")).items():
+        users = [name for name in files if _extracts(sets[name], feature)]
+        absent |= set(users)
+        lines += [f"{', '.join(users)} cannot be extracted: {line}"] if users else []
     composed["datasets"] = {name: one for name, one in sets.items() if name not in absent}
-    lines = [
-        f"data set {name} is left out: {line}" for name, found in absent.items() for line in found
-    ]
     experiments = composed.get("experiments")
     if isinstance(experiments, Mapping):
-        kept, gone = _experiments(experiments, set(absent))
+        kept, gone = _experiments(experiments, absent)
         composed["experiments"] = kept
         lines += gone
     kept_sets, features = composed["datasets"], composed.get("features")
@@ -84,22 +82,24 @@ def _missing_of(dataset: Mapping[str, Any]) -> Iterator[str]:
             yield f"no published features {path}"
 
 
-def _unless_published(dataset: Mapping[str, Any], weights: list[str]) -> list[str]:
-    return [] if dataset.get("published_features") else weights
+def _extracts(dataset: Mapping[str, Any], feature: str) -> bool:
+    """Whether a feature is extracted here: of published features only the words are."""
+    return feature == "word2vec" or not dataset.get("published_features")
 
 
-def _missing_weights(features: Any) -> Iterator[str]:
-    """Files of the extractors that every evaluation needs, configured and not there."""
-    if not isinstance(features, Mapping):
-        return
+def _missing_weights(features: Any) -> dict[str, str]:
+    """Feature -> a line on its weights or vectors, of those that every evaluation needs and that are not there."""
     keys = {**dict.fromkeys(VISUAL, "weights"), "word2vec": "vectors"}
+    found = {}
     for name, key in keys.items():
-        section = features.get(name)
+        section = features.get(name) if isinstance(features, Mapping) else None
         path = section.get(key) if isinstance(section, Mapping) else None
         if not isinstance(path, str) or path == "seeded" or path.startswith("timm:"):
             continue
         if not Path(path).exists():
-            yield f"no {path} (features.{name}); get it from {_weights()[name]['home_page']}"
+            source = _weights()[name]["home_page"]
+            found[name] = f"no {path} (features.{name}); get it from {source}"
+    return found
 
 
 @functools.cache

@@ -47,10 +47,11 @@ def test_without_any_file_everything_is_named(paper: dict[str, Any]) -> None:
     assert not settings.experiments
     for kind in KINDS:
         assert any(line.startswith(f"data set {kind} is left out: ") for line in lines)
+    assert len([line for line in lines if "GoogleNews" in line]) == 1
     text = "\n".join(lines)
     for words in (
         "no data/youcook2/validation_youcook.csv; get it from https://",
-        "no weights/resnext-101-kinetics.pth (features.resnext101); get it from https://",
+        "mining_youtube cannot be extracted: no weights/resnext-101-kinetics.pth (features.resnext101); get it from",
         "experiment mcn_howto100m is left out: it trains on howto100m",
         "experiment mcn_released is left out: no checkpoint weights/mcn.pth",
     ):
@@ -117,6 +118,18 @@ def test_manifests_published_features_and_early_scores(tmp_path: Path) -> None:
         "experiment one has no early scores: no clips",
         "experiment two has no early scores: no clips",
     ]
+
+
+def test_published_features_need_word_vectors_alone(tmp_path: Path) -> None:
+    make(str(tmp_path / "c.pkl"))
+    sets = {"clips": {"optional": True, "published_features": {"clips": str(tmp_path / "c.pkl")}}}
+    features: dict[str, Any] = {"resnext101": {"weights": str(tmp_path / "none.pth")}}
+    values, lines = leave_out({"datasets": sets, "features": features})
+    assert (list(values["datasets"]), lines) == (["clips"], [])
+    features["word2vec"] = {"vectors": str(tmp_path / "none.bin")}
+    values, lines = leave_out({"datasets": sets, "features": features})
+    assert values["datasets"] == {}
+    assert lines[0].startswith("clips cannot be extracted: no ")
 
 
 def test_what_is_not_valid_is_left_to_the_check() -> None:

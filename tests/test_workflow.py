@@ -139,6 +139,7 @@ def test_a_changed_option_makes_its_own_feature_again_and_what_follows(project):
         "train": 1,
         "evaluate_retrieval": 1,
         "evaluate_localization": 1,
+        "evaluate_alignment": 1,
         "ledger": 3,
         "report": 1,
     }

@@ -77,6 +77,10 @@ def _markdown_table(shown: ShownTable) -> Iterator[str]:
         sources = "; ".join(dict.fromkeys(cell.source for cell in row.cells.values()))
         columns = [method, row.modalities, row.backbone, row.trainable]
         yield _line([*columns, *found, counts, sources, row.here])
+    for row in shown.rows:
+        for name, cell in row.cells.items():
+            if cell.note:
+                yield f"\n{row.method}, {benchmarks[name].title}: {cell.note}."
 
 
 def _markdown_elsewhere(shown: ShownTable) -> Iterator[str]:
