@@ -31,7 +31,7 @@ for kind, names in official_sets().items():
 
 
 rule import_annotations:
-    """Every published data set's inputs and account; run it first, alone, after its folder has changed."""
+    """Every published data set's inputs and account; docs/datasets.md says how to notice videos that were added."""
     input:
         [
             f"results/{name}/official/accounting.json"
