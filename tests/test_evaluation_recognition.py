@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from mcn.cli import main
 from mcn.clips import tokenize
 from mcn.errors import UserError
 from mcn.evaluation import recognition
@@ -83,14 +84,16 @@ def make_folders(root: Path) -> Path:
 
 def test_folders_become_a_data_set(tmp_path: Path) -> None:
     folder, output = make_folders(tmp_path / "videos"), tmp_path / "actions"
-    import_action_folders(folder, output)
+    assert main(["import", "actions", str(folder), "--output", str(output)]) == 0
     rows = read_manifest(output / "manifest.csv")
     assert [row.path.resolve().name for row in rows] == ["v1.avi", "v1.mp4", "v2.avi"]
     assert [row.video_id for row in rows][2] == "v2"
     videos = tmp_path / "videos.parquet"
     pd.DataFrame({"video_id": [row.video_id for row in rows]}).to_parquet(videos)
     tables = tmp_path / "actions.parquet", tmp_path / "labels.parquet"
-    prepare_actions(output / "actions.csv", output / "labels.csv", videos, *tables)
+    lists = [str(output / "actions.csv"), str(output / "labels.csv"), "--videos", str(videos)]
+    made = ["--actions", str(tables[0]), "--labels", str(tables[1])]
+    assert main(["prepare", "actions", *lists, *made]) == 0
     actions, labels = (pd.read_parquet(table) for table in tables)
     assert dict(zip(actions["class"], actions.text, strict=True)) == {
         "BrushHair": "brush hair",

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from mcn.cli import main
 from mcn.errors import UserError
 from mcn.files import write_json
 from mcn.report.measured import read_results
@@ -212,3 +213,19 @@ def test_only_named_experiments_and_whole_files(results: Path) -> None:
     (results / "evaluation/own/youcook2.retrieval.json").write_text(json.dumps({})[:1])
     with pytest.raises(UserError, match="an evaluation"):
         read_results(results)
+
+
+def test_the_verb_shows_what_the_configuration_names(results: Path, tmp_path: Path) -> None:
+    datasets = {"youcook2": {"manifest": "m.csv"}}
+    features = {"word2vec": {"vectors": "v.bin"}, "calibration_dataset": "youcook2"}
+    experiments = {"own": {"dataset": "youcook2"}}
+    values = {"datasets": datasets, "features": features, "experiments": experiments}
+    output = tmp_path / "tables/table1.html"
+    arguments = ["table", "table1", str(results), "--output", str(output)]
+    assert main([*arguments, "--options", json.dumps(values), "--missing", "no MSR-VTT"]) == 0
+    text = output.with_suffix(".md").read_text()
+    assert "**own, measured**" in text
+    assert "mcn, measured" not in text
+    assert "- no MSR-VTT" in text
+    assert main(arguments) == 0
+    assert "**mcn, measured**" in output.with_suffix(".md").read_text()
