@@ -100,15 +100,14 @@ class Account(contextlib.AbstractContextManager["Account"]):
         self._left_out.writerow([path, "" if line is None else line, item, reason])
         self._reasons[reason] += 1
 
-    def write_manifest(self, videos: Iterable[tuple[str, str, str]]) -> int:
-        """manifest.csv from (video id, split, where below `videos` the file is expected); how many there are.
+    def write_manifest(self, videos: Iterable[tuple[str, str, str]]) -> None:
+        """manifest.csv from (video id, split, where below `videos` the file is expected).
 
         Where it is expected is a path without suffix, or empty for the id itself.
         """
         folder = self.options.folder / "videos"
         files = find_videos(folder)
         base = os.path.relpath(folder.resolve(), self.output.resolve())
-        videos_written = 0
         with csv_file(self.output / "manifest.csv", ("video_id", "path", "split")) as writer:
             for video_id, split, expected in videos:
                 path = files.get(video_id)
@@ -117,5 +116,3 @@ class Account(contextlib.AbstractContextManager["Account"]):
                     self._absences.writerow([video_id, folder / path])
                     self._absent += 1
                 writer.writerow([video_id, f"{base}/{path}", split])
-                videos_written += 1
-        return videos_written
