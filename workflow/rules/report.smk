@@ -70,9 +70,11 @@ rule table1:
         code=code("report/tables.py"),
         published=code("report/published.yaml"),
     output:
-        report("results/table1.html", caption="../report/table.rst", category="Tables"),
-        "results/table1.md",
-        "results/table1.csv",
+        html=report(
+            "results/table1.html", caption="../report/table.rst", category="Tables"
+        ),
+        markdown="results/table1.md",
+        csv="results/table1.csv",
     log:
         "results/logs/table1.log",
     conda:
@@ -82,7 +84,7 @@ rule table1:
         options=options(),
         missing=missing_arguments(),
     shell:
-        "python -m mcn table {params.name} results --output {output[0]} --options {params.options:q}"
+        "python -m mcn table {params.name} results --output {output.html} --options {params.options:q}"
         " {params.missing} &> {log}"
 
 
@@ -93,9 +95,11 @@ use rule table1 as table2 with:
         code=code("report/tables.py"),
         published=code("report/published.yaml"),
     output:
-        report("results/table2.html", caption="../report/table.rst", category="Tables"),
-        "results/table2.md",
-        "results/table2.csv",
+        html=report(
+            "results/table2.html", caption="../report/table.rst", category="Tables"
+        ),
+        markdown="results/table2.md",
+        csv="results/table2.csv",
     log:
         "results/logs/table2.log",
     params:
