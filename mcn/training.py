@@ -28,6 +28,7 @@ import torch
 
 from mcn.batches import TrainingSet
 from mcn.checkpoints import save_model
+from mcn.errors import UserError
 from mcn.evaluation.options import RetrievalOptions
 from mcn.features.options import RuntimeOptions
 from mcn.features.runtime import Runtime, resolve
@@ -35,6 +36,7 @@ from mcn.mapped import vocabulary_vectors
 from mcn.networks import TRAINED_NETWORKS, MultimodalClusteringNetwork
 from mcn.objectives.objective import Setting
 from mcn.objectives.registry import make_objective
+from mcn.processes import ALONE, Processes
 from mcn.run_state import RunState
 from mcn.schedule import check_warmup
 from mcn.training_log import publish
@@ -75,12 +77,14 @@ def train(
     threads: int = 0,
     device: str = "auto",
     precision: str = "auto",
+    processes: Processes = ALONE,
 ) -> None:
     """Train one experiment.
 
     stores: paths of the shards of `resnet152`, `resnext101`, `audio` (those of `options.audio_feature`), `word2vec`.
     vocabulary: word vectors of the same data set. threads: of the processor, 0: PyTorch's choice. device: auto, cpu,
     cuda, cuda:N. precision: as in `RuntimeOptions`; auto is fp32 on the CPU, else bf16 or, on older GPUs, fp16.
+    processes: this one and those that share every step; the first alone scores and writes.
     Unusable data, a diverged loss: `UserError`. SIGINT, SIGTERM: SystemExit after a checkpoint.
     """
     runtime = resolve(
@@ -90,7 +94,7 @@ def train(
     log_mel = options.audio_feature == "logmel"
     data = TrainingSet(stores, options.training, log_mel, options.objective.needs)
     vectors, vocabulary_sha256 = vocabulary_vectors(vocabulary)
-    trainer = build_trainer(data, torch.from_numpy(vectors), options, runtime)
+    trainer = build_trainer(data, torch.from_numpy(vectors), options, runtime, processes)
     logger.info(
         "%d videos, %d a step, %d steps an epoch, %d in all, on %s in %s",
         len(data.videos),
@@ -105,12 +109,14 @@ def train(
     scores = early_scores(evaluation) if evaluation else None
     with stop_on_signals() as stop:
         finished = Loop(data, trainer, state, options.training, scores, stop).run()
-    if not finished and stop.signal is not None:
+    if not finished:
         logger.warning("stopped after a checkpoint in %s; run again to continue", checkpoints)
-        raise SystemExit(128 + stop.signal)
-    publish(state.directory, output)
-    save_model(output, trainer.network, describe(options, data, trainer, inputs))
-    state.clear()
+        raise SystemExit(128 + (stop.signal or signal.SIGTERM))
+    if processes.first:
+        publish(state.directory, output)
+        save_model(output, trainer.network, describe(options, data, trainer, inputs))
+        state.clear()
+    processes.wait()
 
 
 def build_trainer(
@@ -118,9 +124,13 @@ def build_trainer(
     vectors: torch.Tensor,
     options: ExperimentOptions,
     runtime: Runtime,
+    processes: Processes = ALONE,
 ) -> Trainer:
     """Network with weights drawn from the seed, objective and optimiser, sized for `data`; vectors (V + 1, W)."""
     model, training = options.model, options.training
+    if processes.count > data.batch_videos:
+        got = f"{processes.count} processes for {data.batch_videos} videos a step"
+        raise UserError(got, "a video or more a process", "use fewer processes")
     total = data.steps_per_epoch * training.epochs
     check_warmup(total, training.warmup_steps)
     torch.manual_seed(training.seed)
@@ -142,6 +152,7 @@ def build_trainer(
         total,
         runtime.device,
         runtime.precision,
+        processes,
     )
 
 

@@ -4,6 +4,7 @@ Conventions
 -----------
 - After a step comes, in this order: the line of its interval, the line of its epoch with early scores, the
   checkpoint. A checkpoint therefore knows every line up to its step, and means that span it are part of it.
+- Of several processes all take every step; the first alone logs, scores and saves.
 - Steps and epochs in lines and checkpoints are counted as done; inside a step both count from 0.
 """
 
@@ -73,13 +74,19 @@ class Loop:
         self.data, self.trainer, self.state = data, trainer, state
         self.options, self.early_scores, self.stop = options, early_scores, stop
         self.interval, self.epoch_means = Means(), Means()
+        self.processes = trainer.processes
         self.step, metrics_bytes, self.saved_step = 0, 0, 0
-        saved = state.latest()
+        saved = self.processes.in_turn(state.latest)
         if saved is not None:
             self.step, metrics_bytes = int(saved["step"]), int(saved["metrics_bytes"])
             self.saved_step = self.step
             self._restore(saved)
-        self.log = TrainingLog(state.directory, metrics_bytes, self.step)
+        self.log = TrainingLog(state.directory, metrics_bytes, self.step) if self.first else None
+
+    @property
+    def first(self) -> bool:
+        """Whether this process logs, scores and saves."""
+        return self.processes.first
 
     def run(self) -> bool:
         """Train until the last step or until asked to stop; True where it is the last. Always leaves a checkpoint."""
@@ -88,9 +95,14 @@ class Loop:
         reader = batches(
             self.data, self.step, total, self.options.loader_workers, self.options.read_ahead, pin
         )
-        bar = tqdm(total=total, initial=self.step, unit="step", disable=None)
-        with contextlib.closing(self.log), contextlib.closing(reader), bar:
-            while self.step < total and self.stop.signal is None:
+        hidden = None if self.first else True  # None: hidden where there is no terminal
+        bar = tqdm(total=total, initial=self.step, unit="step", disable=hidden)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(bar)
+            stack.callback(reader.close)
+            if self.log:
+                stack.callback(self.log.close)
+            while self.step < total and not self._stopping():
                 if self.step % per_epoch == 0:
                     self.trainer.objective.start_epoch()
                 began = time.perf_counter()
@@ -104,6 +116,10 @@ class Loop:
             if self.saved_step != self.step:  # asked to stop after the last look
                 self._save()
         return self.step == total
+
+    def _stopping(self) -> bool:
+        """Whether any process was asked to stop: all stop after the same step."""
+        return self.processes.any(self.stop.signal is not None)
 
     def _note(self, report: StepReport, batch: Batch, waited: float, seconds: float) -> None:
         losses = {f"loss/{name}": value for name, value in report.losses.items()}
@@ -136,11 +152,12 @@ class Loop:
             self._write_interval(report)
         if inside == 0:
             self._write_epoch(epoch, last)
-        wanted = done % options.checkpoint_every_steps == 0
-        if wanted or last or self.stop.signal is not None:
+        if done % options.checkpoint_every_steps == 0 or last:
             self._save()
 
     def _write_interval(self, report: StepReport) -> None:
+        if self.log is None:
+            return
         values: dict[str, float | None] = {
             **self.interval.take(),
             "lr": report.learning_rate,
@@ -152,6 +169,8 @@ class Loop:
         self.log.write(self.step, self._epochs_begun(), values)
 
     def _write_epoch(self, epoch: int, last: bool) -> None:
+        if self.log is None:
+            return
         values = self.epoch_means.take()
         if self.early_scores and (epoch % self.options.early_every_epochs == 0 or last):
             values |= {f"early/{name}": value for name, value in self._score().items()}
@@ -175,6 +194,9 @@ class Loop:
         return -(-self.step // self.data.steps_per_epoch)
 
     def _save(self) -> None:
+        self.saved_step = self.step
+        if self.log is None:
+            return
         self.state.save(
             self.step,
             {
@@ -186,7 +208,6 @@ class Loop:
                 "epoch_means": vars(self.epoch_means),
             },
         )
-        self.saved_step = self.step
 
     def _restore(self, saved: dict[str, Any]) -> None:
         self.trainer.load_state_dict(saved["trainer"])

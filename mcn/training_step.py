@@ -22,6 +22,7 @@ from mcn.errors import UserError
 from mcn.networks import MultimodalClusteringNetwork
 from mcn.objectives.objective import Objective
 from mcn.objectives.step_inputs import step_inputs
+from mcn.processes import ALONE, Processes, share_batch_norms
 from mcn.schedule import learning_rate
 from mcn.training_options import ModelOptions, TrainingOptions
 
@@ -39,7 +40,8 @@ class StepReport(NamedTuple):
 class Trainer:
     """Network, objective and Adam on one device.
 
-    vocabulary: (V + 1, W) word vectors, row 0 zeros; total: steps of the whole run.
+    vocabulary: (V + 1, W) word vectors, row 0 zeros; total: steps of the whole run; processes: those that share every
+    step, each with a trainer of its own.
     """
 
     def __init__(
@@ -52,7 +54,11 @@ class Trainer:
         total: int,
         device: torch.device,
         precision: str,
+        processes: Processes = ALONE,
     ) -> None:
+        self.processes = processes
+        if processes.count > 1:
+            share_batch_norms(network)
         self.network, self.objective = network.to(device), objective
         self.vocabulary, self.device = vocabulary.to(device), device
         self.mask_audio = model_options.mask_padding_audio
@@ -80,6 +86,7 @@ class Trainer:
         losses = dict(zip(terms, torch.stack(list(terms.values())).tolist(), strict=True))
         self._check(losses, step)
         self.scaler.scale(terms["total"]).backward()
+        self.processes.average_gradients(self.parameters)
         self.scaler.unscale_(self.optimizer)
         norm = self._clip_gradients()
         self.scaler.step(self.optimizer)
@@ -97,7 +104,7 @@ class Trainer:
         )
         half = HALF.get(self.precision)
         with torch.autocast(self.device.type, dtype=half, enabled=half is not None):
-            return self.objective(self.network, inputs)
+            return self.objective(self.network, inputs, self.processes)
 
     def _check(self, losses: dict[str, float], step: int) -> None:
         total = losses["total"]

@@ -18,6 +18,8 @@ def register(verbs: Verbs) -> None:
     verb.add_argument(
         "--early-shards", type=int, default=0, help="shards of the early evaluation set"
     )
+    verb.add_argument("--processes", type=int, default=1, help="processes a node, one a GPU (1)")
+    verb.add_argument("--nodes", type=int, default=1, help="nodes of the Slurm job (1)")
 
     verb = add_verb(verbs, "search", search, "mcn.evaluation.options:RetrievalOptions")
     verb.add_argument("model", type=Path, help="folder of the model")
@@ -31,10 +33,14 @@ def register(verbs: Verbs) -> None:
 
 def train(arguments: Namespace) -> None:
     """Train one experiment; an interrupted run goes on where it stopped."""
+    from mcn.launch import spread
+
+    spread(arguments.nodes, arguments.processes)
     from mcn.config import Experiment
     from mcn.features.options import RuntimeOptions
     from mcn.layout import Dataset
     from mcn.options import parse_options
+    from mcn.processes import joined, local_device, local_threads
     from mcn.training import EvaluationInputs, train
 
     experiment: Experiment = parse_options(Experiment, arguments.options)
@@ -51,17 +57,20 @@ def train(arguments: Namespace) -> None:
             held_out.table("vocabulary"),
             experiment.early_evaluation.retrieval,
         )
-    train(
-        dataset.stores(experiment.audio_feature),
-        dataset.table("vocabulary"),
-        arguments.output,
-        arguments.checkpoints,
-        experiment,
-        early,
-        arguments.threads,
-        runtime.device,
-        runtime.precision,
-    )
+    device = local_device(runtime.device)
+    with joined(device) as processes:
+        train(
+            dataset.stores(experiment.audio_feature),
+            dataset.table("vocabulary"),
+            arguments.output,
+            arguments.checkpoints,
+            experiment,
+            early,
+            local_threads(arguments.threads),
+            device,
+            runtime.precision,
+            processes,
+        )
 
 
 def search(arguments: Namespace) -> None:

@@ -2,8 +2,9 @@
 
 Conventions
 -----------
-- `embed` runs the network on what the objective needs, under the step's precision; `losses` turns those vectors into
-  weighted scalars in float32. A call does both and adds `total`.
+- `embed` runs the network on what the objective needs, under the step's precision, every row for itself; `losses`
+  turns the vectors of all rows, those of other processes too, into weighted scalars in float32. A call does both
+  and adds `total`.
 - `heads` are networks that only the objective needs; they are trained with the network and left behind with it.
 - Nothing random is drawn in a step, and everything that changes from step to step is in `state_dict`: a resumed run
   equals an undisturbed one.
@@ -22,6 +23,7 @@ from mcn.networks import MultimodalClusteringNetwork
 from mcn.objective_options import ObjectiveOptions
 from mcn.objectives.similarity import at_least_float32
 from mcn.objectives.step_inputs import StepInputs
+from mcn.processes import ALONE, Processes
 
 
 class Setting(NamedTuple):
@@ -56,10 +58,15 @@ class Objective:
         self.epochs_begun = 0
 
     def __call__(
-        self, network: MultimodalClusteringNetwork, inputs: StepInputs
+        self,
+        network: MultimodalClusteringNetwork,
+        inputs: StepInputs,
+        processes: Processes = ALONE,
     ) -> dict[str, Tensor]:
-        """Scalars: `total` and each weighted term."""
-        views = self.embed(network, inputs)
+        """Scalars: `total` and each weighted term, of the whole step; `processes` embed their shares of it."""
+        shape = len(inputs.video) // inputs.clips_per_video, inputs.clips_per_video
+        views = self.embed(network, inputs.share(processes.rows(*shape)))
+        views = processes.gather(views, *shape)
         with torch.autocast(inputs.video.device.type, enabled=False):
             wide = {name: at_least_float32(view) for name, view in views.items()}
             terms = self.losses(wide, inputs)

@@ -9,7 +9,7 @@ Conventions
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -44,6 +44,19 @@ class StepInputs:
     def videos(self) -> Tensor:
         """(N,) int64: which of the batch's videos a clip is from."""
         return torch.arange(len(self.video), device=self.video.device) // self.clips_per_video
+
+    def share(self, rows: slice) -> StepInputs:
+        """The same of some rows: whole videos."""
+        if rows == slice(0, len(self.video)):
+            return self
+        parts: dict[str, Any] = {}
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                parts[name] = value[rows]
+            elif isinstance(value, StepInputs):
+                parts[name] = value.share(rows)
+        present = {name: row[rows] for name, row in (self.present or {}).items()}
+        return replace(self, **parts, present=present)
 
     def rows_with(self, *modalities: str) -> Tensor | None:
         """(R,) indices of the clips that have all of them; None where that is every clip."""

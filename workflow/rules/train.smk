@@ -27,6 +27,8 @@ rule train:
     resources:
         mem_mb=4000,
         runtime=2880,
+        nodes=1,
+        processes=1,
     params:
         options=experiment_options,
         runtime=options("runtime"),
@@ -36,4 +38,5 @@ rule train:
         "python -m mcn train results --output results/models/{wildcards.experiment}"
         " --checkpoints results/checkpoints/{wildcards.experiment} --shards {params.shards}"
         " --early-shards {params.early_shards} --threads {threads}"
+        " --nodes {resources.nodes} --processes {resources.processes}"
         " --options {params.options:q} --runtime {params.runtime:q} &> {log}"

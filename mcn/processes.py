@@ -1,0 +1,188 @@
+"""Several processes that train one model: each embeds its share of a step, all see the whole step's loss.
+
+Conventions
+-----------
+- Every process reads the same batch, in the same order whatever their number. Each runs the network on its videos; the
+  vectors are gathered; then every process computes the same loss, clustering included, on all of them. Losses, queue
+  and centroids are therefore those of one process with the whole batch.
+- Gradients: gathering hands back a process's own rows times the number of processes, and all gradients are averaged;
+  so rows count once, and a head that sees all rows counts once too.
+- Batch norms take their statistics over all processes (`SharedBatchNorm2d`), as one process would.
+- Shares may differ by a video. Only the first process writes.
+- `torchrun` says who a process is, in the environment: RANK, WORLD_SIZE, LOCAL_RANK.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+
+T = TypeVar("T")
+TIMEOUT = timedelta(hours=2)  # the others wait while the first scores, writes and reads
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among `count`; alone by default."""
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes."""
+        return self.rank == 0
+
+    def rows(self, videos: int, clips_per_video: int, rank: int | None = None) -> slice:
+        """The clips of a process's videos: videos are dealt out evenly, the first processes taking one more."""
+        number = self.rank if rank is None else rank
+        least, more = divmod(videos, self.count)
+        first = number * least + min(number, more)
+        return slice(first * clips_per_video, (first + least + (number < more)) * clips_per_video)
+
+    def gather(
+        self, views: Mapping[str, Tensor], videos: int, clips_per_video: int
+    ) -> dict[str, Tensor]:
+        """Name -> rows of this process, (n, ...) each, to name -> rows of all, (N, ...), in the batch's order."""
+        if self.count == 1:
+            return dict(views)
+        shares = [self.rows(videos, clips_per_video, rank) for rank in range(self.count)]
+        sizes = [share.stop - share.start for share in shares]
+        return {name: _Gather.apply(view, self.rank, sizes) for name, view in views.items()}
+
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Replace every gradient by its mean over the processes."""
+        if self.count == 1:
+            return
+        gradients = [one.grad for one in parameters if one.grad is not None]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        dist.all_reduce(flat)
+        flat /= self.count
+        for gradient, mean in zip(
+            gradients, flat.split([g.numel() for g in gradients]), strict=True
+        ):
+            gradient.copy_(mean.view_as(gradient))
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        if self.count > 1:
+            dist.barrier()
+
+    def in_turn(self, call: Callable[[], T]) -> T:
+        """What `call` gives, run by the first process and then, when it is done, by the others."""
+        if self.first:
+            result = call()
+            self.wait()
+        else:
+            self.wait()
+            result = call()
+        self.wait()
+        return result
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process."""
+        if self.count == 1:
+            return flag
+        flags: list[Any] = [None] * self.count
+        dist.all_gather_object(flags, flag)
+        return any(flags)
+
+
+ALONE = Processes()
+
+
+class _Gather(torch.autograd.Function):
+    """(n, ...) of every process -> (N, ...); sizes: rows of each."""
+
+    @staticmethod
+    def forward(ctx, rows: Tensor, rank: int, sizes: list[int]) -> Tensor:  # type: ignore[no-untyped-def]
+        ctx.rank, ctx.sizes = rank, sizes
+        padded = rows.new_zeros((max(sizes), *rows.shape[1:]))
+        padded[: len(rows)] = rows
+        found = [torch.empty_like(padded) for _ in sizes]
+        dist.all_gather(found, padded)
+        return torch.cat([part[:size] for part, size in zip(found, sizes, strict=True)])
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[no-untyped-def]
+        first = sum(ctx.sizes[: ctx.rank])
+        own = gradient[first : first + ctx.sizes[ctx.rank]]
+        return own * len(ctx.sizes), None, None
+
+
+class SharedBatchNorm2d(nn.BatchNorm2d):
+    """`nn.BatchNorm2d` whose training statistics are those of all processes' rows; on any device."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(n, C, H, W) -> the same shape."""
+        if not self.training:
+            return super().forward(values)
+        wide = values.float()
+        count = torch.tensor(float(values.numel() // values.shape[1]), device=values.device)
+        count = all_reduce(count)
+        mean = all_reduce(wide.sum(dim=(0, 2, 3))) / count
+        centred = wide - mean.view(1, -1, 1, 1)
+        variance = all_reduce(centred.square().sum(dim=(0, 2, 3))) / count
+        with torch.no_grad():
+            self._follow(mean, variance * count / (count - 1))
+        scaled = centred * torch.rsqrt(variance + self.eps).view(1, -1, 1, 1)
+        return (scaled * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)).to(
+            values.dtype
+        )
+
+    def _follow(self, mean: Tensor, variance: Tensor) -> None:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        assert self.momentum is not None
+        self.num_batches_tracked += 1
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance, self.momentum)
+
+
+def share_batch_norms(network: nn.Module) -> None:
+    """Let every `nn.BatchNorm2d` of a network take its statistics over all processes; rows and names stay."""
+    for module in network.modules():
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = SharedBatchNorm2d
+
+
+def local_device(device: str) -> str:
+    """The device of this process: where torchrun started several and CUDA is meant, the GPU of its number."""
+    number = os.environ.get("LOCAL_RANK")
+    if number is None or device not in ("auto", "cuda") or not torch.cuda.is_available():
+        return device
+    return f"cuda:{number}"
+
+
+def local_threads(threads: int) -> int:
+    """Processor threads of this process: its share of those of the node (0: all there are)."""
+    neighbours = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if neighbours == 1:
+        return threads
+    return max(1, (threads or os.cpu_count() or 1) // neighbours)
+
+
+@contextmanager
+def joined(device: str) -> Iterator[Processes]:
+    """This process among those that torchrun started, connected while the context lasts; alone without torchrun."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield ALONE
+        return
+    cuda = device.startswith("cuda")
+    if cuda:
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if cuda else "gloo", timeout=TIMEOUT)
+    try:
+        yield Processes(dist.get_rank(), dist.get_world_size())
+    finally:
+        dist.destroy_process_group()
