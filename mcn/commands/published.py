@@ -6,6 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from mcn.commands.annotations import register_annotations
+from mcn.commands.comparison import register_comparison
 from mcn.commands.verbs import Verbs, add_group, add_verb
 
 
@@ -21,6 +22,7 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("--sha256", help="stop unless the file has this sha256")
 
     comparisons = add_group(verbs, "compare", "Set results beside each other.")
+    register_comparison(comparisons)
     verb = add_verb(comparisons, "features", compare_features)
     verb.add_argument("ours", type=Path, help="shard, or folder of shards or published files")
     verb.add_argument("published", type=Path, help="the same of the published features")

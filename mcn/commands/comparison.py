@@ -1,0 +1,42 @@
+"""The verb that sets experiments beside each other: compare experiments."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from mcn.commands.verbs import Verbs, add_verb
+
+
+def register_comparison(comparisons: Verbs) -> None:
+    """Add the parser below `compare`."""
+    verb = add_verb(
+        comparisons,
+        "experiments",
+        compare_experiments,
+        "mcn.comparison.options:ComparisonOptions",
+        runtime=True,
+    )
+    verb.add_argument("results", type=Path, help="folder of a run")
+    verb.add_argument("--configuration", required=True, metavar="JSON", help="the whole of it")
+    verb.add_argument(
+        "--output", type=Path, required=True, help="page (.html); the table .csv is written beside"
+    )
+
+
+def compare_experiments(arguments: Namespace) -> None:
+    """Every objective of a configuration: mean and spread over seeds, differences, curves, clusters, pictures."""
+    import torch
+
+    from mcn.comparison.options import ComparisonOptions
+    from mcn.comparison.stage import compare
+    from mcn.config import Configuration
+    from mcn.features.options import RuntimeOptions
+    from mcn.features.runtime import resolve
+    from mcn.options import parse_options
+
+    runtime = resolve(parse_options(RuntimeOptions, arguments.runtime), arguments.threads)
+    torch.set_num_threads(runtime.threads)
+    settings = parse_options(Configuration, arguments.configuration)
+    options = parse_options(ComparisonOptions, arguments.options)
+    compare(settings, arguments.results, arguments.output, options)

@@ -1,0 +1,60 @@
+"""Two directions of a space, as points for a drawing: the first two principal components of unit vectors.
+
+The share of the variance that both hold together goes with the picture: little of a wide space shows in two directions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+SIZE = 220.0
+
+
+@dataclass(frozen=True)
+class Point:
+    """A place in SVG units, y downwards, and the group that colours it."""
+
+    x: float
+    y: float
+    group: int
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Points, names of the groups, percent of the variance that two directions hold."""
+
+    points: list[Point]
+    groups: list[str]
+    percent: float
+
+
+def principal_directions(vectors: np.ndarray) -> tuple[np.ndarray, float]:
+    """(N >= 1, d) vectors -> (N, 2) coordinates of their unit vectors, and percent of the variance they hold."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = vectors / np.maximum(lengths, 1e-12)
+    centred = unit - unit.mean(axis=0)
+    left, scales, _ = np.linalg.svd(centred, full_matrices=False)
+    coordinates = np.zeros((len(vectors), 2))
+    kept = min(2, len(scales))
+    coordinates[:, :kept] = left[:, :kept] * scales[:kept]
+    variance = float((scales**2).sum())
+    return coordinates, 100 * float((scales[:2] ** 2).sum()) / variance if variance else 100.0
+
+
+def draw(coordinates: np.ndarray, percent: float, names: Sequence[str]) -> Picture:
+    """(N, 2) coordinates and the group of each point -> a square picture of `SIZE` units."""
+    low, high = coordinates.min(axis=0), coordinates.max(axis=0)
+    span = float((high - low).max()) or 1.0
+    groups = sorted(set(names))
+    points = [
+        Point(
+            float((x - low[0]) / span * SIZE),
+            float(SIZE - (y - low[1]) / span * SIZE),
+            groups.index(name),
+        )
+        for (x, y), name in zip(coordinates, names, strict=True)
+    ]
+    return Picture(points, groups, percent)

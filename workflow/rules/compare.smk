@@ -1,0 +1,34 @@
+"""Objectives compared: every experiment and seed of the configuration on one page. No part of `rule all`."""
+
+
+rule comparison:
+    """Means and spreads, paired differences, curves, clusters against true steps, pictures of the spaces."""
+    input:
+        evaluations("retrieval"),
+        evaluations("localization"),
+        expand(
+            "results/models/{experiment}/metrics.jsonl",
+            experiment=settings.experiments,
+        ),
+        code=code("comparison/stage.py"),
+    output:
+        report(
+            "results/comparison.html",
+            caption="../report/comparison.rst",
+            category="Comparison",
+        ),
+        "results/comparison.csv",
+    log:
+        "results/logs/comparison.log",
+    conda:
+        "../../envs/mcn.yaml"
+    threads: 2
+    resources:
+        mem_mb=3000,
+        runtime=240,
+    params:
+        configuration=options(),
+        runtime=options("runtime"),
+    shell:
+        "python -m mcn compare experiments results --output {output[0]} --threads {threads}"
+        " --configuration {params.configuration:q} --runtime {params.runtime:q} &> {log}"
