@@ -133,6 +133,12 @@ def test_frames_without_an_item_are_background() -> None:
     assert scores["IoU_classmask_with_background"] == pytest.approx(100 * (2 / 3 + 1 + 1 / 2) / 3)
 
 
+def test_frames_without_an_item_are_of_the_background_class() -> None:
+    truth, predicted = np.array([0, 0, -1, 2]), np.array([0, 0, 1, 2])
+    scores = alignment.evaluate(truth, predicted, np.array([3, 7, 4]), {7})
+    assert set(scores.values()) == {100.0}
+
+
 def test_an_item_without_a_true_frame_is_not_found() -> None:
     scores = alignment.evaluate(np.array([0, 0, 2, 2]), np.array([0, 1, 2, 2]), np.array([3, 4, 5]))
     assert scores["IoU"] == pytest.approx(100 * (1 / 2 + 0 + 1) / 3)

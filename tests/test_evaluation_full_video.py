@@ -128,6 +128,15 @@ def test_what_cannot_be_found_is_a_mistake() -> None:
     assert chance["all_captions"]["R@1"] == pytest.approx(100 / 3 / 2)
 
 
+def test_a_video_that_nobody_names_is_not_found() -> None:
+    """The five best clips are all of video 1: it alone is named, though only three videos are there."""
+    scores = np.array([[0.0, 9, 8, 7, 6, 5, 1]])
+    given = FullVideoSet(scores, np.eye(7), np.array([0]), np.array([0, 1, 1, 1, 1, 1, 2]), 3, 1, 1)
+    found = full_video.evaluate(given)
+    assert found["vote_of_clips"]["R@5"] == 0
+    assert found["vote_of_videos"]["R@5"] == 100
+
+
 def test_where_it_applies() -> None:
     assert full_video.applies(np.array([0, 0, 1]))
     assert not full_video.applies(np.array([0, 1, 2]))

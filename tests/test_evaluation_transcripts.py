@@ -54,6 +54,16 @@ def test_of_overlapping_items_the_later_begun_has_the_frame() -> None:
     assert nested.frames(0.0, 5, 1.0).tolist() == [0, 1, 0, 0, 0]
 
 
+def test_a_step_inside_another_leaves_no_gap_behind_it() -> None:
+    found = of_steps([(0, 0.0, 10.0), (1, 2.0, 3.0), (1, 9.0, 12.0)], "gaps")
+    assert found.classes.tolist() == [0, 1, 1, 2]
+
+
+def test_a_frame_belongs_to_what_lies_at_its_middle() -> None:
+    found = Transcript("one", "", np.array([0]), np.array([[0.4, 1.4]]))
+    assert found.frames(0.0, 2, 1.0).tolist() == [0, -1]
+
+
 CLASSES = [(0, "pour", False), (1, "cut", False), (2, "background", True)]
 
 

@@ -120,6 +120,14 @@ def test_manifests_published_features_and_early_scores(tmp_path: Path) -> None:
     ]
 
 
+def test_a_checkpoint_needs_no_training_set(tmp_path: Path) -> None:
+    sets = {"lost": {"optional": True, "manifest": str(tmp_path / "none.csv")}}
+    experiments = {"one": {"dataset": "lost", "checkpoint": "weights/mcn.pth"}}
+    values, lines = leave_out({"datasets": sets, "experiments": experiments})
+    assert values["experiments"]["one"]["dataset"] is None
+    assert len(lines) == 1
+
+
 def test_published_features_need_word_vectors_alone(tmp_path: Path) -> None:
     make(str(tmp_path / "c.pkl"))
     sets = {"clips": {"optional": True, "published_features": {"clips": str(tmp_path / "c.pkl")}}}

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.official_files import MAKERS, write
+from mcn.sources.action_folders import import_action_folders
+from tests.official_files import MAKERS, video, write
 
 ROOT = Path(__file__).parent.parent
 WEIGHTS = ("resnext-101-kinetics.pth", "GoogleNews-vectors-negative300.bin")
@@ -98,3 +99,14 @@ def test_without_any_file_the_tables_are_the_published_rows(tmp_path):
     assert status == 0, output[-3000:]
     assert "rule table1:" in output
     assert "decode_frames" not in output
+
+
+def test_action_folders_are_planned_from_their_lists(tmp_path):
+    video(tmp_path / "data/ucf101", "YoYo/v_YoYo_g01_c01.avi")
+    import_action_folders(tmp_path / "data/ucf101/videos", tmp_path / "data/ucf101")
+    for name in (*WEIGHTS, "mcn.pth"):
+        write(tmp_path / "weights" / name, "weights")
+    status, output = plan(tmp_path, "actions")
+    assert status == 0, output[-3000:]
+    for rule in ("prepare_actions", "decode_frames", "import_checkpoint", "evaluate_recognition"):
+        assert f"rule {rule}:" in output

@@ -3,8 +3,9 @@
 Conventions
 -----------
 - Second t and class c of the video's class list: score = text_c . embedding_t, un-normalised; background without a text
-  scores as `AlignmentOptions.background_score` says. Log-softmax over all classes of the list, background included, is
-  what is aligned (MCN eval_cross.py writes it for Mining YouTube).
+  scores as `AlignmentOptions.background_score` says. Log-softmax over all classes of the list, background included,
+  makes them log-probabilities (MCN eval_cross.py writes these for Mining YouTube). It subtracts the same from every
+  class of a second and so leaves the best path where it is.
 - `recall`: the one-second programme of step localization on the transcript's items that are not background, with
   log-softmax over their classes alone; hits / items. This is how Mining YouTube's recall seems to have been made.
 - A video's scores are those of `alignment.evaluate` and its recall; a lost video scores 0 in all of them.
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -156,7 +157,7 @@ class AlignmentScorer:
         self,
         transcript: Transcript,
         reason: str,
-        outcomes: Any,
+        outcomes: Iterable[AlignmentOutcome],
         counted: bool = True,
     ) -> None:
         """Note a video that cannot be aligned; under `drop` it leaves the denominator."""
@@ -191,18 +192,15 @@ def align_video(
 ) -> AlignedVideo:
     """Scores and chance of one video from raw scores (T, C), second 0 at `start`; T not below the transcript's N."""
     measure = _Measure(transcript, len(scores), background, start, options.frame_seconds)
-    found = measure(log_softmax(scores), scores)
+    found = measure(scores)
     generator = np.random.default_rng([options.seed, zlib.crc32(transcript.video_id.encode())])
-    draws = []
-    for _ in range(options.chance_draws):
-        random = generator.standard_normal(scores.shape)
-        draws.append(measure(random, random))
+    draws = [measure(generator.standard_normal(scores.shape)) for _ in range(options.chance_draws)]
     chance = {name: float(np.mean([draw[name] for draw in draws])) for name in found}
     return AlignedVideo(transcript.group, found, chance)
 
 
 class _Measure:
-    """Scores of one video for any log-probabilities; what does not depend on them is computed once."""
+    """How well scores (T, C) align one video; what does not depend on them is computed once."""
 
     def __init__(
         self,
@@ -221,8 +219,8 @@ class _Measure:
         named = AnnotatedVideo(transcript.video_id, transcript.group, steps)
         self.steps = named.truth(start, seconds, len(self.items))
 
-    def __call__(self, log_probabilities: np.ndarray, scores: np.ndarray) -> dict[str, float]:
-        path = np.append(alignment.align_items(log_probabilities, self.classes), -1)
+    def __call__(self, scores: np.ndarray) -> dict[str, float]:
+        path = np.append(alignment.align_items(scores, self.classes), -1)
         predicted = path[np.minimum(self.second, self.seconds)]
         found = alignment.evaluate(self.truth, predicted, self.classes, self.background)
         own, column = np.unique(self.classes[self.items], return_inverse=True)

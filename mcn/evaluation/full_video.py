@@ -74,9 +74,8 @@ def evaluate(given: FullVideoSet) -> dict[str, dict[str, float]]:
     scores = _score_captions(given)
     columns = np.flatnonzero(findable)
     own = np.searchsorted(columns, asked).tolist()
-    means = scores.sums[np.ix_(asked, columns)]
-    counts = np.bincount(given.query_video, minlength=given.videos)[asked]
-    found["all_captions"] = _ranked(means / counts[:, None], own, given.total_videos)
+    # of one query video's captions the sum ranks as the mean does
+    found["all_captions"] = _ranked(scores.sums[np.ix_(asked, columns)], own, given.total_videos)
     for name, best in (
         ("vote_of_videos", scores.best_videos),
         ("vote_of_clips", scores.best_clips),

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from mcn.checkpoints import load_model
-from mcn.evaluation.alignment_scores import AlignmentScorer
+from mcn.evaluation.alignment_scores import AlignmentScorer, Export
 from mcn.evaluation.annotations import read_vocabulary
 from mcn.evaluation.clip_retrieval import open_stores
 from mcn.evaluation.embed import require_videos
@@ -104,7 +104,7 @@ def _named_items(transcript: Transcript, listed: ClassList) -> int:
     return int((~np.isin(transcript.classes, list(listed.background))).sum())
 
 
-def _exporter(folder: Path):  # type: ignore[no-untyped-def]
+def _exporter(folder: Path) -> Export:
     """A function that writes log-probabilities (T, C) of a video into `folder`."""
 
     def export(video_id: str, log_probabilities: np.ndarray) -> None:
