@@ -32,6 +32,7 @@ rule report:
             experiment=settings.experiments,
         ),
         code=code("report/render.py"),
+        published=code("report/published.yaml"),
     output:
         report(
             "results/report.html",
