@@ -110,6 +110,7 @@ class ShardWriter:
                     self.schema,
                     compression="none",
                     use_dictionary=False,
+                    write_statistics=False,  # of blobs they are blobs, held until the file is closed
                     write_page_checksum=True,
                 )
             )
