@@ -20,6 +20,7 @@ from mcn.evaluation.options import AlignmentOptions
 from mcn.evaluation.seconds import second_features
 from mcn.evaluation.stage_alignment import evaluate_alignment
 from mcn.evaluation.transcripts import ClassList, read_transcripts, step_transcripts
+from mcn.report.evaluations import Alignment, read_evaluation
 from mcn.shards import FeatureStore
 from tests.evaluation_set import (
     BROKEN,
@@ -141,6 +142,22 @@ def test_steps_are_what_plain_code_gives(small: EvaluationSet) -> None:
     assert result["tasks"]["make"]["IoU"] == result["scores"]["IoU"] == result["scores"]["IoU (va)"]
     assert result["modes"]["v"]["scores"]["n"] == 5
     assert 0 < result["chance"]["IoU"] < 67
+
+
+def test_timelines_show_what_was_scored(small: EvaluationSet) -> None:
+    result = run_alignment(small, missing_modality="drop", frame_seconds=0.1)
+    ious = []
+    for video in result["timelines"]:
+        assert video["items"] == TASK_STEPS
+        for (item, start, end), (other, first, last) in zip(
+            video["truth"], video["predicted"], strict=True
+        ):
+            assert item == other
+            shared = max(0.0, min(end, last) - max(start, first))
+            ious.append(shared / (end - start + last - first - shared))
+    assert 100 * np.mean(ious) == pytest.approx(result["scores"]["IoU"], abs=0.01)
+    assert run_alignment(small, timelines=1)["timelines"][0] in result["timelines"]
+    assert isinstance(read_evaluation(small.path("evaluation/demo.alignment.json")), Alignment)
 
 
 def test_policies(small: EvaluationSet) -> None:

@@ -312,6 +312,9 @@ def write_alignment(path: Path) -> None:
     value = {"experiment": "mcn", "dataset": "demo_test", "n": 3, "total": 4, "items": 12}
     value |= {"scores": scores, "chance": {"IoD": 10.0, "IoU": 7.0, "frame_accuracy": 22.0}}
     value |= {"tasks": {EVIL: {"IoU": 21.0, "n": 3}}, "missing": {"audio: no_audio": 1}}
+    line = {"video_id": "soup", "task": EVIL, "seconds": 20.0, "items": STEPS[:2]}
+    spans = {"truth": [[0, 1.0, 5.0], [1, 8.0, 9.0]], "predicted": [[0, 2.0, 6.0], [1, 8.0, 12.0]]}
+    value["timelines"] = [{**line, **spans}]
     write_json(path, value)
 
 
@@ -334,6 +337,7 @@ def test_alignment_recognition_and_published_rows(tmp_path):
     assert "3 / 4 44.0 chance 22.0 2.0×" in words
     assert "Not scored: audio: no_audio 1" in words
     assert "9 / 10 40.0 chance 1.0 40.0×" in words
+    assert 'class="aligned" style="left:10.00%;width:20.00%" title="predicted: 2–6 s"' in page
     assert "<script>alert" not in page
     assert "Table 2: zero-shot localization" in words
     assert words.count("not measured") > 30

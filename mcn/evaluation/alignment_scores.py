@@ -43,9 +43,11 @@ Export = Callable[[str, np.ndarray], None]
 
 @dataclass(frozen=True)
 class AlignedVideo:
-    """Scores and chance of one video, percent by name."""
+    """Scores and chance of one video, percent by name; `path` (T,): the item of every second, second 0 at `start`."""
 
-    group: str
+    transcript: Transcript
+    start: float
+    path: np.ndarray
     scores: dict[str, float]
     chance: dict[str, float]
 
@@ -59,7 +61,7 @@ class AlignmentOutcome:
 
     def summary(self, group: str | None = None) -> dict[str, dict[str, float | None]]:
         """`scores` and `chance`: means over videos, lost ones being 0, with n and total; of one group, or of all."""
-        videos = [one for one in self.videos if group in (None, one.group)]
+        videos = [one for one in self.videos if group in (None, one.transcript.group)]
         lost = sum(group in (None, one) for one in self.lost)
         found = {}
         for kind in ("scores", "chance"):
@@ -71,7 +73,7 @@ class AlignmentOutcome:
 
     def groups(self) -> dict[str, dict[str, Any]]:
         """Scores of every group that has a name."""
-        names = {one.group for one in self.videos} | set(self.lost)
+        names = {one.transcript.group for one in self.videos} | set(self.lost)
         return {name: self.summary(name)["scores"] for name in sorted(names - {""})}
 
 
@@ -192,15 +194,19 @@ def align_video(
 ) -> AlignedVideo:
     """Scores and chance of one video from raw scores (T, C), second 0 at `start`; T not below the transcript's N."""
     measure = _Measure(transcript, len(scores), background, start, options.frame_seconds)
-    found = measure(scores)
+    path = alignment.align_items(scores, transcript.classes)
+    found = measure(scores, path)
     generator = np.random.default_rng([options.seed, zlib.crc32(transcript.video_id.encode())])
-    draws = [measure(generator.standard_normal(scores.shape)) for _ in range(options.chance_draws)]
+    draws = []
+    for _ in range(options.chance_draws):
+        random = generator.standard_normal(scores.shape)
+        draws.append(measure(random, alignment.align_items(random, transcript.classes)))
     chance = {name: float(np.mean([draw[name] for draw in draws])) for name in found}
-    return AlignedVideo(transcript.group, found, chance)
+    return AlignedVideo(transcript, start, path, found, chance)
 
 
 class _Measure:
-    """How well scores (T, C) align one video; what does not depend on them is computed once."""
+    """How well scores (T, C), or their path (T,), align one video; what does not depend on them is computed once."""
 
     def __init__(
         self,
@@ -219,9 +225,8 @@ class _Measure:
         named = AnnotatedVideo(transcript.video_id, transcript.group, steps)
         self.steps = named.truth(start, seconds, len(self.items))
 
-    def __call__(self, scores: np.ndarray) -> dict[str, float]:
-        path = np.append(alignment.align_items(scores, self.classes), -1)
-        predicted = path[np.minimum(self.second, self.seconds)]
+    def __call__(self, scores: np.ndarray, path: np.ndarray) -> dict[str, float]:
+        predicted = np.append(path, -1)[np.minimum(self.second, self.seconds)]
         found = alignment.evaluate(self.truth, predicted, self.classes, self.background)
         own, column = np.unique(self.classes[self.items], return_inverse=True)
         placed = decode_steps(log_softmax(scores[:, own])[:, column])

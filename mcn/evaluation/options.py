@@ -137,6 +137,9 @@ class AlignmentOptions(SecondsOptions):
     chance_draws: int = Field(
         10, ge=1, description="random score matrices a video behind the chance scores [draws]"
     )
+    timelines: int = Field(
+        8, ge=0, description="videos, drawn at random, whose timelines are written [videos]"
+    )
 
 
 class RecognitionOptions(EvaluationOptions):

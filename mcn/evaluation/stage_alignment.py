@@ -11,6 +11,8 @@ Conventions
   `EvaluationOptions.missing_modality`, and counted in `missing`.
 - `modes` has each mode's own numbers and denominators; `tasks`, for step sets, each task's of the headline mode;
   `items`: transcript items that are not background, of all videos.
+- `timelines`: videos drawn at random among those aligned; `items` are the texts of what is not background, `truth` and
+  `predicted` rows [item, start, end], seconds.
 - Text files of log-probabilities, if asked for: `VIDEO.probs`, a row a second, a column a class, separated by blanks
   (the input of Mining YouTube's own alignment).
 """
@@ -25,7 +27,8 @@ from typing import Any
 import numpy as np
 
 from mcn.checkpoints import load_model
-from mcn.evaluation.alignment_scores import AlignmentScorer, Export
+from mcn.evaluation.alignment import segments
+from mcn.evaluation.alignment_scores import AlignmentOutcome, AlignmentScorer, Export
 from mcn.evaluation.annotations import read_vocabulary
 from mcn.evaluation.clip_retrieval import open_stores
 from mcn.evaluation.embed import require_videos
@@ -91,6 +94,7 @@ def evaluate_alignment(
         },
         "modes": measured,
         "tasks": headline.groups(),
+        "timelines": timelines(headline, lists, options),
         "missing": dict(sorted(scorer.missing.items())),
         "missing_policy": options.missing_modality,
         "provenance": provenance(config, stores, options, place),
@@ -98,6 +102,31 @@ def evaluate_alignment(
     write_json(output, result)
     logger.info("%s on %s: %s", experiment, dataset, result["scores"])
     return result
+
+
+def timelines(
+    outcome: AlignmentOutcome, lists: Mapping[str, ClassList], options: AlignmentOptions
+) -> list[dict[str, Any]]:
+    """True and predicted segments of aligned videos drawn at random."""
+    count = min(options.timelines, len(outcome.videos))
+    chosen = np.random.default_rng(options.seed).choice(len(outcome.videos), count, replace=False)
+    found = []
+    for number in np.sort(chosen):
+        video = outcome.videos[number]
+        transcript, listed = video.transcript, lists[video.transcript.group]
+        named = np.flatnonzero(~np.isin(transcript.classes, list(listed.background)))
+        runs = segments(video.path)[named, 1:] + video.start
+        found.append(
+            {
+                "video_id": transcript.video_id,
+                "task": transcript.group,
+                "seconds": video.start + len(video.path),
+                "items": [listed.texts[transcript.classes[item]] for item in named],
+                "truth": [[n, *span] for n, span in enumerate(transcript.spans[named].tolist())],
+                "predicted": [[n, *run] for n, run in enumerate(runs.tolist())],
+            }
+        )
+    return found
 
 
 def _named_items(transcript: Transcript, listed: ClassList) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mcn.errors import several
 from mcn.report.accounts import Account, read_account
@@ -31,6 +31,7 @@ from mcn.report.provenance import Record, flatten, model_records, recipe_records
 from mcn.report.tables import Page
 from mcn.report.thumbnails import Picture, Thumbnails
 
+InTime = TypeVar("InTime", Localization, Alignment)
 QUERIES, TIMELINES = 16, 10  # shown of one evaluation, at most
 SHOWN_IN_ALL = 48  # queries, and timelines, of the whole page
 
@@ -117,7 +118,8 @@ def collect(inputs: ReportInputs) -> Report:
         for dataset, features in inputs.features.items()
         for feature, paths in features.items()
     ]
-    timelines = _share(TIMELINES, len(localizations))
+    alignments = [entry for entry in evaluations if isinstance(entry, Alignment)]
+    timelines = _share(TIMELINES, len(localizations) + len(alignments))
     return Report(
         inputs.title,
         inputs.synthetic,
@@ -128,11 +130,8 @@ def collect(inputs: ReportInputs) -> Report:
         ],
         headlines(retrievals, localizations, accounts),
         _views(retrievals, Thumbnails(inputs.videos)),
-        [
-            entry.model_copy(update={"timelines": evenly(entry.timelines, timelines)})
-            for entry in localizations
-        ],
-        [entry for entry in evaluations if isinstance(entry, Alignment)],
+        [_thinned(entry, timelines) for entry in localizations],
+        [_thinned(entry, timelines) for entry in alignments],
         [entry for entry in evaluations if isinstance(entry, Recognition)],
         inputs.published,
         [_run(name, directory) for name, directory in inputs.models.items()],
@@ -168,6 +167,11 @@ def _check_files(inputs: ReportInputs) -> None:
 
 def _share(most: int, files: int) -> int:
     return min(most, max(4, SHOWN_IN_ALL // max(files, 1)))
+
+
+def _thinned(entry: InTime, timelines: int) -> InTime:
+    """The evaluation with so many of its timelines."""
+    return entry.model_copy(update={"timelines": evenly(entry.timelines, timelines)})
 
 
 def _views(retrievals: list[Retrieval], thumbnails: Thumbnails) -> list[RetrievalView]:

@@ -131,6 +131,17 @@ class Localization(BaseModel):
     provenance: dict[str, Any] = Field(default_factory=dict)
 
 
+class AlignmentTimeline(BaseModel):
+    """True and predicted segments of one video: rows (item, start, end), seconds; `items`: their texts."""
+
+    video_id: str
+    task: str
+    seconds: float
+    items: list[str]
+    truth: list[tuple[int, float, float]]
+    predicted: list[tuple[int, float, float]]
+
+
 class Alignment(BaseModel):
     """`{dataset}.alignment.json`; `items`: transcript items that are not background."""
 
@@ -143,6 +154,7 @@ class Alignment(BaseModel):
     scores: Scores
     chance: Scores = Field(default_factory=dict)
     tasks: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    timelines: list[AlignmentTimeline] = Field(default_factory=list)
     missing: dict[str, Any] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
 
