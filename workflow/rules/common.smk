@@ -171,6 +171,15 @@ def code(module):
     return os.path.relpath(Path(workflow.basedir, "mcn", module))
 
 
+def growing(megabytes):
+    """Memory of a job, MB: as much again with every attempt, where a profile retries."""
+
+    def memory(wildcards, attempt):
+        return megabytes * attempt
+
+    return memory
+
+
 def shard_names(dataset):
     """Five-digit names of the shards of a data set."""
     return [f"{shard:05d}" for shard in range(settings.datasets[dataset].shards)]

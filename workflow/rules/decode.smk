@@ -15,7 +15,7 @@ rule decode_frames:
     conda:
         "../../envs/mcn.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
         disk_mb=4000,
         runtime=240,
     params:
@@ -38,7 +38,7 @@ rule decode_audio:
     conda:
         "../../envs/mcn.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
         disk_mb=1000,
         runtime=120,
     params:

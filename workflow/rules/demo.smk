@@ -21,7 +21,7 @@ rule demo:
         "../../envs/mcn.yaml"
     threads: 2
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
         runtime=30,
     params:
         options=options("demo"),

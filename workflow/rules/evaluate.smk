@@ -20,7 +20,7 @@ rule evaluate_retrieval:
     conda:
         "../../envs/mcn.yaml"
     resources:
-        mem_mb=3000,
+        mem_mb=growing(3000),
         runtime=120,
     params:
         options=dataset_options,
@@ -51,7 +51,7 @@ rule evaluate_localization:
     conda:
         "../../envs/mcn.yaml"
     resources:
-        mem_mb=3000,
+        mem_mb=growing(3000),
         runtime=120,
     params:
         options=dataset_options,
@@ -80,7 +80,7 @@ rule evaluate_alignment:
     conda:
         "../../envs/mcn.yaml"
     resources:
-        mem_mb=3000,
+        mem_mb=growing(3000),
         runtime=240,
     params:
         options=dataset_options,

@@ -17,7 +17,7 @@ rule seed_weights:
         "../../envs/mcn.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=30,
     params:
         seed=settings.features.seed,
@@ -45,7 +45,7 @@ rule resnet152:
         "../../envs/mcn.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=240,
     params:
         options=options("features", "resnet152"),
@@ -74,7 +74,7 @@ rule resnext101:
         "../../envs/mcn.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=240,
     params:
         options=options("features", "resnext101"),
@@ -100,7 +100,7 @@ rule logmel:
     conda:
         "../../envs/mcn.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
         runtime=60,
     params:
         options=options("features", "logmel"),
@@ -125,7 +125,7 @@ rule davenet:
         "../../envs/mcn.yaml"
     threads: 2
     resources:
-        mem_mb=3000,
+        mem_mb=growing(3000),
         runtime=240,
     params:
         options=options("features", "davenet"),
@@ -148,7 +148,7 @@ rule vocabulary:
     conda:
         "../../envs/mcn.yaml"
     resources:
-        mem_mb=6000,
+        mem_mb=growing(6000),
         runtime=60,
     params:
         options=options("features", "word2vec"),
@@ -171,7 +171,7 @@ rule word2vec:
     conda:
         "../../envs/mcn.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
         runtime=60,
     params:
         options=options("features", "word2vec"),

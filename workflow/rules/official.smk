@@ -21,7 +21,7 @@ for kind, names in official_sets().items():
         conda:
             "../../envs/mcn.yaml"
         resources:
-            mem_mb=2000,
+            mem_mb=growing(2000),
             runtime=720,
         params:
             directory=subpath(output[0], parent=True),

@@ -56,7 +56,7 @@ rule import_clips:
     conda:
         "../../envs/mcn.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
         runtime=240,
     params:
         directory=subpath(output.manifest, parent=True),
@@ -80,7 +80,7 @@ rule import_features:
     conda:
         "../../envs/mcn.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
         runtime=240,
     params:
         source=published_source,
@@ -106,7 +106,7 @@ rule import_checkpoint:
     conda:
         "../../envs/mcn.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=60,
     params:
         directory=subpath(output.model, parent=True),

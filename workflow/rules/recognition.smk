@@ -38,7 +38,7 @@ rule evaluate_recognition:
     conda:
         "../../envs/mcn.yaml"
     resources:
-        mem_mb=3000,
+        mem_mb=growing(3000),
         runtime=240,
     params:
         options=dataset_options,

@@ -44,7 +44,7 @@ rule report:
     conda:
         "../../envs/mcn.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
         runtime=60,
     params:
         options=options(),

@@ -25,7 +25,7 @@ rule train:
         "../../envs/mcn.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=2880,
         nodes=1,
         processes=1,
