@@ -1,41 +1,6 @@
 """What others published instead of videos and training: features, files of clips, checkpoints."""
 
 
-def published_source(wildcards):
-    """The folder that a data set's published features are read from."""
-    published = settings.datasets[wildcards.dataset].published_features
-    return published.directory or f"results/{wildcards.dataset}/published"
-
-
-def published_files(wildcards):
-    """The feature file that an import of clips made; none where there is a folder of files."""
-    published = settings.datasets[wildcards.dataset].published_features
-    file = f"results/{wildcards.dataset}/published/{wildcards.feature}.parquet"
-    return file if published.clips else []
-
-
-def published_layout(wildcards):
-    """The form of a data set's published features."""
-    published = settings.datasets[wildcards.dataset].published_features
-    return "clips" if published.clips else published.layout
-
-
-def published_clips(wildcards):
-    """The published file of clips of a data set."""
-    return settings.datasets[wildcards.dataset].published_features.clips
-
-
-def published_checkpoint(wildcards):
-    """The published checkpoint of an experiment."""
-    return settings.experiments[wildcards.experiment].checkpoint
-
-
-def checkpoint_sha256(wildcards):
-    """The option that pins a checkpoint, where it is pinned."""
-    digest = settings.experiments[wildcards.experiment].checkpoint_sha256
-    return f"--sha256 {digest}" if digest else ""
-
-
 rule import_clips:
     """Manifest, captions and features of a published file of clips."""
     input:

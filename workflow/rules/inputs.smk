@@ -1,0 +1,206 @@
+"""Input functions and parameters of the rules: what one data set, experiment or network needs. No rule is defined here."""
+
+import shlex
+
+from mcn.sources.official import require_files
+
+
+def dataset_options(wildcards):
+    """The settings of the data set of a rule."""
+    return options("datasets", wildcards.dataset)
+
+
+def experiment_options(wildcards):
+    """The settings of the experiment of a rule."""
+    return options("experiments", wildcards.experiment)
+
+
+def manifest(wildcards):
+    """The manifest of a data set."""
+    return settings.datasets[wildcards.dataset].manifest
+
+
+def captions_file(wildcards):
+    """The retrieval annotations of a data set."""
+    return settings.datasets[wildcards.dataset].captions
+
+
+def tasks_file(wildcards):
+    """The ordered step lists of a data set."""
+    return settings.datasets[wildcards.dataset].tasks
+
+
+def steps_file(wildcards):
+    """The step annotations of a data set."""
+    return settings.datasets[wildcards.dataset].steps
+
+
+def narration_table(wildcards):
+    """The table of all narration of a data set, where it has one instead of a file a video."""
+    return settings.datasets[wildcards.dataset].narration_table or []
+
+
+def alignment_files(wildcards):
+    """The classes, transcripts and segments of a data set."""
+    dataset = settings.datasets[wildcards.dataset]
+    return {
+        name: getattr(dataset, name) for name in ("classes", "transcripts", "segments")
+    }
+
+
+def action_files(wildcards):
+    """The action classes and labels of a data set."""
+    dataset = settings.datasets[wildcards.dataset]
+    return {"actions": dataset.actions, "labels": dataset.labels}
+
+
+def cooking_tasks_file(wildcards):
+    """The list of cooking tasks of a data set, where it is a file."""
+    tasks = settings.datasets[wildcards.dataset].localization.cooking_tasks
+    return tasks if isinstance(tasks, str) else []
+
+
+def transcript_tables(wildcards):
+    """What a data set's transcripts are read from: its own, or its steps."""
+    own = settings.datasets[wildcards.dataset].segments
+    names = ("classes", "transcripts", "segments") if own else ("tasks", "steps")
+    return {name: f"results/{wildcards.dataset}/{name}.parquet" for name in names}
+
+
+def official_files(wildcards):
+    """The official files of a data set; those that are missing are named with where to get them."""
+    try:
+        require_files(settings.datasets[wildcards.dataset].official)
+    except UserError as error:
+        raise WorkflowError(f"datasets.{wildcards.dataset}\n{error}")
+    return settings.datasets[wildcards.dataset].official.files()
+
+
+def official_options(wildcards):
+    """Arguments of the import of a data set."""
+    official = settings.datasets[wildcards.dataset].official
+    chosen = {"--split": official.split_name, "--captions": official.captions}
+    words = [f"{name} {value}" for name, value in chosen.items() if value]
+    return " ".join([official.kind, shlex.quote(official.directory), *words])
+
+
+def shard_count(wildcards):
+    """Number of shards of the data set of a rule."""
+    return settings.datasets[wildcards.dataset].shards
+
+
+def shards_of_dataset(wildcards):
+    """Every feature shard of the data set of a rule."""
+    return features_of(wildcards.dataset)
+
+
+def early_shard_count(wildcards):
+    """Number of shards of the data set that early scores are taken on, 0 without one."""
+    early = settings.experiments[wildcards.experiment].early_evaluation
+    return settings.datasets[early.dataset].shards if early else 0
+
+
+def training_shard_count(wildcards):
+    """Number of shards of the data set that an experiment trains on."""
+    return settings.datasets[settings.experiments[wildcards.experiment].dataset].shards
+
+
+def dataset_inputs(dataset, audio):
+    """What a model reads of a data set: visual and text features, and the audio form it was trained on."""
+    return {
+        "resnet152": feature_shards(dataset, "resnet152"),
+        "resnext101": feature_shards(dataset, "resnext101"),
+        "audio": feature_shards(dataset, audio),
+        "word2vec": feature_shards(dataset, "word2vec"),
+        "vocabulary": f"results/{dataset}/vocabulary.parquet",
+    }
+
+
+def training_inputs(wildcards):
+    """Inputs of `train`: the training set, and the captions and features that early scores are taken on."""
+    experiment = settings.experiments[wildcards.experiment]
+    inputs = dataset_inputs(experiment.dataset, experiment.audio_feature)
+    if experiment.early_evaluation:
+        dataset = experiment.early_evaluation.dataset
+        early = dataset_inputs(dataset, experiment.audio_feature)
+        inputs |= {f"early_{name}": paths for name, paths in early.items()}
+        inputs["early_captions"] = f"results/{dataset}/captions.parquet"
+    return inputs
+
+
+def evaluation_inputs(wildcards):
+    """Features of the evaluated data set in the form that the experiment's model reads."""
+    experiment = settings.experiments[wildcards.experiment]
+    return dataset_inputs(wildcards.dataset, experiment.audio_feature)
+
+
+def vocabulary_texts(wildcards):
+    """Tables of a data set whose words the vocabulary must hold."""
+    dataset = settings.datasets[wildcards.dataset]
+    tables = ["narration"]
+    tables += ["captions"] if dataset.captions else []
+    tables += ["tasks"] if dataset.tasks else []
+    tables += ["classes"] if dataset.classes else []
+    tables += ["actions"] if dataset.actions else []
+    return expand("results/{dataset}/{table}.parquet", table=tables, allow_missing=True)
+
+
+def network_weights(network):
+    """Input files of a network's weights: ours where seeded, a configured file, none for a named model."""
+    weights = getattr(settings.features, network).weights
+    if weights == "seeded":
+        return [f"results/weights/{network}.safetensors"]
+    return [] if weights.startswith(("timm:", "torchvision:")) else [weights]
+
+
+def calibration_shards(wildcards):
+    """Shards that the batch norms of a seeded network are calibrated on."""
+    stream = {"resnet152": "decoded/frames_1fps", "resnext101": "decoded/frames_24fps"}
+    folder = stream.get(wildcards.network, "features/logmel")
+    dataset = settings.features.calibration_dataset
+    return expand(
+        "results/{dataset}/{folder}/{shard}.parquet",
+        dataset=dataset,
+        folder=folder,
+        shard=shard_names(dataset)[: settings.features.calibration_shards],
+    )
+
+
+def missing_arguments():
+    """Arguments of a table that tell what was left out of the run."""
+    return " ".join(f"--missing {shlex.quote(line)}" for line in left_out)
+
+
+def published_source(wildcards):
+    """The folder that a data set's published features are read from."""
+    published = settings.datasets[wildcards.dataset].published_features
+    return published.directory or f"results/{wildcards.dataset}/published"
+
+
+def published_files(wildcards):
+    """The feature file that an import of clips made; none where there is a folder of files."""
+    published = settings.datasets[wildcards.dataset].published_features
+    file = f"results/{wildcards.dataset}/published/{wildcards.feature}.parquet"
+    return file if published.clips else []
+
+
+def published_layout(wildcards):
+    """The form of a data set's published features."""
+    published = settings.datasets[wildcards.dataset].published_features
+    return "clips" if published.clips else published.layout
+
+
+def published_clips(wildcards):
+    """The published file of clips of a data set."""
+    return settings.datasets[wildcards.dataset].published_features.clips
+
+
+def published_checkpoint(wildcards):
+    """The published checkpoint of an experiment."""
+    return settings.experiments[wildcards.experiment].checkpoint
+
+
+def checkpoint_sha256(wildcards):
+    """The option that pins a checkpoint, where it is pinned."""
+    digest = settings.experiments[wildcards.experiment].checkpoint_sha256
+    return f"--sha256 {digest}" if digest else ""
