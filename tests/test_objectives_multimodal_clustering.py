@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mcn.clustering import assign
+from mcn.clustering import assign, kmeans
 from mcn.objective_options import ClusteringOptions
 from mcn.objectives import centroid_contrast, masked_margin_softmax
 from mcn.objectives.multimodal_clustering import MultimodalClusteringObjective
@@ -66,6 +66,7 @@ def test_what_clips_lack_is_in_no_term():
     fused[2] = (plain["video"][2] + plain["text"][2]) / 2
     fused[5] = (plain["video"][5] + plain["audio"][5]) / 2
     centroids = objective.clustering.centroids
+    torch.testing.assert_close(centroids, kmeans(fused, 3, seed=objective.setting.seed)[0])
     labels = assign(fused, centroids)
     rows = {"video": list(range(8)), "audio": [0, 1, 3, 4, 5, 6, 7], "text": [0, 1, 2, 3, 4, 6, 7]}
     each = [centroid_contrast(plain[n][r], centroids, labels[r]).item() for n, r in rows.items()]

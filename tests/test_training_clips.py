@@ -81,6 +81,9 @@ def test_moved_windows_keep_their_length_and_stay_inside():
     assert 0.3 < (offsets > 0).mean() < 0.7
     assert all(other.end - other.start == pytest.approx(2) for other in moved)
     assert all(other.start >= 0 and other.end <= 20 for other in moved)
+    early = video(lines([2], [4], [[1]]))
+    first = early.clip(0, OPTIONS)
+    assert all(early.shifted(first, rng, OPTIONS, (3.0, 8.0)).start > 4 for _ in range(20))
     nowhere = one.shifted(clip, rng, OPTIONS, (12.0, 13.0))
     assert nowhere.present == {"video": False, "audio": False, "text": False}
 
