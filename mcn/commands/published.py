@@ -74,7 +74,8 @@ def import_checkpoint(arguments: Namespace) -> None:
 
 def compare_features(arguments: Namespace) -> None:
     """Two sets of one feature, video by video: cosines, lengths, the worst videos, the likeliest cause."""
-    from mcn.published.compare_features import compare, format_comparison
+    from mcn.published.compare_features import compare
+    from mcn.published.comparison_text import format_comparison
 
     comparison = compare(arguments.ours, arguments.published, arguments.feature, arguments.layout)
     print(format_comparison(comparison, arguments.worst))

@@ -35,7 +35,6 @@ log = logging.getLogger(__name__)
 SHIFTS = (-2, -1, 0, 1, 2)
 SAMPLE = 2000  # rows that offset share and geometry are taken on
 ROWS_A_VIDEO = 20  # at most so many of them from one video
-QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 
 @dataclass(frozen=True)
@@ -230,32 +229,6 @@ def _centred_gram(rows: np.ndarray) -> np.ndarray:
 def _unit(rows: np.ndarray) -> np.ndarray:
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / np.where(lengths > 0, lengths, 1)
-
-
-def format_comparison(comparison: Comparison, worst: int) -> str:
-    """The comparison as text."""
-    from mcn.published.causes import likely_causes
-
-    cosines = comparison.cosines
-    lengths = np.array([video.lengths for video in comparison.videos])
-    differing = int((lengths[:, 0] != lengths[:, 1]).sum())
-    quantiles = np.quantile(cosines, QUANTILES)
-    lines = [
-        f"{comparison.feature}: {comparison.names[0]} beside {comparison.names[1]}",
-        f"videos on both sides {len(cosines)}; others: {comparison.unpaired or 'none'}",
-        "cosine a video: "
-        + ", ".join(f"{q:.0%} {value:.5f}" for q, value in zip(QUANTILES, quantiles, strict=True))
-        + f"; mean {cosines.mean():.5f}",
-        f"rows {lengths[:, 0].sum()} beside {lengths[:, 1].sum()}; lengths differ in {differing} videos",
-        f"offset share {comparison.offset_share:.2f}, geometry {comparison.geometry:.3f}",
-        "worst: "
-        + ", ".join(
-            f"{video.video_id} {video.cosine:.4f} ({video.lengths[0]}/{video.lengths[1]} rows)"
-            for video in worst_videos(comparison, worst)
-        ),
-        *(f"likely: {cause}" for cause in likely_causes(comparison)),
-    ]
-    return "\n".join(lines)
 
 
 def worst_videos(comparison: Comparison, count: int) -> list[VideoDifference]:
