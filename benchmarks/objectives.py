@@ -20,11 +20,12 @@ import yaml
 
 from mcn.batches import TrainingSet
 from mcn.comparison.measures import runs_by_objective
-from mcn.config import Experiment, configure
+from mcn.config import configure
 from mcn.features.options import RuntimeOptions
 from mcn.features.runtime import resolve
 from mcn.layout import Dataset
 from mcn.mapped import vocabulary_vectors
+from mcn.sections import Experiment
 from mcn.training import build_trainer
 
 

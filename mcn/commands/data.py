@@ -20,7 +20,7 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("--workers", type=int, default=0, help="processes, 0: one a core (default)")
 
     kinds = add_group(verbs, "prepare", "Check manifests and annotations; write them as tables.")
-    verb = add_verb(kinds, "videos", prepare_videos, "mcn.config:DatasetOptions")
+    verb = add_verb(kinds, "videos", prepare_videos, "mcn.sections:DatasetOptions")
     verb.add_argument("manifest", type=Path)
     verb.add_argument("--videos", type=Path, required=True)
     verb.add_argument("--narration", type=Path, required=True)
@@ -101,8 +101,8 @@ def demo(arguments: Namespace) -> None:
 
 def prepare_videos(arguments: Namespace) -> None:
     """Check a manifest and its narration files; write them as tables."""
-    from mcn.config import DatasetOptions
     from mcn.options import parse_options
+    from mcn.sections import DatasetOptions
     from mcn.sources.videos import prepare_videos
 
     options = parse_options(DatasetOptions, arguments.options)

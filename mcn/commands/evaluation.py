@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from mcn.commands.verbs import Verbs, add_group, add_verb
 
 if TYPE_CHECKING:
-    from mcn.config import DatasetOptions
     from mcn.layout import Dataset
+    from mcn.sections import DatasetOptions
 
 
 def register(verbs: Verbs) -> None:
@@ -23,7 +23,7 @@ def register(verbs: Verbs) -> None:
         ("alignment", evaluate_alignment),
         ("recognition", evaluate_recognition),
     ):
-        verb = add_verb(kinds, name, run, "mcn.config:DatasetOptions", runtime=True)
+        verb = add_verb(kinds, name, run, "mcn.sections:DatasetOptions", runtime=True)
         verb.add_argument("model", type=Path, help="folder of the model")
         verb.add_argument("dataset", type=Path, help="results/{dataset}")
         verb.add_argument("--output", type=Path, required=True, help=".json")
@@ -120,10 +120,10 @@ def evaluate_recognition(arguments: Namespace) -> None:
 
 def _parse(arguments: Namespace) -> tuple[Dataset, DatasetOptions, str]:
     """The data set, its options and the device of an evaluation."""
-    from mcn.config import DatasetOptions
     from mcn.features.options import RuntimeOptions
     from mcn.layout import Dataset
     from mcn.options import parse_options
+    from mcn.sections import DatasetOptions
 
     options: DatasetOptions = parse_options(DatasetOptions, arguments.options)
     runtime: RuntimeOptions = parse_options(RuntimeOptions, arguments.runtime)

@@ -10,7 +10,7 @@ from mcn.commands.verbs import Verbs, add_verb
 
 def register(verbs: Verbs) -> None:
     """Add the parsers of this group."""
-    verb = add_verb(verbs, "train", train, "mcn.config:Experiment", runtime=True)
+    verb = add_verb(verbs, "train", train, "mcn.sections:Experiment", runtime=True)
     verb.add_argument("results", type=Path, help="folder that holds the data sets")
     verb.add_argument("--output", type=Path, required=True, help="folder of the model")
     verb.add_argument("--checkpoints", type=Path, required=True, help="folder to resume from")
@@ -36,11 +36,11 @@ def train(arguments: Namespace) -> None:
     from mcn.launch import spread
 
     spread(arguments.nodes, arguments.processes)
-    from mcn.config import Experiment
     from mcn.features.options import RuntimeOptions
     from mcn.layout import Dataset
     from mcn.options import parse_options
     from mcn.processes import joined, local_device, local_threads
+    from mcn.sections import Experiment
     from mcn.training import EvaluationInputs, train
 
     experiment: Experiment = parse_options(Experiment, arguments.options)

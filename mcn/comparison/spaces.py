@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from mcn.checkpoints import load_model
-from mcn.config import DatasetOptions
 from mcn.evaluation.annotations import Moment, read_captions, read_steps, read_vocabulary
 from mcn.evaluation.clip_retrieval import embed_clips, open_stores
 from mcn.evaluation.embed import audio_feature, embed_audio, embed_text, embed_video
 from mcn.layout import Dataset
 from mcn.networks import MultimodalClusteringNetwork
+from mcn.sections import DatasetOptions
 
 COMPARED_PAIRS = ("t->va", "t->v", "t->a", "v->a")
 
