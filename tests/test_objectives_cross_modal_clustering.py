@@ -63,6 +63,19 @@ def test_clusters_are_those_of_the_epoch_before():
     assert not torch.equal(objective.centroids["audio"], first)
 
 
+def test_heads_are_drawn_anew_with_the_clusters():
+    objective = make(refit_every_epochs=2)
+    weights = []
+    for _ in range(4):
+        objective.losses(embedded(), inputs(8))
+        weights.append(objective.heads["video_audio"].weight.clone())
+        objective.start_epoch()
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[1], weights[2])
+    assert torch.equal(weights[2], weights[3])
+    assert weights[2].abs().max() <= 5**-0.5
+
+
 def test_no_loss_until_there_are_enough_clips():
     objective, batch = make(clusters=10), embedded()
     batch["video"].requires_grad_()

@@ -184,9 +184,16 @@ class CrossModalClusteringOptions(ObjectiveOptions):
         "64 to 1024 were tried; choice unverified",
         ge=2,
     )
+    refit_every_epochs: int = field(
+        1,
+        "clusters are made anew, and heads drawn anew, where every so many epochs begin",
+        "epochs",
+        "every epoch: lecture notes on XDC; heads anew: DeepCluster, recalled",
+        ge=1,
+    )
     memory_clips: int = field(
         40_960,
-        "most recent clips that are clustered where an epoch begins; the published k-means sees the whole set",
+        "most recent clips that are clustered; the published k-means sees the whole set",
         "clips",
         "our bound",
         ge=1,

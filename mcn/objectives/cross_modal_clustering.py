@@ -4,9 +4,10 @@
 
 - (x, y): xdc: y is another modality; sdc: y = x (DeepCluster); mdc: both, two heads; cdc: y is all modalities side by
   side. H_xy is linear.
-- Where an epoch begins, the most recent clips' embeddings (at most `memory_clips`) are clustered, every space for
-  itself, starting from the centroids before; a clip's cluster is the nearest centroid. The published k-means sees the
-  whole set in every epoch and starts anew, which leaves cluster ids, and so the heads, without a past.
+- Where every `refit_every_epochs` epochs begin, the most recent clips' embeddings (at most `memory_clips`; the
+  published k-means sees the whole set) are clustered, every space for itself, from random rows; a clip's cluster is
+  the nearest centroid. Cluster ids then have no past, so heads are drawn anew. Starting from the centroids before
+  instead ended, on the demo, with one cluster that holds everything.
 - No two embeddings are compared: the space is not a joint one, and retrieval between modalities is expected at chance.
 - Clips that lack one of the modalities take no part.
 """
@@ -37,6 +38,18 @@ def predictions_of(variant: str, modalities: tuple[str, ...]) -> list[tuple[str,
     return [(x, y) for x in modalities for y in modalities if (own if x == y else others)]
 
 
+@torch.no_grad()
+def draw_anew(heads: nn.Module, seed: int) -> None:
+    """Weights and biases uniform within 1 / sqrt(width), as PyTorch's linear maps begin; the same on every device."""
+    generator = torch.Generator().manual_seed(seed)
+    for head in heads.children():
+        assert isinstance(head, nn.Linear)
+        bound = head.in_features**-0.5
+        for parameter in (head.weight, head.bias):
+            drawn = torch.rand(parameter.shape, generator=generator)
+            parameter.copy_((2 * drawn - 1) * bound)
+
+
 class CrossModalClusteringObjective(Objective):
     """Heads, and the memory and centroids of every space.
 
@@ -61,12 +74,12 @@ class CrossModalClusteringObjective(Objective):
             for name in sorted({y for _, y in self.predictions})
         }
         self.centroids: dict[str, Tensor] = {}
-        self.stale = True
+        self.stale, self.fits = True, 0
 
     def start_epoch(self) -> None:
-        """The next step clusters what is remembered."""
+        """Where it is time, the next step clusters what is remembered."""
+        self.stale = self.stale or self.epochs_begun % self.options.refit_every_epochs == 0
         super().start_epoch()
-        self.stale = True
 
     def losses(self, views: Mapping[str, Tensor], inputs: StepInputs) -> dict[str, Tensor]:
         rows = inputs.rows_with(*self.modalities)
@@ -96,20 +109,19 @@ class CrossModalClusteringObjective(Objective):
         return {name: view.detach() for name, view in {**views, JOINED: joined}.items()}
 
     def _fit(self) -> None:
-        options = self.options
+        options, seed = self.options, self.setting.seed + self.fits
         for name, memory in self.memory.items():
-            previous = self.centroids.get(name)
             centroids, labels = kmeans(
                 memory.rows(),
                 options.clusters,
                 options.cluster_metric,
-                init=previous,
                 max_iterations=options.kmeans_iterations,
-                seed=self.setting.seed,
+                seed=seed,
             )
             self.centroids[name] = centroids
-            self.health = cluster_health(labels, options.clusters, centroids, previous)
-        self.stale = False
+            self.health = cluster_health(labels, options.clusters, centroids)
+        draw_anew(self.heads, seed)
+        self.stale, self.fits = False, self.fits + 1
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -117,6 +129,7 @@ class CrossModalClusteringObjective(Objective):
             "memory": {name: memory.state_dict() for name, memory in self.memory.items()},
             "centroids": dict(self.centroids),
             "stale": self.stale,
+            "fits": self.fits,
             "health": None if self.health is None else tuple(self.health),
         }
 
@@ -127,5 +140,5 @@ class CrossModalClusteringObjective(Objective):
         self.centroids = {
             name: rows.to(self.setting.device) for name, rows in state["centroids"].items()
         }
-        self.stale = bool(state["stale"])
+        self.stale, self.fits = bool(state["stale"]), int(state["fits"])
         self.health = None if state["health"] is None else ClusterHealth(*state["health"])
