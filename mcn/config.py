@@ -65,12 +65,12 @@ class Configuration(Options):
         }
 
     def benchmarks(self) -> dict[str, str]:
-        """Data set -> the published benchmark that it is: the first split of a published set, or else its own name.
+        """Data set -> the published benchmark that it is: as told, the first split of a published set, or its own name.
 
         '' for other splits.
         """
         return {
-            name: dataset.official.benchmark if dataset.official else name
+            name: dataset.benchmark or (dataset.official.benchmark if dataset.official else name)
             for name, dataset in self.datasets.items()
         }
 

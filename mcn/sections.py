@@ -86,6 +86,10 @@ class DatasetOptions(Options):
     labels: str | None = Field(
         None, description="CSV video_id,class: makes an action recognition set"
     )
+    benchmark: str | None = Field(
+        None,
+        description="the published benchmark beside whose rows its scores stand; null: that of `official`, or its name",
+    )
     optional: bool = Field(
         False,
         description="leave this data set out of the run, and say so, where its official files or manifest are missing",

@@ -130,6 +130,17 @@ def test_retrieval_policies(small: EvaluationSet) -> None:
     assert (alone["t->a"]["n"], alone["t->a"]["total"]) == (11, 18)
 
 
+def test_queries_that_a_published_file_lacks_are_mistakes(small: EvaluationSet) -> None:
+    usual, published = run_retrieval(small), run_retrieval(small, published_total=100)
+    for pair, scores in published["scores"].items():
+        whole = usual["scores"][pair]
+        assert (scores["n"], scores["total"]) == (whole["n"], 100)
+        for recall in ("R@1", "R@5", "R@10"):
+            assert scores[recall] == pytest.approx(whole[recall] * whole["total"] / 100)
+    with pytest.raises(UserError, match="published_total 3"):
+        run_retrieval(small, published_total=3)
+
+
 def test_examples_are_drawn_not_picked(small: EvaluationSet) -> None:
     first, again = run_retrieval(small, examples=5), run_retrieval(small, examples=5)
     other = run_retrieval(small, examples=5, seed=1)

@@ -65,7 +65,8 @@ def embed_clips(
             options.audio_frames,
             options.batch_size,
         )
-    embeddings = ClipEmbeddings(captions, modalities, options.missing_modality)
+    policy, total = options.missing_modality, options.published_total
+    embeddings = ClipEmbeddings(captions, modalities, policy, total)
     for reason, count in embeddings.missing.items():
-        logger.warning("%d without %s (policy: %s)", count, reason, options.missing_modality)
+        logger.warning("%d without %s (policy: %s)", count, reason, policy)
     return embeddings

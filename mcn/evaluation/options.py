@@ -46,6 +46,12 @@ class RetrievalOptions(EvaluationOptions):
     max_words: int = Field(
         20, ge=1, description="words of a caption, further ones cut [words] (MCN args.py)"
     )
+    published_total: int | None = Field(
+        None,
+        ge=1,
+        description="queries of the published set where a published file lacks some, which count as errors [queries] "
+        "(MSR-VTT: 1000, of which the pickle holds the 968 with sound, MCN metrics.py:21-26)",
+    )
     examples: int = Field(
         12, ge=0, description="captions, drawn at random, whose results are written [captions]"
     )

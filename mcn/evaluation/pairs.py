@@ -8,7 +8,7 @@ Conventions
 - A clip may have several captions. Each is a query of its own (`t->va`). As gallery they are told apart by
   `SEVERAL_CAPTIONS` = `best`: a clip's rank is that of its best-ranked caption among the captions of other clips.
 - Missing modalities: see `EvaluationOptions.missing_modality`. Gallery items that lack one are not ranked; a query
-  whose clip is not in the gallery is a mistake, or is dropped.
+  whose clip is not in the gallery is a mistake, or is dropped. Queries that a published file lacks are mistakes.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mcn.errors import UserError
 from mcn.evaluation import retrieval
 from mcn.evaluation.annotations import Captions
 from mcn.evaluation.embed import Embedded
@@ -102,6 +103,7 @@ class ClipEmbeddings:
     captions: Captions
     modalities: Mapping[str, Embedded]
     policy: MissingPolicy
+    published_total: int | None = None
 
     @property
     def pairs(self) -> list[str]:
@@ -140,8 +142,15 @@ class ClipEmbeddings:
         places = retrieval.places_from_embeddings(
             query_side.vectors[queries], gallery_side.vectors[gallery], positives
         )
-        total = len(queries) if self.policy == "drop" else len(query_side.usable)
+        total = len(queries) if self.policy == "drop" else self._total(len(query_side.usable))
         return Ranking(queries, gallery, positives, places, total)
+
+    def _total(self, queries: int) -> int:
+        """The denominator: the queries at hand, or those of the published set; `UserError` where that has fewer."""
+        if self.published_total is not None and self.published_total < queries:
+            got = f"{queries} queries, published_total {self.published_total}"
+            raise UserError(got, "at most as many as were published", "correct published_total")
+        return self.published_total or queries
 
     def full_video(self, pair: str) -> FullVideoSet:
         """The captions and clips of a pair `t->...` that can be ranked, with the videos that they belong to."""
