@@ -15,11 +15,9 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import errno
 import logging
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -32,6 +30,7 @@ import soxr
 from tqdm import tqdm
 
 from mcn.errors import UserError, VideoError
+from mcn.files import scratch_folder
 from mcn.media.audio import GAP_SECONDS, QUALITY, mono_samples
 from mcn.media.files import require_sha256
 from mcn.media.frames import rgb_frames
@@ -186,7 +185,6 @@ def _decode_shard(
     videos = read_shard_list(shard_csv)
     tally: Counter[str] = Counter()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_full_disk_explained(outputs[0].path))
         writers = [stack.enter_context(ShardWriter(o.path, o.schema, o.recipe)) for o in outputs]
         worker = stack.enter_context(Worker(options.memory_limit_mb))
         for video in tqdm(videos, desc=f"decode {shard_csv.stem}", unit="video", disable=None):
@@ -203,8 +201,8 @@ def _rows(
 ) -> list[dict[str, Any]]:
     """One row an output, whatever happens to the video."""
     try:
-        with tempfile.TemporaryDirectory(prefix="mcn-decode-") as scratch:
-            return decode(worker, video, Path(scratch))
+        with scratch_folder("mcn-decode") as scratch:
+            return decode(worker, video, scratch)
     except VideoError as error:
         status = "missing" if error.code in _MISSING else "failed"
         level = logging.INFO if status == "missing" else logging.WARNING
@@ -250,18 +248,3 @@ def _audio_row(video_id: str, sample_rate: int, length: int, stored: Path) -> di
         "length": length,
         "samples": stored.read_bytes(),
     }
-
-
-@contextlib.contextmanager
-def _full_disk_explained(output: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        folders = f"{output.parent} or {tempfile.gettempdir()}"
-        raise UserError(
-            f"no space left while decoding ({folders})",
-            "room for the decoded frames, about 0.1 to 0.5 MB a second of video",
-            "free space, or set TMPDIR to a larger disk; then run again",
-        ) from error

@@ -1,15 +1,24 @@
 """Atomic files: a reader sees the old file, the new file or no file, never a half-written one.
 
-Everything is written to a unique hidden name beside its target, flushed to disk and renamed. Two writers of one
-target therefore end in one good file. Temporary files of writers that died are removed by the next writer.
+Conventions
+-----------
+- Everything is written to a unique hidden name beside its target, flushed to disk and renamed. Two writers of one
+  target therefore end in one good file.
+- Temporary files and folders are called `.{name}.{host}.{process}.{random}.part`. Those of writers that died are
+  removed by the next writer of the same name.
+- A disk that is full or may not be written to is a `UserError`; the old file is still there then.
+- Files get the permissions that the umask says, whatever the library that wrote them chose.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import shutil
 import socket
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -19,38 +28,110 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mcn.errors import DamagedShard
+from mcn.errors import DamagedShard, UserError
 
 BATCH_ROWS = 65_536  # rows read at a time where a table is read part by part
 STALE_SECONDS = 24 * 3600  # age at which a temporary file of another host counts as abandoned
+_FULL_BYTES = 4096  # libraries of their own do not say why writing failed: with less free than this, it is the disk
+_UMASK = os.umask(0o022)
+os.umask(_UMASK)
 
 
 @contextlib.contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is renamed to `path`, on any exception removed."""
+    """Yield a temporary path beside `path`; on success it is renamed to `path`, on any exception removed.
+
+    Errors: `UserError` for a disk that is full or cannot be written to.
+    """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    remove_stale(target)
-    name = f".{target.name}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}.part"
-    temporary = target.with_name(name)
+    temporary = target.with_name(_temporary_name(target.name))
     try:
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(target)
+        with _writing_explained(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            remove_stale(target)
+            yield temporary
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            temporary.chmod(0o666 & ~_UMASK)
+            temporary.replace(target)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+@contextlib.contextmanager
+def scratch_folder(name: str, directory: Path | str | None = None) -> Iterator[Path]:
+    """Yield a new folder below `directory` (default: that for temporary files, TMPDIR), removed at the end.
+
+    What writers that died left under the same `name` is removed first.
+    """
+    target = Path(directory or tempfile.gettempdir()) / name
+    folder = target.with_name(_temporary_name(name))
+    with _writing_explained(target):
+        remove_stale(target)
+        folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _temporary_name(name: str) -> str:
+    """Unique, and telling whose it is."""
+    return f".{name}.{_HOST}.{os.getpid()}.{uuid.uuid4().hex[:8]}.part"
+
+
+_HOST = socket.gethostname().replace(".", "-")
+
+
+@contextlib.contextmanager
+def _writing_explained(target: Path) -> Iterator[None]:
+    """Turn the system's words for a disk that is full or may not be written to into `UserError`."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        number = getattr(error, "errno", None)
+        if number in (errno.ENOSPC, errno.EDQUOT) or _is_full(target.parent):
+            got = f"no space left while writing {target} (temporary files: {tempfile.gettempdir()})"
+            wanted = "room on both disks; decoded frames take 0.1 to 0.5 MB a second of video"
+            cure = "free space, or set TMPDIR to a larger disk, and run again: what is done stays"
+            raise UserError(got, wanted, cure) from error
+        if number == errno.EROFS or (
+            number in (errno.EACCES, errno.EPERM) and _ours(error, target)
+        ):
+            cure = f"make it writable (chmod u+w {target.parent}), or run elsewhere: --directory"
+            raise UserError(
+                f"{target} cannot be written: {error}", "a folder to write to", cure
+            ) from error
+        raise
+
+
+def _is_full(folder: Path) -> bool:
+    try:
+        return shutil.disk_usage(folder).free < _FULL_BYTES
+    except OSError:
+        return False
+
+
+def _ours(error: Exception, target: Path) -> bool:
+    """Whether an error is about `target`, its temporary file or its folder, not about something that was read."""
+    name = getattr(error, "filename", None)
+    return name is None or target.parent in (Path(name), *Path(name).parents)
 
 
 def remove_stale(target: Path) -> None:
-    """Remove temporary files of `target` whose writer is dead (this host) or silent for a day (another host)."""
+    """Remove temporary files and folders of `target` whose writer is dead (this host) or silent for a day (another)."""
     for leftover in target.parent.glob(f".{glob_escape(target.name)}.*.part"):
         host, pid = leftover.name.rsplit(".", 4)[-4:-2]
-        if host == socket.gethostname().rsplit(".", 1)[-1] and pid.isdigit():
+        if host == _HOST and pid.isdigit():
             stale = not _alive(int(pid))
         else:
             stale = time.time() - _modified(leftover) > STALE_SECONDS
-        if stale:
+        if stale and leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        elif stale:
             leftover.unlink(missing_ok=True)
 
 

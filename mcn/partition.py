@@ -14,7 +14,6 @@ import csv
 import hashlib
 import io
 import logging
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -23,7 +22,7 @@ import pandas as pd
 import pyarrow as pa
 
 from mcn.errors import UserError
-from mcn.files import read_table, table_batches, write_table, write_text
+from mcn.files import read_table, scratch_folder, table_batches, write_table, write_text
 from mcn.sources.tables import NARRATION
 
 log = logging.getLogger(__name__)
@@ -67,8 +66,8 @@ def _csv(rows: pd.DataFrame) -> str:
 def _deal_out(narration: Path, number_of: Mapping[str, int], shards: int, directory: Path) -> None:
     """Write the lines of every shard, `number_of` being the shards of the videos."""
     directory.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".dealing_out_", dir=directory) as temporary:
-        waiting = _Waiting(shards, Path(temporary))
+    with scratch_folder("dealing_out", directory) as temporary:
+        waiting = _Waiting(shards, temporary)
         for batch in table_batches(narration, NARRATION.names):
             ids = batch["video_id"].dictionary_encode()
             numbers = [number_of.get(one, -1) for one in ids.dictionary.to_pylist()]

@@ -1,73 +1,98 @@
 """Read everything that a run has made, with checksums, and compare the inventories.
 
-For every data set: each shard list, each feature shard that exists is read whole; its ids must be those of its shard
-list, in order; decoded shards that are kept are read too. Missing feature shards are named. Nothing is changed.
+For every data set: each feature shard that exists is read whole; it must be of its stream's kind, its ids those of its
+shard list in order, its recipe that of most shards of its stream. Decoded shards that are kept are read too. Missing
+feature shards are named. Nothing is changed.
 """
 
 from __future__ import annotations
 
 import logging
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 from tqdm import tqdm
 
 from mcn.errors import DamagedShard, UserError
-from mcn.files import read_table
+from mcn.files import canonical_json, read_table
 from mcn.layout import DECODED, FEATURES, Dataset
 from mcn.shards import ShardReader
 
 log = logging.getLogger(__name__)
 
+KINDS = {"frames_1fps": "frames", "frames_24fps": "frames", "audio_16khz": "audio"}
+KINDS |= {name: "text" if name == "word2vec" else "features" for name in FEATURES}
 
-def verify(datasets: list[Dataset]) -> list[str]:
-    """One line a problem: damaged, missing or inconsistent files of these data sets; empty when all is well."""
-    problems: list[str] = []
-    read = 0
+
+@dataclass(frozen=True)
+class Problem:
+    """A file that is damaged, missing or inconsistent, and why."""
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+def verify(datasets: list[Dataset]) -> list[Problem]:
+    """Every file of these data sets that has to be made anew; empty when all is well."""
+    problems: list[Problem] = []
     for dataset in datasets:
-        for path, wanted, shard in tqdm(
-            _files(dataset), desc=dataset.name, unit="shard", disable=None
-        ):
-            if not path.exists():
-                problems += [f"{path}: missing"] if wanted else []
-                continue
-            problems += _check(path, dataset.shard_list(shard))
-            read += 1
+        streams = [(f"features/{name}", True) for name in FEATURES]
+        streams += [(f"decoded/{name}", False) for name in DECODED]
+        for folder, wanted in tqdm(streams, desc=dataset.name, unit="stream", disable=None):
+            problems += _check_stream(dataset, folder, wanted)
         problems += _tables(dataset)
-    log.info("%d shards read, %d problems", read, len(problems))
+    log.info("%d problems", len(problems))
     return problems
 
 
-def _files(dataset: Dataset) -> list[tuple[Path, bool, int]]:
-    """(path, is it wanted, shard number) of every shard that may exist."""
-    folders = [(f"features/{name}", True) for name in FEATURES]
-    folders += [(f"decoded/{name}", False) for name in DECODED]
-    return [
-        (path, wanted, shard)
-        for folder, wanted in folders
-        for shard, path in enumerate(dataset.paths(folder))
-    ]
+def cure(problems: Sequence[Problem]) -> str:
+    """The command that makes the workflow mend these files."""
+    files = shlex.join(str(problem.path) for problem in problems)
+    return f"rm -f {files}\nthen run snakemake again: only their own chains are made anew"
 
 
-def _check(path: Path, shard_list: Path) -> list[str]:
-    try:
-        ids = [row["video_id"] for row in ShardReader(path)]
-    except DamagedShard as error:
-        return [f"{path}: {error.reason}"]
-    except UserError as error:
-        return [error.got]
+def _check_stream(dataset: Dataset, folder: str, wanted: bool) -> list[Problem]:
+    problems: list[Problem] = []
+    recipes: dict[Path, str] = {}
+    for shard, path in enumerate(dataset.paths(folder)):
+        if not path.exists():
+            problems += [Problem(path, "missing")] if wanted else []
+            continue
+        try:
+            recipes[path] = _check(path, KINDS[path.parent.name], dataset.shard_list(shard))
+        except DamagedShard as error:
+            problems.append(Problem(path, error.reason))
+        except UserError as error:
+            problems.append(Problem(path, error.got))
+    usual = Counter(recipes.values()).most_common(1)
+    reason = "made by another recipe than the other shards"
+    return problems + [Problem(p, reason) for p, recipe in recipes.items() if recipe != usual[0][0]]
+
+
+def _check(path: Path, kind: str, shard_list: Path) -> str:
+    """Read a shard whole; its recipe. Errors: `DamagedShard`, `UserError` for other videos than the list's."""
+    reader = ShardReader(path, kind)
+    ids = [row["video_id"] for row in reader]
     expected = list(pd.read_csv(shard_list, dtype="string", keep_default_na=False).video_id)
     if ids != expected:
         absent, extra = sorted(set(expected) - set(ids)), sorted(set(ids) - set(expected))
-        return [f"{path}: not the videos of {shard_list}: absent {absent}, extra {extra}"]
-    return []
+        got = f"not the videos of {shard_list}: absent {absent}, extra {extra}"
+        raise UserError(got, "its videos, in its order", "delete it and run snakemake again")
+    return canonical_json(reader.recipe)
 
 
-def _tables(dataset: Dataset) -> list[str]:
+def _tables(dataset: Dataset) -> list[Problem]:
     problems = []
     for path in sorted(dataset.root.glob("*.parquet")):
         try:
             read_table(path)
         except DamagedShard as error:
-            problems.append(f"{path}: {error.reason}")
+            problems.append(Problem(path, error.reason))
     return problems

@@ -92,7 +92,7 @@ def verify(arguments: Namespace) -> int:
     from mcn.config import Configuration
     from mcn.layout import Dataset
     from mcn.options import parse_options
-    from mcn.verify import verify
+    from mcn.verify import cure, verify
 
     settings: Configuration = parse_options(Configuration, arguments.options)
     problems = verify(
@@ -104,9 +104,7 @@ def verify(arguments: Namespace) -> int:
     for problem in problems:
         print(problem)
     if problems:
-        print(
-            "do this: delete the files named and run snakemake again: only their chains are made anew"
-        )
+        print(f"do this: {cure(problems)}")
     else:
         print("every shard is intact")
     return int(bool(problems))

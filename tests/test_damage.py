@@ -1,0 +1,255 @@
+"""Damage of every sort, to shards of every kind: found when read and by `verify`, which names the file and the cure."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shlex
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mcn import files
+from mcn.errors import DamagedShard, UserError
+from mcn.files import atomic_path, scratch_folder
+from mcn.layout import DECODED, FEATURES, Dataset
+from mcn.shards import (
+    AUDIO_SCHEMA,
+    FEATURE_SCHEMA,
+    FRAME_SCHEMA,
+    TEXT_SCHEMA,
+    FeatureStore,
+    ShardReader,
+    ShardWriter,
+    feature_row,
+)
+from mcn.verify import cure, verify
+
+SCHEMAS = {"features": FEATURE_SCHEMA, "frames": FRAME_SCHEMA, "audio": AUDIO_SCHEMA, "text": TEXT_SCHEMA}  # fmt: skip
+KINDS = dict.fromkeys(FEATURES, "features") | {"word2vec": "text"}
+KINDS |= {name: "audio" if name == "audio_16khz" else "frames" for name in DECODED}
+STREAMS = [f"features/{name}" for name in FEATURES] + [f"decoded/{name}" for name in DECODED]
+IDS = (("a", "b"), ("c", "d"))
+
+
+def row(kind: str, video_id: str) -> dict[str, Any]:
+    """A row with content that compression would not hide."""
+    random = np.random.default_rng(sum(video_id.encode()))
+    blob = random.bytes(300)
+    head = {"video_id": video_id, "status": "ok", "error": ""}
+    time_ = {"start_seconds": 0.0, "step_seconds": 0.5}
+    return {
+        "features": lambda: feature_row(video_id, random.random((15, 10)), 0.0, 0.5),
+        "frames": lambda: {**head, **time_, "length": 1, "height": 10, "width": 10, "video": blob},
+        "audio": lambda: {**head, "start_seconds": 0.0, "sample_rate": 16000, "length": 75, "samples": blob},
+        "text": lambda: {**head, "starts": [0.0], "ends": [1.0], "texts": ["onion" * 30], "tokens": [list(range(40))]},
+    }[kind]()  # fmt: skip
+
+
+def write(path: Path, kind: str, ids: tuple[str, ...], version: int = 1) -> Path:
+    with ShardWriter(path, SCHEMAS[kind], {"version": version, "stage": path.parent.name}) as shard:
+        for video_id in ids:
+            shard.write(row(kind, video_id))
+    return path
+
+
+def content(path: Path, kind: str) -> tuple[Any, ...]:
+    """All that a reader gets to see."""
+    reader = ShardReader(path, kind)
+    return reader.recipe, list(reader)
+
+
+def content_or_damage(path: Path, kind: str) -> tuple[Any, ...] | str:
+    """What a reader gets to see, or the file that it says is damaged."""
+    try:
+        return content(path, kind)
+    except DamagedShard as error:
+        return error.path
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    """A data set of two shards in every stream, all of it intact."""
+    return make_dataset(tmp_path / "set")
+
+
+def make_dataset(root: Path) -> Dataset:
+    data = Dataset(root, len(IDS))
+    for shard, ids in enumerate(IDS):
+        data.shard_list(shard).parent.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame({"video_id": ids, "path": "x.mp4"}).to_csv(data.shard_list(shard), index=False)
+        for stream in STREAMS:
+            write(data.paths(stream)[shard], KINDS[Path(stream).name], ids)
+    return data
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "truncated": lambda raw: raw[: len(raw) * 2 // 3],
+    "cut by a byte": lambda raw: raw[:-1],
+    "zeroed": lambda raw: raw[:200] + bytes(100) + raw[300:],
+    "all zeros": lambda raw: bytes(len(raw)),
+    "empty": lambda raw: b"",
+    "half-written": lambda raw: raw[: len(raw) // 2] + bytes(len(raw) - len(raw) // 2),
+    "not parquet": lambda raw: b"an error page of a web server\n" * 20,
+}
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_is_found_when_read_and_by_verify(
+    dataset: Dataset, stream: str, damage: str
+) -> None:
+    path = dataset.paths(stream)[1]
+    path.write_bytes(DAMAGE[damage](path.read_bytes()))
+    with pytest.raises(DamagedShard, match=r"00001\.parquet") as caught:
+        content(path, KINDS[Path(stream).name])
+    assert f"rm {path}" in caught.value.do
+    problems = verify([dataset])
+    assert [problem.path for problem in problems] == [path]
+    assert cure(problems).startswith(f"rm -f {shlex.quote(str(path))}\n")
+
+
+def test_an_intact_data_set_has_no_problems(dataset: Dataset) -> None:
+    assert verify([dataset]) == []
+
+
+@pytest.mark.parametrize("kind", SCHEMAS)
+@settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_any_flipped_bit_is_found_or_changes_nothing(
+    tmp_path: Path, kind: str, place: float, bit: int
+) -> None:
+    path = write(tmp_path / f"{kind}.parquet", kind, IDS[0])
+    expected = content(path, kind)
+    raw = bytearray(path.read_bytes())
+    raw[int(place * len(raw))] ^= 1 << bit
+    path.write_bytes(raw)
+    assert content_or_damage(path, kind) in (expected, str(path))
+
+
+@pytest.mark.parametrize("kind", SCHEMAS)
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(start=st.floats(0, 0.999), length=st.integers(1, 400), end=st.booleans())
+def test_any_cut_or_zeroed_stretch_is_found_or_changes_nothing(
+    tmp_path: Path, kind: str, start: float, length: int, end: bool
+) -> None:
+    path = write(tmp_path / f"{kind}.parquet", kind, IDS[0])
+    expected, raw = content(path, kind), path.read_bytes()
+    first = int(start * len(raw))
+    gap = b"" if end else bytes(min(length, len(raw) - first))
+    path.write_bytes(raw[:first] + gap + (b"" if end else raw[first + len(gap) :]))
+    assert content_or_damage(path, kind) in (expected, str(path))
+
+
+def test_shards_of_another_recipe_place_or_kind_are_found(dataset: Dataset) -> None:
+    """Intact files in the wrong place: each is named, and no other."""
+    other_recipe = write(dataset.features("logmel")[1], "features", IDS[1], version=2)
+    foreign = write(dataset.features("davenet")[0], "features", ("x", "y"))
+    swapped = write(dataset.features("resnet152")[1], "features", IDS[1][::-1])
+    other_kind = write(dataset.features("resnext101")[0], "audio", IDS[0])
+    lost = dataset.features("word2vec")[0]
+    lost.unlink()
+    found = {problem.path: problem.reason for problem in verify([dataset])}
+    assert set(found) == {other_recipe, foreign, swapped, other_kind, lost}
+    assert "another recipe" in found[other_recipe]
+    assert "absent ['a', 'b'], extra ['x', 'y']" in found[foreign]
+    assert "not the videos of" in found[swapped]
+    assert "a shard of audio, wanted one of features" in found[other_kind]
+    assert found[lost] == "missing"
+
+
+def test_two_recipes_of_one_feature_are_never_read_together(dataset: Dataset) -> None:
+    path = write(dataset.features("logmel")[1], "features", IDS[1], version=2)
+    with pytest.raises(UserError, match="differ in recipe") as caught:
+        FeatureStore(dataset.features("logmel"))
+    assert f"rm {path}" in caught.value.do
+
+
+def test_a_damaged_table_is_found(dataset: Dataset) -> None:
+    table = dataset.table("videos")
+    pd.DataFrame({"video_id": ["a"] * 100}).to_parquet(table)
+    assert verify([dataset]) == []
+    table.write_bytes(table.read_bytes()[:-9])
+    assert [problem.path for problem in verify([dataset])] == [table]
+
+
+def write_slowly(path: Path, start: Any, version: int) -> None:
+    """One of two writers: both are in the middle of the file at the same time."""
+    with ShardWriter(path, FEATURE_SCHEMA, {"version": version}) as shard:
+        shard.write(row("features", "a"))
+        start.wait()
+        shard.write(row("features", "b"))
+
+
+def test_two_writers_of_one_shard_end_in_one_good_shard(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    path, start = tmp_path / "00000.parquet", context.Barrier(2)
+    writers = [
+        context.Process(target=write_slowly, args=(path, start, version)) for version in (1, 2)
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    assert [writer.exitcode for writer in writers] == [0, 0]
+    reader = ShardReader(path, "features")
+    assert reader.video_ids == ["a", "b"]
+    assert reader.recipe["version"] in (1, 2)
+    assert [p.name for p in tmp_path.iterdir()] == ["00000.parquet"]
+
+
+def dead_process() -> int:
+    """The number of a process that has ended."""
+    child = subprocess.Popen(["true"])
+    child.wait()
+    return child.pid
+
+
+def test_what_dead_writers_left_is_removed_and_what_live_ones_have_stays(tmp_path: Path) -> None:
+    host = files._HOST
+    dead, live = dead_process(), os.getppid()
+    names = {
+        "dead": f".s.parquet.{host}.{dead}.0a0a0a0a.part",
+        "live": f".s.parquet.{host}.{live}.0a0a0a0a.part",
+        "elsewhere": f".s.parquet.another-host.{dead}.0a0a0a0a.part",
+        "long ago elsewhere": f".s.parquet.another-host.{dead}.0b0b0b0b.part",
+        "of another target": f".other.parquet.{host}.{dead}.0a0a0a0a.part",
+    }
+    for name in names.values():
+        (tmp_path / name).write_text("half")
+    old = time.time() - files.STALE_SECONDS - 60
+    os.utime(tmp_path / names["long ago elsewhere"], (old, old))
+    with atomic_path(tmp_path / "s.parquet") as temporary:
+        temporary.write_text("whole")
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"s.parquet", names["live"], names["elsewhere"], names["of another target"]}
+
+
+def test_scratch_folders_of_dead_processes_are_removed(tmp_path: Path) -> None:
+    abandoned = tmp_path / f".mcn-decode.{files._HOST}.{dead_process()}.0a0a0a0a.part"
+    (abandoned / "deep").mkdir(parents=True)
+    (abandoned / "deep/frames").write_text("many")
+    with scratch_folder("mcn-decode", tmp_path) as folder:
+        (folder / "frames").write_text("few")
+        assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_have_the_permissions_of_the_umask(tmp_path: Path) -> None:
+    with atomic_path(tmp_path / "s") as temporary:
+        temporary.write_text("private")
+        temporary.chmod(0o600)
+    (tmp_path / "plain").write_text("plain")
+    assert (tmp_path / "s").stat().st_mode == (tmp_path / "plain").stat().st_mode
