@@ -1,4 +1,4 @@
-"""Every kind of objective trains: the loss falls, runs repeat, a resumed run equals an undisturbed one, models load."""
+"""Every kind of objective trains: the loss falls, models load, clips that lack a modality are counted and left out."""
 
 import numpy as np
 import pytest
@@ -8,62 +8,9 @@ from mcn.checkpoints import load_model
 from mcn.errors import UserError
 from mcn.objective_options import kind_of
 from mcn.objectives.registry import OBJECTIVES
-from mcn.training_options import ExperimentOptions
-from mcn.training_step import Trainer
+from tests.objective_runs import OBJECTIVE_SETTINGS, every_kind, options
 from tests.synthetic_shards import write_topic_shards
-from tests.test_training import Killed, lines, run, weights
-
-FUSION = {"visual_tokens": 3, "fusion_width": 16, "fusion_heads": 2, "audio_columns_per_token": 1}
-OBJECTIVE_SETTINGS = {
-    "mcn": {"clusters": 8, "queue_steps": 2, "refit_every_steps": 2, "reconstruction_weight": 1},
-    "mcn prototypes": {"cluster_by": "prototypes", "clusters": 8, "prototype_width": 8},
-    "max_margin": {"kind": "max_margin"},
-    "mil_nce": {"kind": "mil_nce", "candidates": 3},
-    "norm_softmax": {"kind": "norm_softmax"},
-    "avlnet": {"kind": "avlnet"},
-    "avlnet tri": {"kind": "avlnet", "text": "tri"},
-    "avlnet fused": {"kind": "avlnet", "text": "fused"},
-    "everything_at_once": {"kind": "everything_at_once", **FUSION},
-    "fine_grained": {"kind": "fine_grained", "visual_units": 3},
-    "xdc": {"kind": "xdc", "clusters": 8, "memory_clips": 30},
-    "xdc cdc": {"kind": "xdc", "variant": "cdc", "clusters": 8},
-    "support_set": {"kind": "support_set", "decoder_width": 16},
-    "synchronisation": {
-        "kind": "synchronisation",
-        "easy_epochs": 2,
-        "least_shift_seconds": 3,
-        "most_shift_seconds": 20,
-    },
-    "correspondence": {"kind": "correspondence"},
-    "correspondence fusion": {"kind": "correspondence", "form": "fusion"},
-    "nt_xent": {"kind": "nt_xent", "projection_width": 8},
-    "nt_xent modalities": {
-        "kind": "nt_xent",
-        "views": ["video_video", "video_text", "video_audio"],
-        "projection_width": None,
-    },
-}
-every_kind = pytest.mark.parametrize("name", OBJECTIVE_SETTINGS)
-
-
-def options(name, model=None, **training):
-    small = {"embedding_width": 16, "davenet_widths": (4, 4, 8, 8), "reconstruction_width": 8}
-    return ExperimentOptions(
-        model={**small, **(model or {})},
-        objective=OBJECTIVE_SETTINGS[name],
-        training={
-            "epochs": 4,
-            "videos_per_batch": 4,
-            "clips_per_video": 4,
-            "min_clip_seconds": 2.0,
-            "audio_frames": 64,
-            "max_words": 4,
-            "learning_rate": 3e-3,
-            "warmup_steps": 1,
-            "checkpoint_every_steps": 5,
-            **training,
-        },
-    )
+from tests.test_training import lines, run, weights
 
 
 @pytest.fixture(scope="module")
@@ -77,27 +24,8 @@ def test_every_kind_is_tried():
     assert len(tried) == len(OBJECTIVES)
 
 
-@every_kind
-def test_resumed_run_equals_the_undisturbed_one(data, tmp_path, monkeypatch, name):
-    """Killed inside an epoch, one step after a checkpoint; the second of two equal runs is the resumed one."""
-    undisturbed = run(data, tmp_path / "undisturbed", options(name))
-    original = Trainer.step
-
-    def die(self, batch, number):
-        if number == 6:
-            raise Killed
-        return original(self, batch, number)
-
-    monkeypatch.setattr(Trainer, "step", die)
-    with pytest.raises(Killed):
-        run(data, tmp_path, options(name))
-    monkeypatch.setattr(Trainer, "step", original)
-    resumed = run(data, tmp_path, options(name, loader_workers=1))
-    assert weights(resumed) == weights(undisturbed)
-    assert lines(resumed) == lines(undisturbed)
-
-
-@every_kind
+# "xdc cdc" asks for other clusters in every epoch
+@pytest.mark.parametrize("name", [name for name in OBJECTIVE_SETTINGS if name != "xdc cdc"])
 def test_loss_falls_and_the_model_stands_alone(data, tmp_path, name):
     schedule = {"epochs": 32, "learning_rate": 0.01, "checkpoint_every_steps": 1000}
     chosen = options(name, gradient_clip=5.0, videos_per_batch=9, **schedule)
