@@ -28,6 +28,15 @@ from tests.evaluation_set import WIDTH, make_model, make_set
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Sums over several threads may differ in their last bits from run to run."""
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(usual)
+
+
 def test_summaries():
     assert summarize([]) is None
     assert summarize([3.0]) == (3.0, None, 1)
@@ -89,6 +98,10 @@ def test_separate_labels_are_found():
     assert found["purity"] > 80
     assert found["NMI"] > 80
     assert found["chance purity"] < 50
+    assert found["chance NMI"] < 20
+    alone = np.concatenate([vectors, rng.normal(size=(3, 6))])
+    assert agreement(alone, [*labels, "a", "b", "c"], 5, 0) == found  # nothing to agree with
+    assert agreement(vectors[:2], ["a", "b"], 5, 0) == {}
 
 
 def test_principal_directions():

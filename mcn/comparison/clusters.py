@@ -2,13 +2,14 @@
 
     purity = 1/N sum_k max_l n_kl;      NMI = I(K; L) / ((H(K) + H(L)) / 2),  1 where both are constant
 
-k-means (cosine, as in training) runs on unit vectors with as many clusters as there are labels, from several seeds; the
-mean over them is given. Purity of n clusters is never below the share of the most frequent label: chance is the same
-for shuffled labels.
+Only labels that occur twice or more are clustered: an item alone of its kind agrees with any cluster. k-means (cosine,
+as in training) runs on unit vectors with as many clusters as there are labels, from several seeds; the mean over them
+is given. With many labels and few items both measures are high by chance alone: chance is that of shuffled labels.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -46,15 +47,23 @@ def _entropy(probabilities: np.ndarray) -> float:
 
 
 def agreement(vectors: np.ndarray, labels: Sequence[str], runs: int, seed: int) -> dict[str, float]:
-    """(N, d) embeddings and their labels -> purity, NMI, chance purity (shuffled labels), in percent."""
-    truth = np.array(labels)
-    points = torch.nn.functional.normalize(torch.from_numpy(vectors).float(), dim=1)
+    """(N, d) embeddings and their labels -> purity, NMI and the same by chance, in percent.
+
+    Nothing where no label occurs twice.
+    """
+    frequency = Counter(labels)
+    kept = np.array([frequency[label] > 1 for label in labels], bool)
+    if not kept.any():
+        return {}
+    truth = np.array(labels)[kept]
+    points = torch.nn.functional.normalize(torch.from_numpy(vectors[kept]).float(), dim=1)
     rng = np.random.default_rng(seed)
-    found: list[tuple[float, float, float]] = []
+    found: list[list[float]] = []
     for run in range(runs):
-        _, assigned = kmeans(points, len(set(labels)), "cosine", seed=seed + run)
-        counts = counts_of(assigned.numpy(), truth)
-        shuffled = counts_of(assigned.numpy(), rng.permutation(truth))
-        found.append((purity(counts), normalized_mutual_information(counts), purity(shuffled)))
+        _, assigned = kmeans(points, len(set(truth)), "cosine", seed=seed + run)
+        tables = [counts_of(assigned.numpy(), one) for one in (truth, rng.permutation(truth))]
+        found.append(
+            [measure(one) for one in tables for measure in (purity, normalized_mutual_information)]
+        )
     means = 100 * np.mean(found, axis=0)
-    return dict(zip(("purity", "NMI", "chance purity"), means.tolist(), strict=True))
+    return dict(zip(("purity", "NMI", "chance purity", "chance NMI"), means.tolist(), strict=True))
