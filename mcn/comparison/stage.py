@@ -42,7 +42,8 @@ from mcn.report.curves import Panel, Series
 
 logger = logging.getLogger(__name__)
 
-CURVES = ("early/t->va/R@10", "early/t->v/R@10", "epoch_loss/total")
+LOSS = "epoch_loss/total"  # drawn as a share of its first epoch's
+CURVES = ("early/t->va/R@10", "early/t->v/R@10", LOSS)
 MODALITIES = {"v": "video", "a": "audio"}
 
 
@@ -93,6 +94,8 @@ class Comparison:
             for objective, runs in self.objectives.items():
                 paths = [self._model(run) / "metrics.jsonl" for run in runs]
                 x, y = epoch_means(paths, key)
+                if key == LOSS:
+                    y = [value / y[0] for value in y] if y and y[0] else []
                 if y:
                     series.append(Series(objective, x, y, y[0], y[-1]))
             if series:
