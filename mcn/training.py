@@ -27,13 +27,14 @@ from typing import Any
 import torch
 
 from mcn.batches import TrainingSet
-from mcn.checkpoints import save_model
+from mcn.checkpoints import file_sha256, load_davenet, save_model
 from mcn.errors import UserError
 from mcn.evaluation.options import RetrievalOptions
 from mcn.features.options import RuntimeOptions
 from mcn.features.runtime import Runtime, resolve
 from mcn.mapped import vocabulary_vectors
 from mcn.networks import TRAINED_NETWORKS, MultimodalClusteringNetwork
+from mcn.networks.rows import load_rows
 from mcn.objectives.objective import Setting
 from mcn.objectives.registry import make_objective
 from mcn.processes import ALONE, Processes
@@ -106,6 +107,8 @@ def train(
         runtime.precision,
     )
     inputs = {**data.fingerprint, "vocabulary": vocabulary_sha256}
+    if options.model.audio_weights:
+        inputs["audio_weights"] = file_sha256(options.model.audio_weights)
     state = RunState(checkpoints, identity(options, trainer.precision, inputs))
     scores = early_scores(evaluation) if evaluation else None
     with stop_on_signals() as stop:
@@ -166,7 +169,7 @@ def build_network(
     hears, reads = "audio" in modalities, "text" in modalities
     if "video" not in modalities:
         logger.warning("this objective trains no video: scores with video are those of chance")
-    return TRAINED_NETWORKS[objective.network](
+    network = TRAINED_NETWORKS[objective.network](
         video_width=data.video_width,
         word_width=word_width if reads else None,
         embedding_width=model.embedding_width,
@@ -177,6 +180,10 @@ def build_network(
         normalize=model.normalize or objective.unit_length,
         **objective.network_settings,
     )
+    if model.audio_weights and network.DAVEnet is not None:
+        rows = load_davenet(model.audio_weights).state_dict()
+        load_rows(network.DAVEnet, rows, model.audio_weights)
+    return network
 
 
 def identity(

@@ -31,6 +31,12 @@ class ModelOptions(Options):
     davenet_widths: tuple[int, int, int, int] = field(
         (128, 256, 512, 1024), "channels of the four ResDAVEnet stages", "channels", "AVLnet"
     )
+    audio_weights: str | None = field(
+        None,
+        "checkpoint that the trainable audio network starts from (DAVEnet, AVLnet or MCN); null: drawn from the seed",
+        "",
+        "null: MCN model_davenet.py:103",
+    )
     reconstruction_width: int = field(
         1024, "hidden width of the reconstruction heads", "numbers", "MCN README --recon_size", ge=1
     )

@@ -348,3 +348,16 @@ def test_early_scores_of_a_retrieval_set(data, undisturbed, tmp_path):
     last = lines(model)[-1]
     assert last["early/t->va/n"] == 80
     assert 0 <= last["early/t->v/R@10"] <= 100
+
+
+def test_the_audio_network_may_start_from_a_checkpoint(data, undisturbed, tmp_path):
+    """Frozen by a vanishing rate, it ends as the checkpoint it began from, here that of a trained model."""
+    rows = load_model(undisturbed)[0].DAVEnet.state_dict()
+    torch.save(rows, tmp_path / "audio.pth")
+    chosen = options({"audio_weights": str(tmp_path / "audio.pth")}, learning_rate=1e-12)
+    network, config = load_model(run(data, tmp_path, chosen))
+    torch.testing.assert_close(network.DAVEnet.conv1.weight, rows["conv1.weight"])
+    assert len(config["inputs"]["audio_weights"]) == 64
+    wide = options({"audio_weights": str(tmp_path / "audio.pth"), "davenet_widths": (4, 4, 8, 16)})
+    with pytest.raises(UserError, match=r"layer4.0.conv1.weight is 8x8x1x9, should be 16x8x1x9"):
+        run(data, tmp_path / "wide", wide)
