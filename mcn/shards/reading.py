@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mcn.errors import DamagedShard, UserError
-from mcn.shards.schemas import SCHEMA_VERSION
+from mcn.shards.schemas import SCHEMA_VERSION, SCHEMAS
 
 
 class ShardReader:
@@ -28,17 +28,28 @@ class ShardReader:
             raise UserError(f"no file {path}", "a shard", f"make it: snakemake --cores N {path}")
         with self._damage():
             self._file = pq.ParquetFile(self.path, page_checksum_verification=True)
-            raw = (self._file.schema_arrow.metadata or {}).get(b"mcn")
-        if raw is None:
-            raise DamagedShard(path, "a parquet file, but not a shard of this pipeline")
-        header = json.loads(raw)
-        self.kind: str = header.get("kind", "")
-        self.recipe: dict[str, Any] = header.get("recipe", {})
-        if header.get("schema_version") != SCHEMA_VERSION:
-            found = header.get("schema_version")
+            header = self._header()
+        self.kind: str = header["kind"]
+        self.recipe: dict[str, Any] = header["recipe"]
+        if header["schema_version"] != SCHEMA_VERSION:
+            found = header["schema_version"]
             raise DamagedShard(path, f"schema version {found}, this code reads {SCHEMA_VERSION}")
+        if not self._file.schema_arrow.equals(SCHEMAS.get(self.kind, pa.schema([]))):
+            raise DamagedShard(path, f"its columns are not those of a shard of {self.kind}")
         if kind is not None and self.kind != kind:
             raise DamagedShard(path, f"a shard of {self.kind}, wanted one of {kind}")
+
+    def _header(self) -> dict[str, Any]:
+        """What the file says of itself. No checksum covers it, but parquet keeps it twice."""
+        once, again = self._file.schema_arrow.metadata, self._file.metadata.metadata
+        if not once or not again or b"mcn" not in once:
+            raise ValueError("a parquet file, but not a shard of this pipeline")
+        if once[b"mcn"] != again.get(b"mcn"):
+            raise ValueError("its two headers differ")
+        header = json.loads(once[b"mcn"])
+        if not isinstance(header, dict) or set(header) != {"schema_version", "kind", "recipe"}:
+            raise ValueError("not the header of a shard")
+        return header
 
     @contextlib.contextmanager
     def _damage(self) -> Iterator[None]:

@@ -41,3 +41,7 @@ TEXT_SCHEMA = pa.schema(
     ],
     metadata={"kind": "text"},
 )
+SCHEMAS = {
+    schema.metadata[b"kind"].decode(): schema
+    for schema in (FEATURE_SCHEMA, FRAME_SCHEMA, AUDIO_SCHEMA, TEXT_SCHEMA)
+}

@@ -30,7 +30,7 @@ class RowStore(Mapping[str, Any]):
     def _index(self, shard: int, path: Path) -> None:
         reader = ShardReader(path, self.kind)
         if shard and reader.recipe != self.recipe:
-            cure = "delete the older one and run snakemake again"
+            cure = f"delete the one that is out of date and run snakemake again (rm {path})"
             raise UserError(f"{self.paths[0]} and {path} differ in recipe", "one recipe", cure)
         self.recipe = reader.recipe
         for row, (video_id, status) in enumerate(
@@ -38,7 +38,7 @@ class RowStore(Mapping[str, Any]):
         ):
             if video_id in self._where:
                 other = self.paths[self._where[video_id][0]]
-                cure = "delete both and run snakemake again"
+                cure = f"delete both and run snakemake again (rm {other} {path})"
                 raise UserError(f"{video_id} in {other} and {path}", "each video once", cure)
             self._where[video_id], self.status[video_id] = (shard, row), status
         reader.close()
