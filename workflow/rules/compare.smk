@@ -12,12 +12,12 @@ rule comparison:
         ),
         code=code("comparison/stage.py"),
     output:
-        report(
+        page=report(
             "results/comparison.html",
             caption="../report/comparison.rst",
             category="Comparison",
         ),
-        "results/comparison.csv",
+        table="results/comparison.csv",
     log:
         "results/logs/comparison.log",
     conda:
@@ -30,5 +30,5 @@ rule comparison:
         configuration=options(),
         runtime=options("runtime"),
     shell:
-        "python -m mcn compare experiments results --output {output[0]} --threads {threads}"
+        "python -m mcn compare experiments results --output {output.page} --threads {threads}"
         " --configuration {params.configuration:q} --runtime {params.runtime:q} &> {log}"
