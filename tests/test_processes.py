@@ -132,10 +132,9 @@ def test_several_nodes_are_started_by_srun_with_every_word_kept():
     assert shlex.join(shown).count("--nnodes=2") == 1
 
 
-def test_the_verb_becomes_two_processes_and_one_model(folder, tmp_path):
-    """`mcn train --processes 2` in a run's folder: a model, one log, no checkpoints left."""
+def as_results(folder, root):
+    """Lay synthetic shards out as the features of a data set; returns their number."""
     stores, vocabulary = folder
-    root = tmp_path / "results/set"
     for key, paths in stores.items():
         name = "logmel" if key == "audio" else key
         for number, path in enumerate(paths):
@@ -143,12 +142,18 @@ def test_the_verb_becomes_two_processes_and_one_model(folder, tmp_path):
             target.parent.mkdir(parents=True, exist_ok=True)
             target.symlink_to(Path(path).resolve())
     (root / "vocabulary.parquet").symlink_to(Path(vocabulary).resolve())
+    return len(stores["audio"])
+
+
+def test_the_verb_becomes_two_processes_and_one_model(folder, tmp_path):
+    """`mcn train --processes 2` in a run's folder: a model, one log, no checkpoints left."""
+    shards = as_results(folder, tmp_path / "results/set")
     chosen = {"dataset": "set", **options("mcn").model_dump(mode="json")}
     done = subprocess.run(
         shlex.split(
             f"{sys.executable} -m mcn train results --output model --checkpoints checkpoints"
         )
-        + shlex.split(f"--shards {len(stores['audio'])} --processes 2 --threads 2")
+        + shlex.split(f"--shards {shards} --processes 2 --threads 2")
         + ["--options", json.dumps(chosen)],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
