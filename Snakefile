@@ -53,12 +53,13 @@ onstart:
     check_inputs()
 
 
-# Feature shards are targets of their own, so that a lost one is noticed and made again.
+# Feature shards and models are targets of their own, so that a lost one is noticed and made again.
 rule all:
     """Everything: features, models, scores, ledgers and the report."""
     default_target: True
     input:
         all_features(),
+        all_models(),
         all_ledgers(),
         all_evaluations(),
         "results/report.html",

@@ -32,7 +32,9 @@ from mcn.errors import DamagedShard, UserError
 
 BATCH_ROWS = 65_536  # rows read at a time where a table is read part by part
 STALE_SECONDS = 24 * 3600  # age at which a temporary file of another host counts as abandoned
-_FULL_BYTES = 4096  # libraries of their own do not say why writing failed: with less free than this, it is the disk
+_FULL_BYTES = (
+    4096  # some libraries do not say why writing failed: with less room than this, it is the disk
+)
 _UMASK = os.umask(0o022)
 os.umask(_UMASK)
 
@@ -93,7 +95,8 @@ def _writing_explained(target: Path) -> Iterator[None]:
         raise
     except Exception as error:
         number = getattr(error, "errno", None)
-        if number in (errno.ENOSPC, errno.EDQUOT) or _is_full(target.parent):
+        said = os.strerror(errno.ENOSPC) in str(error)  # by libraries that give no number
+        if number in (errno.ENOSPC, errno.EDQUOT) or said or _is_full(target.parent):
             got = f"no space left while writing {target} (temporary files: {tempfile.gettempdir()})"
             wanted = "room on both disks; decoded frames take 0.1 to 0.5 MB a second of video"
             cure = "free space, or set TMPDIR to a larger disk, and run again: what is done stays"

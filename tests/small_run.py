@@ -1,4 +1,4 @@
-"""The smallest run of the whole workflow: three short videos, every stage, a minute of two cores.
+"""The smallest run of the whole workflow: short videos, every stage, about a minute of two cores.
 
 `SmallRun(folder)` makes the videos, a manifest, narration, captions and a configuration; `snakemake` runs the workflow
 on them. The videos are made by the ffmpeg program (`tests.media_files`), so no demo has to be rendered.
@@ -6,10 +6,13 @@ on them. The videos are made by the ffmpeg program (`tests.media_files`), so no 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,6 @@ VIDEOS = {
     "third": "long_audio.mp4",
     "sound": "no_video.m4a",
 }
-SHARDS = 2
 LINES = ("stir the onion", "chop the garlic")
 
 CONFIG: dict[str, Any] = {
@@ -32,13 +34,13 @@ CONFIG: dict[str, Any] = {
     "datasets": {
         "demo_train": None,
         "demo_test": None,
-        "small": {"manifest": "videos/manifest.csv", "captions": "videos/captions.csv", "shards": SHARDS},
+        "small": {"manifest": "videos/manifest.csv", "captions": "videos/captions.csv", "shards": 1},
     },
     "decode": {
         "appearance": {"frames_per_second": 1, "short_side": 32},
         "motion": {"frames_per_second": 4, "short_side": 32, "crop": 32},
     },
-    "features": {"calibration_dataset": "small", "calibration_shards": SHARDS},
+    "features": {"calibration_dataset": "small", "calibration_shards": 2},
     "runtime": {"device": "cpu"},
     "experiments": {
         "mcn": {
@@ -47,7 +49,8 @@ CONFIG: dict[str, Any] = {
             "model": {"embedding_width": 16, "davenet_widths": [4, 4, 8, 8], "reconstruction_width": 8},
             "objective": {"clusters": 2, "queue_steps": 2, "refit_every_steps": 2},
             "training": {
-                "epochs": 12,
+                "epochs": 30,
+                "checkpoint_every_steps": 2,
                 "videos_per_batch": 2,
                 "clips_per_video": 2,
                 "min_clip_seconds": 1,
@@ -72,6 +75,13 @@ class SmallRun:
         (folder / "config.yaml").write_text(yaml.safe_dump(base))
         self.configure(changes or {})
         self._make_videos(folder / "videos")
+
+    @classmethod
+    def at(cls, folder: Path) -> SmallRun:
+        """The run that lies in `folder` already."""
+        run = cls.__new__(cls)
+        run.folder, run.results = folder, folder / "results"
+        return run
 
     def configure(self, changes: dict[str, Any]) -> None:
         """Write the overlay: `CONFIG` with `changes`."""
@@ -121,6 +131,31 @@ class SmallRun:
         output = self.output()
         assert (process.returncode != 0) == fails, output[-6000:]
         return output
+
+    def planned(self, *arguments: str) -> dict[str, int]:
+        """Rule -> how often it would run."""
+        output = self.run("--cores", "2", "--dry-run", *arguments)
+        if "Job stats:" not in output:
+            return {}
+        table = output[output.index("Job stats:") :].split("\n\n")[0].splitlines()[3:]
+        return {line.split()[0]: int(line.split()[1]) for line in table if "total" not in line}
+
+    def wait_for(self, words: str, head: subprocess.Popen[str], seconds: float = 120) -> None:
+        """Return as soon as the run has said `words` or has ended."""
+        deadline = time.monotonic() + seconds
+        while words not in self.output() and head.poll() is None:
+            assert time.monotonic() < deadline, (
+                f"{words!r} not said in {seconds} s: {self.output()}"
+            )
+            time.sleep(0.02)
+
+    def kill(self, head: subprocess.Popen[str]) -> bool:
+        """SIGKILL the head and all its jobs; False where it had ended before."""
+        alive = head.poll() is None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(head.pid, signal.SIGKILL)
+        head.wait()
+        return alive
 
     def output(self) -> str:
         """What the last run has said so far."""

@@ -26,6 +26,22 @@ if workflow.is_main_process:
         logger.warning(line)
 
 
+def require_one_configuration():
+    """On a cluster each job reads the configuration anew: refuse one that is not that of the run it belongs to."""
+    found = hashlib.sha256(dump_json(settings).encode()).hexdigest()
+    if workflow.is_main_process:
+        os.environ["MCN_CONFIGURATION"] = found
+    elif os.environ.get("MCN_CONFIGURATION", found) != found:
+        raise WorkflowError(
+            "got: the configuration was edited while the run went on\n"
+            "wanted: the one that the run began with\n"
+            "do this: let the run end, or stop it; then run snakemake again, which makes what the edit changes"
+        )
+
+
+require_one_configuration()
+
+
 def one_of(names):
     """A pattern of a wildcard that is one of `names`; without any, one that nothing fits."""
     return "|".join(names) or "(?!)"
@@ -143,6 +159,14 @@ def evaluations(task):
 def all_evaluations():
     """Result files of every task."""
     return [path for task in settings.evaluation_sets() for path in evaluations(task)]
+
+
+def all_models():
+    """The model of every experiment."""
+    return expand(
+        "results/models/{experiment}/model.safetensors",
+        experiment=settings.experiments,
+    )
 
 
 def all_ledgers():

@@ -1,4 +1,8 @@
-"""Raw videos to exactly the frames and samples that the networks see."""
+"""Raw videos to exactly the frames and samples that the networks see.
+
+Frames are large. What makes them and what reads them ask for the same threads and disk_mb, and readers go first: so no
+video is decoded while decoded frames wait, and `--resources disk_mb=N` bounds what lies on disk (docs/scale.md).
+"""
 
 
 rule decode_frames:
@@ -14,6 +18,7 @@ rule decode_frames:
         "results/benchmarks/{dataset}/decode_frames/{shard}.tsv"
     conda:
         "../../envs/mcn.yaml"
+    threads: 2
     resources:
         mem_mb=growing(2000),
         disk_mb=4000,

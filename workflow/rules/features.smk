@@ -13,11 +13,13 @@ rule seed_weights:
         "results/weights/{network}.safetensors",
     log:
         "results/logs/seed_weights/{network}.log",
+    priority: 10
     conda:
         "../../envs/mcn.yaml"
     threads: 2
     resources:
         mem_mb=growing(4000),
+        disk_mb=4000,
         runtime=30,
     params:
         seed=settings.features.seed,
@@ -46,6 +48,7 @@ rule resnet152:
     threads: 2
     resources:
         mem_mb=growing(4000),
+        disk_mb=4000,
         runtime=240,
     params:
         options=options("features", "resnet152"),
@@ -75,6 +78,7 @@ rule resnext101:
     threads: 2
     resources:
         mem_mb=growing(4000),
+        disk_mb=4000,
         runtime=240,
     params:
         options=options("features", "resnext101"),
@@ -97,10 +101,12 @@ rule logmel:
         "results/benchmarks/{dataset}/logmel/{shard}.tsv"
     wildcard_constraints:
         dataset=one_of(decoded_datasets()),
+    priority: 10
     conda:
         "../../envs/mcn.yaml"
     resources:
         mem_mb=growing(2000),
+        disk_mb=1000,
         runtime=60,
     params:
         options=options("features", "logmel"),

@@ -1,0 +1,28 @@
+"""What several test files share."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.small_run import SmallRun
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
+    """A finished run of the whole workflow on three short videos; tests copy it and leave it alone."""
+    run = SmallRun(tmp_path_factory.mktemp("undisturbed"))
+    run.run()
+    return run
+
+
+@pytest.fixture
+def finished(undisturbed: SmallRun, tmp_path: Path) -> SmallRun:
+    """A copy of the finished run, times of change included, to do harm to.
+
+    It lies as deep as the original, so that the relative paths of the code, which Snakemake remembers, stay the same.
+    """
+    shutil.copytree(undisturbed.folder, tmp_path, dirs_exist_ok=True)
+    return SmallRun.at(tmp_path)

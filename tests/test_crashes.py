@@ -1,0 +1,252 @@
+"""Whatever dies, the next run continues: the same bytes, nothing damaged, nothing left over.
+
+The reference is one undisturbed run (`tests.conftest`). Killed runs get SIGKILL for the whole process group (head, jobs
+and decoders) at seeded random moments. `test_kills_in_every_stage` is marked slow (minutes): `pytest -m slow`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from mcn import files
+from mcn.errors import UserError
+from tests.small_run import SmallRun
+
+pytestmark = pytest.mark.workflow
+
+
+class Stage(NamedTuple):
+    """A rule, a file that it makes, kills in it, and the seconds after its start within which they come."""
+
+    rule: str
+    target: str
+    kills: int
+    seconds: float
+
+
+STAGES = (
+    Stage("prepare", "small/videos.parquet", 1, 2),
+    Stage("prepare_captions", "small/captions.parquet", 1, 2),
+    Stage("partition_small", "small/shards/00000.csv", 1, 2),
+    Stage("decode_frames", "small/decoded/frames_24fps/00000.parquet", 3, 2),
+    Stage("decode_audio", "small/decoded/audio_16khz/00000.parquet", 2, 2),
+    Stage("vocabulary", "small/vocabulary.parquet", 1, 4),
+    Stage("word2vec", "small/features/word2vec/00000.parquet", 1, 3),
+    Stage("logmel", "small/features/logmel/00000.parquet", 2, 3),
+    Stage("seed_weights", "weights/resnext101.safetensors", 2, 6),
+    Stage("resnext101", "small/features/resnext101/00000.parquet", 2, 4),
+    Stage("resnet152", "small/features/resnet152/00000.parquet", 2, 6),
+    Stage("davenet", "small/features/davenet/00000.parquet", 1, 4),
+    Stage("train", "models/mcn/model.safetensors", 4, 8),
+    Stage("evaluate_retrieval", "evaluation/mcn/small.retrieval.json", 1, 3),
+    Stage("ledger", "small/ledger.parquet", 1, 2),
+    Stage("report", "report.html", 1, 3),
+)
+ONE_DECODED = ("results/small/decoded/frames_24fps/00000.parquet",)
+FEW = tuple(stage._replace(kills=1) for stage in STAGES if stage.rule in ("decode_frames", "train"))
+
+
+def kill_in(run: SmallRun, stage: Stage, after: float) -> bool:
+    """Run up to a stage and kill everything `after` seconds into it; False where the run had ended by then."""
+    target = f"results/{stage.target}"
+    head = run.start("--cores", "2", "--forcerun", stage.rule, "--", target)
+    run.wait_for(f"rule {stage.rule}:", head)
+    time.sleep(after)
+    alive = run.kill(head)
+    run.run("--cores", "1", "--unlock")
+    return alive
+
+
+def kill_often(run: SmallRun, stages: tuple[Stage, ...], seed: int) -> int:
+    """Kill a run in every stage as often as it says, at random moments; the number of kills."""
+    moments = random.Random(seed)
+    kills = 0
+    for stage in stages:
+        done = 0
+        while done < stage.kills:
+            done += kill_in(run, stage, moments.uniform(0, stage.seconds / (1 + done)))
+        kills += done
+    return kills
+
+
+def same_as(run: SmallRun, undisturbed: SmallRun) -> None:
+    """Assert that a run has ended as if nothing had happened."""
+    run.run()
+    assert run.digests() == undisturbed.digests()
+    assert run.leftovers() == []
+    assert "Nothing to be done" in run.run()
+
+
+def test_a_run_that_was_killed_continues(undisturbed: SmallRun, finished: SmallRun) -> None:
+    assert kill_often(finished, FEW, seed=1) == len(FEW)
+    same_as(finished, undisturbed)
+
+
+@pytest.mark.slow
+def test_kills_in_every_stage(undisturbed: SmallRun, tmp_path: Path) -> None:
+    run = SmallRun(tmp_path)
+    assert kill_often(run, STAGES, seed=0) >= 20
+    same_as(run, undisturbed)
+
+
+def test_interrupt_ends_cleanly(undisturbed: SmallRun, finished: SmallRun) -> None:
+    """Ctrl-C reaches the whole group: no lock, no half file, no process stays; the next run needs no unlocking."""
+    head = finished.start("--cores", "2", "--forcerun", "decode_frames", "--", *ONE_DECODED)
+    finished.wait_for("rule decode_frames:", head)
+    time.sleep(1)
+    os.killpg(head.pid, signal.SIGINT)
+    assert head.wait(60) != 0
+    assert finished.leftovers() == []
+    assert members(head.pid) == []
+    same_as(finished, undisturbed)
+
+
+def members(group: int) -> list[int]:
+    """Living processes of a process group."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            state, _, its_group = (folder / "stat").read_text().rsplit(")", 1)[1].split()[:3]
+            if int(its_group) == group and state != "Z":
+                found.append(int(folder.name))
+    return found
+
+
+@contextlib.contextmanager
+def mounted(folder: Path, options: str) -> Iterator[None]:
+    """A tmpfs at `folder`; skips the test where nothing may be mounted."""
+    folder.mkdir(parents=True, exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a small file system")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_is_said_and_does_no_damage(undisturbed: SmallRun, finished: SmallRun) -> None:
+    decoded = finished.results / "small/decoded"
+    shutil.rmtree(decoded)
+    with mounted(decoded, "size=24k"):
+        output = finished.run(*ONE_DECODED, fails=True)
+        assert "no space left while writing" in output
+        assert "do this: free space" in output
+        assert [path for path in decoded.rglob("*") if path.is_file()] == []
+    same_as(finished, undisturbed)
+
+
+def save_tensors(path: Path) -> None:
+    save_file({"tensor": torch.zeros(10_000)}, path)
+
+
+def save_state(path: Path) -> None:
+    torch.save({"tensor": torch.zeros(10_000)}, path)
+
+
+def save_table(path: Path) -> None:
+    pq.write_table(pa.table({"column": np.random.default_rng(0).random(10_000)}), path)
+
+
+@pytest.mark.parametrize("save", [save_tensors, save_state, save_table])
+def test_every_librarys_word_for_a_full_disk_is_understood(
+    tmp_path: Path, save: Callable[[Path], None]
+) -> None:
+    with mounted(tmp_path / "small", "size=16k"):
+        target = tmp_path / "small/file"
+        target.write_text("old")
+        with (
+            pytest.raises(UserError, match="no space left while writing"),
+            files.atomic_path(target) as temporary,
+        ):
+            save(temporary)
+        assert [path.name for path in target.parent.iterdir()] == ["file"]
+        assert target.read_text() == "old"
+
+
+def test_damage_is_mended_by_the_command_that_verify_prints(
+    undisturbed: SmallRun, finished: SmallRun
+) -> None:
+    features = finished.results / "small/features"
+    paths = [features / name / "00000.parquet" for name in ("logmel", "davenet", "word2vec")]
+    raw = [path.read_bytes() for path in paths]
+    flipped = bytearray(raw[0])
+    flipped[len(flipped) // 2] ^= 1
+    for path, damaged in zip(paths, (bytes(flipped), raw[1][:-100], raw[0]), strict=True):
+        path.write_bytes(damaged)
+    output = finished.run("verify", fails=True)
+    command = next(line for line in output.splitlines() if line.startswith("do this: rm -f "))
+    assert all(str(path.relative_to(finished.folder)) in command for path in paths)
+    subprocess.run(command.removeprefix("do this: "), shell=True, check=True, cwd=finished.folder)
+    assert not {"decode_audio", "resnet152", "resnext101"} & set(finished.planned())
+    same_as(finished, undisturbed)
+    assert "every shard is intact" in finished.run("verify")
+
+
+def test_results_that_cannot_be_written(tmp_path: Path) -> None:
+    with mounted(tmp_path / "fixed", "size=1m,ro"):
+        for target in (tmp_path / "fixed/shard.parquet", tmp_path / "fixed/new/shard.parquet"):
+            with (
+                pytest.raises(UserError, match="cannot be written") as caught,
+                files.atomic_path(target) as temporary,
+            ):
+                temporary.write_text("never")
+            assert "a folder to write to" in caught.value.wanted
+
+
+def test_a_configuration_edited_in_mid_run(undisturbed: SmallRun, finished: SmallRun) -> None:
+    """The run goes on as it began; the next one makes what the edit changes, and nothing else."""
+    change = {"features": {"logmel": {"padding": "reflect"}}}
+    logmel = finished.results / "small/features/logmel"
+    shutil.rmtree(logmel)
+    head = finished.start("--cores", "2")
+    finished.wait_for("rule logmel:", head)
+    finished.configure(change)
+    assert head.wait(120) == 0, finished.output()
+    assert finished.digests() == undisturbed.digests()
+    counts = finished.planned()
+    assert counts["logmel"] == 1
+    assert not {"decode_audio", "resnet152", "word2vec"} & set(counts)
+
+
+def test_a_job_of_an_edited_configuration_is_refused(finished: SmallRun) -> None:
+    """On a cluster each job reads the configuration anew: one that is not the head's stops."""
+    command = finished.command(
+        "--mode", "remote", "--cores", "1", "results/small/ledger.parquet", "--forcerun", "ledger"
+    )
+    environment = {**os.environ, "MCN_CONFIGURATION": "0" * 64}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode != 0
+    assert "the configuration was edited while the run went on" in done.stdout + done.stderr
+
+
+def test_what_killed_decoders_left_in_the_temporary_folder_goes(tmp_path: Path) -> None:
+    """The folder for temporary files does not fill with what killed jobs left there."""
+    code = (
+        "import os, signal; from mcn.files import scratch_folder\n"
+        "with scratch_folder('mcn-decode') as folder:\n"
+        "    (folder / 'frames').write_text('many'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=False)
+    assert len(list(tmp_path.iterdir())) == 1
+    with files.scratch_folder("mcn-decode", tmp_path):
+        assert len(list(tmp_path.iterdir())) == 1
+    assert list(tmp_path.iterdir()) == []
