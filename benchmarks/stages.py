@@ -1,83 +1,58 @@
-"""One table of what each stage of a finished run cost, from Snakemake's benchmark files and the shards themselves.
+"""What each stage of a finished run cost, from Snakemake's benchmark files and the shards themselves.
 
-    python benchmarks/stages.py [results]
+    python benchmarks/stages.py [results] [--output results/benchmarks/stages.csv]
 
-Columns: jobs; wall seconds summed over jobs, start-up included; processor seconds; items (frames, clips, ...) and items
-a second of wall time; x real time (seconds of video for each second of wall time of one job); peak memory of any job.
+Prints a row a stage: jobs; wall and processor seconds summed over jobs, start-up included; x real time (seconds of
+video for each second of wall time of one job); peak memory of any job; bytes written for each second of video.
+`--output` writes the jobs one by one, for `mcn estimate --benchmarks`.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import pandas as pd
 
-from mcn.layout import Dataset
-from mcn.shards import FeatureStore
-
-STAGES = {  # stage: (feature whose rows are its items, what an item is)
-    "decode_frames": ("resnext101", "16-frame clips"),
-    "decode_audio": ("logmel", "10 ms columns"),
-    "resnet152": ("resnet152", "frames"),
-    "resnext101": ("resnext101", "16-frame clips"),
-    "logmel": ("logmel", "10 ms columns"),
-    "davenet": ("davenet", "160 ms columns"),
-}
+from mcn.stage_costs import JobCost, measure, write_costs
 
 
-def usage(files: list[Path]) -> dict[str, float]:
-    """Sums over jobs of wall (s) and processor seconds (cpu_time), and the largest memory in MiB (max_rss)."""
-    table = pd.concat([pd.read_csv(file, sep="\t", na_values="-") for file in files])
-    return {
-        "jobs": len(table),
-        "wall s": table.s.sum(),
-        "cpu s": table.cpu_time.sum(),
-        "peak MiB": table.max_rss.max(),
-    }
-
-
-def items(dataset: Dataset, feature: str) -> tuple[int, float]:
-    """Rows and seconds of one feature of a data set, over its usable videos."""
-    store = FeatureStore(dataset.features(feature))
-    sequences = [s for s in store.values() if s.values is not None]
-    return (
-        sum(len(s.values) for s in sequences),
-        sum(len(s.values) * s.step_seconds for s in sequences),
-    )
-
-
-def stage_row(results: Path, stage: str) -> dict[str, object] | None:
-    feature, unit = STAGES[stage]
-    files = sorted((results / "benchmarks").glob(f"*/{stage}/*.tsv"))
-    if not files:
-        return None
-    row: dict[str, object] = {"stage": stage, **usage(files)}
-    count, seconds = 0, 0.0
-    for dataset in sorted({file.parent.parent.name for file in files}):
-        rows, length = items(Dataset.at(results / dataset), feature)
-        count, seconds = count + rows, seconds + length
-    wall = float(str(row["wall s"]))
-    return {
-        **row,
-        "items": count,
-        "unit": unit,
-        "items/s": count / wall,
-        "x real time": seconds / wall,
-    }
+def summary(costs: list[JobCost], results: Path) -> pd.DataFrame:
+    """A row a stage, and one for everything else that has a benchmark file."""
+    table = pd.DataFrame(costs)
+    rows = []
+    for stage, jobs in table.groupby("stage", sort=False):
+        wall, media = jobs.wall_seconds.sum(), jobs.media_seconds.sum()
+        rows.append(
+            {
+                "stage": f"{stage} ({jobs.device.iloc[0]})",
+                "jobs": len(jobs),
+                "wall s": wall,
+                "cpu s": jobs.cpu_seconds.sum(),
+                "x real time": media / wall,
+                "peak MiB": jobs.peak_mib.max(),
+                "bytes/s": jobs.output_bytes.sum() / media,
+            }
+        )
+    for file in sorted(
+        [*results.glob("benchmarks/*.tsv"), *results.glob("benchmarks/train/*.tsv")]
+    ):
+        row = pd.read_csv(file, sep="\t", na_values="-").iloc[-1]
+        name = file.stem if file.parent.name == "benchmarks" else f"train {file.stem}"
+        peak = {"peak MiB": row.max_rss}
+        rows.append({"stage": name, "jobs": 1, "wall s": row.s, "cpu s": row.cpu_time, **peak})
+    return pd.DataFrame(rows)
 
 
 def main() -> None:
-    results = Path(sys.argv[1] if len(sys.argv) > 1 else "results")
-    rows = [row for stage in STAGES if (row := stage_row(results, stage))]
-    for file in [
-        results / "benchmarks/demo.tsv",
-        *sorted((results / "benchmarks/train").glob("*.tsv")),
-    ]:
-        if file.exists():
-            name = file.stem if file.parent.name == "benchmarks" else f"train {file.stem}"
-            rows.append({"stage": name, **usage([file])})
-    table = pd.DataFrame(rows).round(1)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("results", type=Path, nargs="?", default=Path("results"))
+    parser.add_argument("--output", type=Path, help="CSV, a row a job")
+    arguments = parser.parse_args()
+    costs = measure(arguments.results)
+    if arguments.output:
+        write_costs(arguments.output, costs)
+    table = summary(costs, arguments.results)
     print(table.to_string(index=False, na_rep="", float_format=lambda value: f"{value:.1f}"))
 
 

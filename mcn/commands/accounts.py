@@ -1,4 +1,4 @@
-"""Verbs that account for a run: ledger, report, verify."""
+"""Verbs that account for a run: ledger, retry, report, verify, and for one to come: estimate."""
 
 from __future__ import annotations
 
@@ -15,9 +15,24 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("--shards", type=int, required=True)
     verb.add_argument("--manifest", type=Path, help="named in the commands of quarantine.csv")
 
+    verb = add_verb(verbs, "retry", retry, "mcn.config:Configuration")
+    verb.add_argument("results", type=Path)
+    verb.add_argument("--threads", type=int, default=0, help="processor threads, 0: all (default)")
+
     verb = add_verb(verbs, "report", report, "mcn.config:Configuration")
     verb.add_argument("results", type=Path)
     verb.add_argument("--output", type=Path, required=True)
+
+    verb = add_verb(verbs, "estimate", estimate)
+    verb.add_argument("manifest", type=Path, help="CSV or parquet: video_id,path[,narration,...]")
+    verb.add_argument(
+        "--benchmarks",
+        type=Path,
+        default=Path("results/benchmarks/stages.csv"),
+        help="table that benchmarks/stages.py writes (default: %(default)s)",
+    )
+    verb.add_argument("--sample", type=int, default=100, help="videos to probe (default: 100)")
+    verb.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
 
     verb = add_verb(verbs, "verify", verify, "mcn.config:Configuration")
     verb.add_argument("results", type=Path)
@@ -35,6 +50,19 @@ def ledger(arguments: Namespace) -> None:
         dataset.table("ledger"),
         manifest=arguments.manifest,
     )
+
+
+def retry(arguments: Namespace) -> None:
+    """Try the failed rows of every quarantine.csv again, merge what has changed, and say what to run next."""
+    from mcn.config import Configuration
+    from mcn.options import parse_options
+    from mcn.retry import retry
+
+    settings: Configuration = parse_options(Configuration, arguments.options)
+    outcome = retry(arguments.results, settings, arguments.threads)
+    print(f"{outcome.tried} rows tried again, {outcome.mended} of them ok now")
+    if outcome.tried:
+        print("now run snakemake again: ledger, models and scores follow")
 
 
 def report(arguments: Namespace) -> None:
@@ -79,6 +107,18 @@ def report(arguments: Namespace) -> None:
         ),
         arguments.output,
     )
+
+
+def estimate(arguments: Namespace) -> None:
+    """Probe a sample of a manifest's videos and predict hours, GB and GPU-hours of every stage."""
+    from mcn.estimate import estimate, format_estimate, probe_sample
+    from mcn.sources.manifest import read_manifest
+    from mcn.stage_costs import read_costs
+
+    costs = read_costs(arguments.benchmarks)
+    rows = read_manifest(arguments.manifest, check_files=False)
+    sample = probe_sample(rows, arguments.sample, arguments.seed)
+    print(format_estimate(sample, estimate(sample, costs)))
 
 
 SYNTHETIC = (

@@ -64,6 +64,23 @@ rule verify:
         "python -m mcn verify results --options {params.options:q} 2>&1 | tee {log}"
 
 
+rule retry:
+    """Try failed videos again and merge them into their shards; run snakemake again afterwards."""
+    log:
+        "results/logs/retry.log",
+    conda:
+        "../../envs/mcn.yaml"
+    threads: 2
+    resources:
+        mem_mb=growing(4000),
+        disk_mb=4000,
+        runtime=240,
+    params:
+        options=options(),
+    shell:
+        "python -m mcn retry results --threads {threads} --options {params.options:q} 2>&1 | tee {log}"
+
+
 rule table1:
     """Published retrieval scores, those of this run beside them, and what is missing."""
     input:

@@ -1,0 +1,92 @@
+"""What each stage of a finished run cost, job by job: the table that predictions are made from.
+
+Conventions
+-----------
+- One row a job: stage; device (`cpu` or `cuda`); media_seconds: length of the usable videos of the job's shard, s;
+  wall_seconds, cpu_seconds: of the job, start-up included; peak_mib: resident memory; output_bytes: of what it wrote.
+- Sources: Snakemake's benchmark files (`s`, `cpu_time`, `max_rss`) and the shards themselves.
+  Decoded shards that were temporary count as 0 bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import pandas as pd
+
+from mcn.errors import UserError
+from mcn.files import write_text
+from mcn.layout import Dataset
+from mcn.shards import FeatureStore, ShardReader
+
+# stage -> (feature whose rows tell the length of its videos, folders of what it writes)
+STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "decode_frames": ("resnext101", ("decoded/frames_1fps", "decoded/frames_24fps")),
+    "decode_audio": ("logmel", ("decoded/audio_16khz",)),
+    "resnet152": ("resnet152", ("features/resnet152",)),
+    "resnext101": ("resnext101", ("features/resnext101",)),
+    "logmel": ("logmel", ("features/logmel",)),
+    "davenet": ("davenet", ("features/davenet",)),
+}
+
+
+@dataclass(frozen=True)
+class JobCost:
+    """One job of one stage; the module's docstring has the units."""
+
+    stage: str
+    device: str
+    media_seconds: float
+    wall_seconds: float
+    cpu_seconds: float
+    peak_mib: float
+    output_bytes: int
+
+
+def measure(results: Path) -> list[JobCost]:
+    """Every job of `results` that left a benchmark file, stage by stage."""
+    costs = []
+    for stage, (feature, folders) in STAGES.items():
+        for file in sorted((results / "benchmarks").glob(f"*/{stage}/*.tsv")):
+            dataset = Dataset.at(results / file.parent.parent.name)
+            costs.append(_job(stage, file, dataset, feature, folders))
+    return costs
+
+
+def write_costs(path: Path, costs: list[JobCost]) -> None:
+    """Write the table as CSV."""
+    write_text(path, pd.DataFrame([asdict(cost) for cost in costs]).round(3).to_csv(index=False))
+
+
+def read_costs(path: Path) -> list[JobCost]:
+    """Read the table. Errors: `UserError` where it is missing, empty or no such table."""
+    columns = [field.name for field in fields(JobCost)]
+    cure = f"make it from a finished run: python benchmarks/stages.py results --output {path}"
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: {error}", "a table of what stages cost", cure) from error
+    if list(table.columns) != columns or table.empty or set(table.stage) - set(STAGES):
+        raise UserError(f"{path}: columns {list(table.columns)}", f"rows of {columns}", cure)
+    return [JobCost(**row) for row in table.to_dict("records")]  # type: ignore[arg-type]
+
+
+def _job(
+    stage: str, file: Path, dataset: Dataset, feature: str, folders: tuple[str, ...]
+) -> JobCost:
+    row = pd.read_csv(file, sep="\t", na_values="-").iloc[-1]
+    shard = f"{file.stem}.parquet"
+    path = dataset.root / "features" / feature / shard
+    sequences = [one for one in FeatureStore([path]).values() if one.values is not None]
+    written = [dataset.root / folder / shard for folder in folders]
+    device = str(ShardReader(path).recipe.get("device", "cpu")) if stage == feature else "cpu"
+    return JobCost(
+        stage,
+        "cuda" if device.startswith("cuda") else "cpu",
+        sum(len(one.values) * one.step_seconds for one in sequences if one.values is not None),
+        float(row.s),
+        float(row.cpu_time),
+        float(row.max_rss),
+        sum(path.stat().st_size for path in written if path.exists()),
+    )
