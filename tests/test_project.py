@@ -37,12 +37,42 @@ def test_the_conda_environment_has_the_same_pins():
     assert found == {name: CONSTRAINTS[name] for name in wanted}
 
 
+def test_containers_install_the_pins_on_the_python_of_the_conda_environment():
+    environment = yaml.safe_load((ROOT / "envs/mcn.yaml").read_text())
+    python = environment["dependencies"][0].split("=")[1]
+    assert PROJECT["requires-python"] == f">={python}"
+    image = f"python:{python}-slim-bookworm"
+    assert f'container: "docker://{image}"' in (ROOT / "Snakefile").read_text()
+    for name, start in (("Dockerfile", "FROM"), ("mcn.def", "From:")):
+        text = (ROOT / "containers" / name).read_text()
+        assert f"{start} docker.io/library/{image}\n" in text
+        assert '--constraint constraints.txt ".[demo,slurm]"' in text
+        assert "==" not in text, "versions stand in constraints.txt alone"
+
+
+def test_every_pin_is_exact_and_stands_once():
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    listed = [line for line in lines if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9_.\-]+==[^=\s]+", line) for line in listed)
+    assert len(CONSTRAINTS) == len(listed)
+
+
 def test_every_documented_error_code_exists():
     from mcn.errors import ERROR_CODES
 
     table = (ROOT / "docs/files.md").read_text().split("## Error codes")[1]
     found = {row.split("|")[1].strip() for row in table.strip().splitlines()[2:]}
     assert found == set(ERROR_CODES)
+
+
+def test_every_cell_of_the_fault_matrix_names_a_test_that_exists():
+    text = (ROOT / "docs/faults.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    for row in rows:
+        if not row.startswith(("| fault |", "|---")):
+            assert re.search(r"`test_\w+\.py::test_\w+`", row), row
+    for file, name in re.findall(r"`(test_\w+\.py)::(test_\w+)`", text):
+        assert f"def {name}(" in (ROOT / "tests" / file).read_text(), f"{file}::{name}"
 
 
 def test_no_path_of_a_machine_is_named():
