@@ -9,6 +9,7 @@ from snakemake.logging import logger
 from mcn.config import check_manifests, configure, dump_json
 from mcn.errors import UserError
 from mcn.left_out import leave_out
+from mcn.one_configuration import require_one_configuration
 from mcn.sources.catalogue import ACCOUNTS, KINDS
 
 FEATURES = ["resnet152", "resnext101", "logmel", "davenet", "word2vec"]
@@ -16,6 +17,7 @@ NETWORKS = ["resnet152", "resnext101", "davenet"]
 PUBLISHED_FEATURES = ["resnet152", "resnext101", "logmel"]
 
 try:
+    require_one_configuration(config, workflow.is_main_process)
     present, left_out = leave_out(config)
     settings = configure(present, left_out=bool(left_out))
 except (UserError, ValueError) as error:
@@ -24,22 +26,6 @@ except (UserError, ValueError) as error:
 if workflow.is_main_process:
     for line in left_out:
         logger.warning(line)
-
-
-def require_one_configuration():
-    """On a cluster each job reads the configuration anew: refuse one that is not that of the run it belongs to."""
-    found = hashlib.sha256(dump_json(settings).encode()).hexdigest()
-    if workflow.is_main_process:
-        os.environ["MCN_CONFIGURATION"] = found
-    elif os.environ.get("MCN_CONFIGURATION", found) != found:
-        raise WorkflowError(
-            "got: the configuration was edited while the run went on\n"
-            "wanted: the one that the run began with\n"
-            "do this: let the run end, or stop it; then run snakemake again, which makes what the edit changes"
-        )
-
-
-require_one_configuration()
 
 
 def one_of(names):

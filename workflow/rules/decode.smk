@@ -1,7 +1,7 @@
 """Raw videos to exactly the frames and samples that the networks see.
 
-Frames are large. What makes them and what reads them ask for the same threads and disk_mb, and readers go first: so no
-video is decoded while decoded frames wait, and `--resources disk_mb=N` bounds what lies on disk (docs/scale.md).
+Frames are large. Where they are temporary, what makes them and what reads them ask for the same threads and disk_mb, and
+readers go first: no video is decoded while decoded frames wait, and `--resources disk_mb=N` bounds what lies on disk.
 """
 
 
@@ -18,7 +18,7 @@ rule decode_frames:
         "results/benchmarks/{dataset}/decode_frames/{shard}.tsv"
     conda:
         "../../envs/mcn.yaml"
-    threads: 2
+    threads: 1 if settings.keep_decoded else 2
     resources:
         mem_mb=growing(2000),
         disk_mb=4000,
