@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mcn.commands.verbs import Verbs, add_group, add_verb
 
 if TYPE_CHECKING:
+    from mcn.evaluation.options import EvaluationOptions
     from mcn.layout import Dataset
     from mcn.sections import DatasetOptions
 
@@ -36,39 +38,17 @@ def evaluate_retrieval(arguments: Namespace) -> None:
     """Rank the clips of a captioned data set, between every pair of modalities."""
     from mcn.evaluation.stage_retrieval import evaluate_retrieval
 
-    dataset, options, device = _parse(arguments)
-    evaluate_retrieval(
-        arguments.model,
-        dataset.all_features(),
-        dataset.table("captions"),
-        dataset.table("vocabulary"),
-        arguments.output,
-        arguments.model.name,
-        dataset.name,
-        options.retrieval,
-        options.synthetic,
-        device,
-    )
+    dataset, options = _parse(arguments)
+    _score(arguments, options, evaluate_retrieval, options.retrieval, [dataset.table("captions")])
 
 
 def evaluate_localization(arguments: Namespace) -> None:
     """Place the ordered steps of each annotated video in time."""
     from mcn.evaluation.stage_localization import evaluate_localization
 
-    dataset, options, device = _parse(arguments)
-    evaluate_localization(
-        arguments.model,
-        dataset.all_features(),
-        dataset.table("tasks"),
-        dataset.table("steps"),
-        dataset.table("vocabulary"),
-        arguments.output,
-        arguments.model.name,
-        dataset.name,
-        options.localization,
-        options.synthetic,
-        device,
-    )
+    dataset, options = _parse(arguments)
+    tables = [dataset.table("tasks"), dataset.table("steps")]
+    _score(arguments, options, evaluate_localization, options.localization, tables)
 
 
 def evaluate_alignment(arguments: Namespace) -> None:
@@ -76,55 +56,61 @@ def evaluate_alignment(arguments: Namespace) -> None:
     from mcn.evaluation.stage_alignment import evaluate_alignment
     from mcn.evaluation.transcripts import read_transcripts, step_transcripts
 
-    dataset, options, device = _parse(arguments)
+    dataset, options = _parse(arguments)
     if options.segments:
         tables = [dataset.table(name) for name in ("classes", "transcripts", "segments")]
         annotations = read_transcripts(*tables)
     else:
         steps = dataset.table("tasks"), dataset.table("steps")
         annotations = step_transcripts(*steps, options.alignment.background_items)
-    evaluate_alignment(
-        arguments.model,
-        dataset.all_features(),
-        annotations,
-        dataset.table("vocabulary"),
-        arguments.output,
-        arguments.model.name,
-        dataset.name,
-        options.alignment,
-        options.synthetic,
-        device,
-        arguments.probabilities,
-    )
+    found, more = [annotations], [arguments.probabilities]
+    _score(arguments, options, evaluate_alignment, options.alignment, found, more)
 
 
 def evaluate_recognition(arguments: Namespace) -> None:
     """Rank the class names for each labelled video, by its pictures."""
     from mcn.evaluation.stage_recognition import evaluate_recognition
 
-    dataset, options, device = _parse(arguments)
-    evaluate_recognition(
-        arguments.model,
-        dataset.all_features(),
-        dataset.table("actions"),
-        dataset.table("labels"),
-        dataset.table("vocabulary"),
-        arguments.output,
-        arguments.model.name,
-        dataset.name,
-        options.recognition,
-        options.synthetic,
-        device,
-    )
+    dataset, options = _parse(arguments)
+    tables = [dataset.table("actions"), dataset.table("labels")]
+    _score(arguments, options, evaluate_recognition, options.recognition, tables)
 
 
-def _parse(arguments: Namespace) -> tuple[Dataset, DatasetOptions, str]:
-    """The data set, its options and the device of an evaluation."""
-    from mcn.features.options import RuntimeOptions
+def _parse(arguments: Namespace) -> tuple[Dataset, DatasetOptions]:
+    """The data set of an evaluation and its options."""
     from mcn.layout import Dataset
     from mcn.options import parse_options
     from mcn.sections import DatasetOptions
 
     options: DatasetOptions = parse_options(DatasetOptions, arguments.options)
+    return Dataset(arguments.dataset, options.shards), options
+
+
+def _score(
+    arguments: Namespace,
+    options: DatasetOptions,
+    stage: Callable[..., Any],
+    section: EvaluationOptions,
+    annotations: Sequence[Any],
+    more: Sequence[Any] = (),
+) -> None:
+    """Call a stage with what all of them take; `annotations` come before the vocabulary, `more` at the end."""
+    from mcn.features.options import RuntimeOptions
+    from mcn.layout import Dataset
+    from mcn.options import parse_options
+
     runtime: RuntimeOptions = parse_options(RuntimeOptions, arguments.runtime)
-    return Dataset(arguments.dataset, options.shards), options, runtime.device
+    dataset = Dataset(arguments.dataset, options.shards)
+    stage(
+        arguments.model,
+        dataset.all_features(),
+        *annotations,
+        dataset.table("vocabulary"),
+        arguments.output,
+        arguments.model.name,
+        dataset.name,
+        section,
+        options.synthetic,
+        runtime.device,
+        *more,
+    )
