@@ -94,7 +94,11 @@ def _missing_weights(features: Any) -> dict[str, str]:
     for name, key in keys.items():
         section = features.get(name) if isinstance(features, Mapping) else None
         path = section.get(key) if isinstance(section, Mapping) else None
-        if not isinstance(path, str) or path == "seeded" or path.startswith("timm:"):
+        if (
+            not isinstance(path, str)
+            or path == "seeded"
+            or path.startswith(("timm:", "torchvision:"))
+        ):
             continue
         if not Path(path).exists():
             source = _weights()[name]["home_page"]
