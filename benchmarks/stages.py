@@ -3,8 +3,8 @@
     python benchmarks/stages.py [results] [--output results/benchmarks/stages.csv]
 
 Prints a row a stage: jobs; wall and processor seconds summed over jobs, start-up included; x real time (seconds of
-video for each second of wall time of one job); peak memory of any job; bytes written for each second of video.
-`--output` writes the jobs one by one, for `mcn estimate --benchmarks`.
+video for each second of wall time of one job); items a second, at the published rates; peak memory of any job; bytes
+written for each second of video. `--output` writes the jobs one by one, for `mcn estimate --benchmarks`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,16 @@ import pandas as pd
 
 from mcn.stage_costs import JobCost, measure, write_costs
 
+# Items for each second of video, and what they are: 1 and 24 frames, chunks of 16 frames, 10 ms and 160 ms of sound
+ITEMS = {
+    "decode_frames": (25.0, "frames"),
+    "decode_audio": (16_000.0, "samples"),
+    "resnet152": (1.0, "frames"),
+    "resnext101": (1.5, "clips"),
+    "logmel": (100.0, "columns"),
+    "davenet": (6.25, "vectors"),
+}
+
 
 def summary(costs: list[JobCost], results: Path) -> pd.DataFrame:
     """A row a stage, and one for everything else that has a benchmark file."""
@@ -23,6 +33,7 @@ def summary(costs: list[JobCost], results: Path) -> pd.DataFrame:
     rows = []
     for stage, jobs in table.groupby("stage", sort=False):
         wall, media = jobs.wall_seconds.sum(), jobs.media_seconds.sum()
+        rate, unit = ITEMS[str(stage)]
         rows.append(
             {
                 "stage": f"{stage} ({jobs.device.iloc[0]})",
@@ -30,6 +41,8 @@ def summary(costs: list[JobCost], results: Path) -> pd.DataFrame:
                 "wall s": wall,
                 "cpu s": jobs.cpu_seconds.sum(),
                 "x real time": media / wall,
+                "items/s": rate * media / wall,
+                "item": unit,
                 "peak MiB": jobs.peak_mib.max(),
                 "bytes/s": jobs.output_bytes.sum() / media,
             }
