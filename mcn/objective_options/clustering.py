@@ -32,9 +32,12 @@ PAPER_VARIANT: dict[str, Any] = {
 class ClusteringOptions(ContrastOptions):
     """Multimodal Clustering Networks: masked margin softmax over pairs of modalities + clustering + reconstruction."""
 
-    kind: Literal["mcn"] = field("mcn", "which objective", "", "recipe of the project")
+    kind: Literal["mcn"] = field("mcn", "which objective", "", "docs/objectives.md")
     variant: Literal["released", "paper"] = field(
-        "released", "which set of switches stands where a switch is not given", "", "recipe table"
+        "released",
+        "which set of switches stands where a switch is not given",
+        "",
+        "docs/published.md",
     )
     pairs: tuple[Pair, ...] = field(
         ALL_PAIRS,
