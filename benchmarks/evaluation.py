@@ -13,9 +13,10 @@ import time
 
 import numpy as np
 
-from mcn.evaluation import full_video, retrieval
-from mcn.evaluation.alignment import align_items
-from mcn.evaluation.ordered_steps import decode_steps
+from mcn.evaluation.alignment.programme import align_items
+from mcn.evaluation.localization.ordered_steps import decode_steps
+from mcn.evaluation.retrieval import full_video
+from mcn.evaluation.retrieval import metrics as retrieval
 
 
 def peak_mib() -> float:

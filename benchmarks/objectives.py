@@ -18,15 +18,15 @@ from typing import Any
 import torch
 import yaml
 
-from mcn.batches import TrainingSet
 from mcn.comparison.measures import runs_by_objective
-from mcn.config import configure
-from mcn.features.options import RuntimeOptions
+from mcn.config.configuration import configure
 from mcn.features.runtime import resolve
 from mcn.layout import Dataset
-from mcn.mapped import vocabulary_vectors
-from mcn.sections import Experiment
-from mcn.training import build_trainer
+from mcn.options.features import RuntimeOptions
+from mcn.options.sections import Experiment
+from mcn.shards.mapped import vocabulary_vectors
+from mcn.training.data.batches import TrainingSet
+from mcn.training.train import build_trainer
 
 
 def laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

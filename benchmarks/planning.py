@@ -20,7 +20,7 @@ import pyarrow as pa
 import yaml
 
 from mcn.files import write_table
-from mcn.partition import partition
+from mcn.sources.partition import partition
 from mcn.sources.tables import NARRATION, VIDEOS
 
 ROOT = Path(__file__).resolve().parent.parent

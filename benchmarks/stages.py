@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mcn.stage_costs import JobCost, measure, write_costs
+from mcn.upkeep.costs import JobCost, measure, write_costs
 
 # Items for each second of video, and what they are: 1 and 24 frames, chunks of 16 frames, 10 ms and 160 ms of sound
 ITEMS = {

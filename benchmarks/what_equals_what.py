@@ -17,10 +17,10 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from mcn.decode import decode_frames
 from mcn.features.appearance import extract_appearance
-from mcn.features.options import AppearanceOptions, RuntimeOptions
-from mcn.media.options import DecodeOptions
+from mcn.media.decode import decode_frames
+from mcn.options.decode import DecodeOptions
+from mcn.options.features import AppearanceOptions, RuntimeOptions
 from mcn.published.causes import likely_causes
 from mcn.published.compare_features import compare
 

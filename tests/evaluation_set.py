@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from mcn.checkpoints import save_model
 from mcn.files import write_table
 from mcn.networks import MultimodalClusteringNetwork
+from mcn.networks.checkpoints import save_model
 from mcn.shards import FEATURE_SCHEMA, ShardWriter, empty_row, feature_row
 from mcn.sources.tables import CAPTIONS, STEPS, TASKS
 

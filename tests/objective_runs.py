@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mcn.training_options import ExperimentOptions
+from mcn.options.training import ExperimentOptions
 
 FUSION = {"visual_tokens": 3, "fusion_width": 16, "fusion_heads": 2, "audio_columns_per_token": 1}
 OBJECTIVE_SETTINGS = {

@@ -23,7 +23,7 @@ def write_topic_shards(
 ) -> tuple[dict[str, list[Path]], Path]:
     """Shards of four streams and a vocabulary; `spoil` adds videos that cannot be trained on.
 
-    Returns what `mcn.training.train` takes as stores and vocabulary.
+    Returns what `mcn.training.train.train` takes as stores and vocabulary.
     """
     rng = np.random.default_rng(seed)
     looks = rng.random((TOPICS, 2, WIDTH)) ** 3

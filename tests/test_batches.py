@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from mcn.batches import TrainingSet
-from mcn.clips import clip_features, extend_window, mel_slice, words_of
 from mcn.errors import DamagedShard, UserError
-from mcn.loader import batches
-from mcn.mapped import MappedFeatures, Narration, vocabulary_vectors
-from mcn.sampling import batch_size, draw_distinct_lines, draw_lines, videos_of_step
+from mcn.options.training import TrainingOptions
 from mcn.shards import TEXT_SCHEMA, FeatureStore, RowStore, ShardWriter
-from mcn.training_options import TrainingOptions
+from mcn.shards.clips import clip_features, extend_window, mel_slice, words_of
+from mcn.shards.mapped import MappedFeatures, Narration, vocabulary_vectors
+from mcn.training.data.batches import TrainingSet
+from mcn.training.data.loader import batches
+from mcn.training.data.sampling import batch_size, draw_distinct_lines, draw_lines, videos_of_step
 from tests.synthetic_shards import LINES, text_row, write_topic_shards
 
 

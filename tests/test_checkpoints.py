@@ -8,7 +8,9 @@ import torch
 import torch.nn.functional as F
 import yaml
 
-from mcn.checkpoints import (
+from mcn.errors import UserError
+from mcn.networks import MultimodalClusteringNetwork, ResDavenet
+from mcn.networks.checkpoints import (
     file_sha256,
     load_davenet,
     load_model,
@@ -17,8 +19,6 @@ from mcn.checkpoints import (
     read_state_dict,
     save_model,
 )
-from mcn.errors import UserError
-from mcn.networks import MultimodalClusteringNetwork, ResDavenet
 
 WIDTHS = (3, 4, 5, 6)
 UNITS = {"GU_video": (10, 7), "GU_audio": (6, 6), "GU_text_captions": (7, 7)}
@@ -314,7 +314,7 @@ def test_a_failed_write_leaves_the_old_model(tmp_path, monkeypatch):
         path.write_bytes(b"half")
         raise OSError("no space left")
 
-    monkeypatch.setattr("mcn.checkpoints.save_file", fail)
+    monkeypatch.setattr("mcn.networks.checkpoints.save_file", fail)
     with pytest.raises(OSError, match="no space"):
         save_model(tmp_path, small_model(), {"step": 2})
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before

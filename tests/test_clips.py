@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcn.clips import (
+from mcn.shards import FeatureSequence
+from mcn.shards.clips import (
     clip_features,
     extend_window,
     mel_slice,
@@ -17,7 +18,6 @@ from mcn.clips import (
     window_of,
     words_of,
 )
-from mcn.shards import FeatureSequence
 
 
 def grown(starts, ends, index, min_seconds):

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 from sklearn.metrics.pairwise import cosine_similarity
 
-from mcn import clustering
-from mcn.clustering import FeatureQueue, assign, clips_pushed, cluster_health, kmeans
 from mcn.errors import UserError
+from mcn.objectives import clustering
+from mcn.objectives.clustering import FeatureQueue, assign, clips_pushed, cluster_health, kmeans
 
 
 def released_loop(points, centroids, iterations, tolerance):

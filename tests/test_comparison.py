@@ -10,19 +10,19 @@ import yaml
 from sklearn.decomposition import PCA
 from sklearn.metrics import normalized_mutual_info_score
 
-from mcn.checkpoints import save_model
 from mcn.comparison.clusters import agreement, counts_of, normalized_mutual_information, purity
 from mcn.comparison.measures import epoch_means, runs_by_objective
-from mcn.comparison.options import ComparisonOptions
 from mcn.comparison.pictures import SIZE, draw, principal_directions
 from mcn.comparison.stage import compare
 from mcn.comparison.statistics import paired_difference, summarize
-from mcn.config import configure
+from mcn.config.configuration import configure
 from mcn.errors import UserError
-from mcn.evaluation.stage_localization import evaluate_localization
-from mcn.evaluation.stage_retrieval import evaluate_retrieval
+from mcn.evaluation.localization.stage import evaluate_localization
+from mcn.evaluation.retrieval.stage import evaluate_retrieval
 from mcn.layout import Dataset
 from mcn.networks import MultimodalClusteringNetwork
+from mcn.networks.checkpoints import save_model
+from mcn.options.comparison import ComparisonOptions
 from tests.evaluation_set import WIDTH, make_model, make_set
 
 ROOT = Path(__file__).parent.parent

@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mcn.config import SCHEMA_PATH, check_manifests, configure, dump_json, write_schema
+from mcn.config.configuration import (
+    SCHEMA_PATH,
+    check_manifests,
+    configure,
+    dump_json,
+    write_schema,
+)
 from mcn.errors import UserError
 
 ROOT = Path(__file__).parent.parent
@@ -37,7 +43,7 @@ def test_every_overlay_is_valid(values, path):
 def test_the_schema_is_that_of_the_model(tmp_path):
     write_schema(tmp_path / "schema.yaml")
     fresh = (tmp_path / "schema.yaml").read_text()
-    assert fresh == (ROOT / SCHEMA_PATH).read_text(), "run: python -m mcn.config"
+    assert fresh == (ROOT / SCHEMA_PATH).read_text(), "run: python -m mcn.config.configuration"
 
 
 def test_every_problem_is_named_with_its_key_and_the_nearest_valid_one(values):

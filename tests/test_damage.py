@@ -31,7 +31,7 @@ from mcn.shards import (
     ShardWriter,
     feature_row,
 )
-from mcn.verify import cure, verify
+from mcn.upkeep.verify import cure, verify
 
 SCHEMAS = {"features": FEATURE_SCHEMA, "frames": FRAME_SCHEMA, "audio": AUDIO_SCHEMA, "text": TEXT_SCHEMA}  # fmt: skip
 KINDS = dict.fromkeys(FEATURES, "features") | {"word2vec": "text"}

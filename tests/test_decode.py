@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import mcn.decode
-from mcn.decode import decode_audio, decode_frames, read_shard_list
+import mcn.media.decode
 from mcn.errors import UserError
+from mcn.media.decode import decode_audio, decode_frames, read_shard_list
 from mcn.media.frames import rgb_frames
 from mcn.media.lossless import decode_rgb
-from mcn.media.options import DecodeOptions
+from mcn.options.decode import DecodeOptions
 from mcn.shards import ShardReader
 from tests.media_files import make
 
@@ -104,7 +104,7 @@ def test_samples_are_little_endian_floats(shards: dict[str, ShardReader]) -> Non
 def test_the_recipe_says_what_made_the_numbers(shards: dict[str, ShardReader]) -> None:
     recipe = shards["frames_24fps"].recipe
     assert (recipe["frames_per_second"], recipe["short_side"], recipe["crop"]) == (24, 112, 112)
-    assert recipe["version"] == mcn.decode.FRAMES_VERSION
+    assert recipe["version"] == mcn.media.decode.FRAMES_VERSION
     assert {"av", "libavcodec", "libavfilter", "libswscale"} <= set(recipe["libraries"])
     assert "soxr" in shards["audio"].recipe["libraries"]
 

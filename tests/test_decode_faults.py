@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-import mcn.decode
-from mcn.decode import ListedVideo, decode_frames, store_frames
-from mcn.media.options import DecodeOptions
+import mcn.media.decode
+from mcn.media.decode import ListedVideo, decode_frames, store_frames
+from mcn.options.decode import DecodeOptions
 from mcn.shards import ShardReader
 from tests.media_files import make
 
@@ -61,7 +61,7 @@ def eating(*arguments):  # type: ignore[no-untyped-def]
 def test_a_bad_decoder_costs_one_video(
     tmp_path: Path, monkeypatch, caplog, decoder, code: str
 ) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr(mcn.decode, "store_frames", decoder)
+    monkeypatch.setattr(mcn.media.decode, "store_frames", decoder)
     listed = tmp_path / "00000.csv"
     rows = [f"{video_id},{make('ten_frames.mp4')}," for video_id in ("before", "bad", "after")]
     listed.write_text("\n".join(["video_id,path,sha256", *rows]) + "\n")

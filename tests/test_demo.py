@@ -17,7 +17,6 @@ from mcn.demo.actions import DRAWINGS, Frame, draw_step
 from mcn.demo.assets import asset, picture, vocabulary
 from mcn.demo.captions import captions, step_names
 from mcn.demo.dataset import make, plans
-from mcn.demo.options import DemoOptions
 from mcn.demo.plan import VideoPlan
 from mcn.demo.processes import run_each
 from mcn.demo.scene import CLUTTER
@@ -26,6 +25,7 @@ from mcn.demo.speech import SAMPLE_RATE, VOICES
 from mcn.demo.sprites import PLANKS, Sprites
 from mcn.demo.story import ACTIONS, ITEMS, TASKS, UNSEEN_TASKS
 from mcn.errors import UserError
+from mcn.options.demo import DemoOptions
 from mcn.sources.manifest import read_manifest
 from mcn.sources.narration import read_narration
 from mcn.sources.tables import prepare_captions, prepare_steps

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mcn.doctor import Diagnosis, examine, format_report
-from mcn.media.options import DecodeOptions
+from mcn.media.doctor import Diagnosis, examine, format_report
+from mcn.options.decode import DecodeOptions
 from mcn.sources.manifest import ManifestRow
 from tests.media_files import make
 

@@ -9,9 +9,9 @@ import pytest
 
 from mcn.cli import main
 from mcn.errors import UserError
-from mcn.estimate import Sample, estimate, format_estimate, probe_sample
 from mcn.sources.manifest import ManifestRow
-from mcn.stage_costs import JobCost, measure, read_costs, write_costs
+from mcn.upkeep.costs import JobCost, measure, read_costs, write_costs
+from mcn.upkeep.estimate import Sample, estimate, format_estimate, probe_sample
 from tests.media_files import make
 from tests.small_run import VIDEOS, SmallRun
 

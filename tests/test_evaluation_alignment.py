@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcn.evaluation import alignment
-from mcn.evaluation.alignment import align, align_items
+from mcn.evaluation.alignment import programme as alignment
+from mcn.evaluation.alignment.programme import align, align_items
 
 SIZES = st.integers(1, 4).flatmap(lambda n: st.tuples(st.integers(n, n + 5), st.just(n)))
 

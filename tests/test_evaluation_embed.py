@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from mcn.clips import mel_slice
 from mcn.errors import UserError
 from mcn.evaluation.annotations import Moment, read_captions, read_steps
 from mcn.evaluation.embed import REACH_FRAMES, audio_batch, embed_audio, evaluating
-from mcn.evaluation.seconds import second_features, second_windows
+from mcn.evaluation.localization.seconds import second_features, second_windows
 from mcn.files import read_table, write_table
 from mcn.networks import ResDavenet
 from mcn.shards import FeatureStore
+from mcn.shards.clips import mel_slice
 from tests.evaluation_set import (
     BROKEN,
     SILENT,

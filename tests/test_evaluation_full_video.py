@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mcn.evaluation import full_video, retrieval
-from mcn.evaluation.full_video import FullVideoSet
+from mcn.evaluation.retrieval import full_video
+from mcn.evaluation.retrieval import metrics as retrieval
+from mcn.evaluation.retrieval.full_video import FullVideoSet
 
 
 def of_scores(scores: np.ndarray, query_video: list[int], clip_video: list[int]) -> FullVideoSet:

@@ -11,9 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from mcn.evaluation import localization
-from mcn.evaluation.average_precision import average_precision, chance_average_precision
-from mcn.evaluation.localization import ScoredVideo, StepCounts, decode_steps
+from mcn.evaluation.localization import metrics as localization
+from mcn.evaluation.localization.average_precision import (
+    average_precision,
+    chance_average_precision,
+)
+from mcn.evaluation.localization.metrics import ScoredVideo, StepCounts, decode_steps
 
 SIZES = st.integers(1, 4).flatmap(lambda k: st.tuples(st.integers(k, k + 4), st.just(k)))
 SEEDS = st.integers(0, 2**32 - 1)

@@ -13,14 +13,14 @@ import pytest
 import torch
 
 from mcn.cli import main
-from mcn.clips import tokenize
 from mcn.errors import UserError
-from mcn.evaluation import recognition
 from mcn.evaluation.annotations import read_vocabulary
-from mcn.evaluation.options import RecognitionOptions
-from mcn.evaluation.stage_recognition import evaluate_recognition
+from mcn.evaluation.recognition import metrics as recognition
+from mcn.evaluation.recognition.stage import evaluate_recognition
 from mcn.files import write_table
+from mcn.options.evaluation import RecognitionOptions
 from mcn.shards import FeatureStore
+from mcn.shards.clips import tokenize
 from mcn.sources.action_folders import class_words, import_action_folders, video_ids
 from mcn.sources.actions import ACTIONS, LABELS, prepare_actions
 from mcn.sources.manifest import read_manifest

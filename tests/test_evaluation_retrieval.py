@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mcn.evaluation import retrieval
-from mcn.evaluation.released_retrieval import released_convention
+from mcn.evaluation.retrieval import metrics as retrieval
+from mcn.evaluation.retrieval.released import released_convention
 
 SMALL_SCORES = st.integers(1, 7).flatmap(
     lambda n: arrays(np.float32, (n, n), elements=st.integers(-2, 2).map(float))

@@ -11,17 +11,17 @@ import pytest
 import scipy.special
 import torch
 
-from mcn.clips import mel_slice
-from mcn.evaluation import alignment
-from mcn.evaluation.alignment_scores import fill_background
+from mcn.evaluation.alignment import programme as alignment
+from mcn.evaluation.alignment.metrics import fill_background
+from mcn.evaluation.alignment.stage import evaluate_alignment
+from mcn.evaluation.alignment.transcripts import ClassList, read_transcripts, step_transcripts
 from mcn.evaluation.annotations import read_vocabulary
 from mcn.evaluation.embed import embed_text, evaluating
-from mcn.evaluation.options import AlignmentOptions
-from mcn.evaluation.seconds import second_features
-from mcn.evaluation.stage_alignment import evaluate_alignment
-from mcn.evaluation.transcripts import ClassList, read_transcripts, step_transcripts
+from mcn.evaluation.localization.seconds import second_features
+from mcn.options.evaluation import AlignmentOptions
 from mcn.report.evaluations import Alignment, read_evaluation
 from mcn.shards import FeatureStore
+from mcn.shards.clips import mel_slice
 from tests.evaluation_set import (
     BROKEN,
     GOOD,

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from mcn.clips import mel_slice
 from mcn.errors import UserError
-from mcn.evaluation import localization
 from mcn.evaluation.annotations import read_steps, read_vocabulary
 from mcn.evaluation.embed import embed_text, evaluating
-from mcn.evaluation.options import LocalizationOptions
-from mcn.evaluation.seconds import second_features
-from mcn.evaluation.stage_localization import evaluate_localization
+from mcn.evaluation.localization import metrics as localization
+from mcn.evaluation.localization.seconds import second_features
+from mcn.evaluation.localization.stage import evaluate_localization
 from mcn.files import read_table, write_table
+from mcn.options.evaluation import LocalizationOptions
 from mcn.report.evaluations import Localization, read_evaluation
 from mcn.shards import FeatureStore
+from mcn.shards.clips import mel_slice
 from tests.evaluation_set import (
     GOOD,
     EvaluationSet,

@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 import torch
 
-from mcn.checkpoints import save_model
-from mcn.clips import mel_slice, pool, tokenize
 from mcn.errors import UserError
-from mcn.evaluation import retrieval
 from mcn.evaluation.annotations import read_captions, read_vocabulary
-from mcn.evaluation.clip_retrieval import embed_clips
-from mcn.evaluation.early import quick_retrieval
-from mcn.evaluation.options import RetrievalOptions
-from mcn.evaluation.pairs import PAIRS
-from mcn.evaluation.stage_retrieval import evaluate_retrieval
+from mcn.evaluation.retrieval import metrics as retrieval
+from mcn.evaluation.retrieval.clips import embed_clips
+from mcn.evaluation.retrieval.early import quick_retrieval
+from mcn.evaluation.retrieval.pairs import PAIRS
+from mcn.evaluation.retrieval.stage import evaluate_retrieval
 from mcn.files import read_table, write_table
+from mcn.networks.checkpoints import save_model
+from mcn.options.evaluation import RetrievalOptions
 from mcn.report.evaluations import Retrieval, read_evaluation
 from mcn.shards import FeatureStore
+from mcn.shards.clips import mel_slice, pool, tokenize
 from tests.evaluation_set import (
     GOOD,
     EvaluationSet,

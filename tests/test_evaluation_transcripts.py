@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from mcn.errors import UserError
+from mcn.evaluation.alignment.transcripts import OTHER, Transcript, _of_steps, read_transcripts
 from mcn.evaluation.annotations import AnnotatedVideo
-from mcn.evaluation.transcripts import OTHER, Transcript, _of_steps, read_transcripts
 from mcn.files import write_table
 
 NOT = np.nan

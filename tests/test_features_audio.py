@@ -4,7 +4,7 @@ import pytest
 import scipy.signal
 
 from mcn.features.audio import FRAMES_A_BLOCK, extract_log_mel, log_mel
-from mcn.features.options import LogMelOptions
+from mcn.options.features import LogMelOptions
 from mcn.shards import ShardReader, feature_sequence
 from tests.features_shards import write_audio
 

@@ -10,7 +10,7 @@ from torchvision.models import get_model
 from mcn.errors import UserError
 from mcn.features.appearance import extract_appearance
 from mcn.features.motion import extract_motion
-from mcn.features.options import AppearanceOptions, MotionOptions, RuntimeOptions
+from mcn.options.features import AppearanceOptions, MotionOptions, RuntimeOptions
 from mcn.shards import FeatureStore, ShardReader
 from tests.features_shards import pictures, write_frames
 

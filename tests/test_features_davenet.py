@@ -4,8 +4,8 @@ import torch
 
 from mcn.errors import UserError
 from mcn.features.davenet import OVERLAP, chunks_of, extract_davenet
-from mcn.features.options import DavenetOptions, RuntimeOptions
 from mcn.networks import ResDavenet
+from mcn.options.features import DavenetOptions, RuntimeOptions
 from mcn.shards import (
     FEATURE_SCHEMA,
     ShardReader,

@@ -11,10 +11,10 @@ import torch
 
 from mcn.errors import DamagedShard, UserError
 from mcn.features.extraction import extract, frame_extractor
-from mcn.features.options import RuntimeOptions
 from mcn.features.parallel import Timing, in_order, read_ahead
 from mcn.features.reading import batches_of
 from mcn.features.runtime import resolve
+from mcn.options.features import RuntimeOptions
 from mcn.shards import FRAME_SCHEMA, ShardReader, ShardWriter, feature_sequence
 from tests.features_shards import STEP, frame_row, pictures, write_frames
 

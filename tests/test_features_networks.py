@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 from mcn.errors import UserError
 from mcn.features.appearance import extract_appearance
 from mcn.features.motion import extract_motion
-from mcn.features.options import AppearanceOptions, MotionOptions, RuntimeOptions
 from mcn.features.weights import load_network
 from mcn.networks import resnext101_3d
+from mcn.options.features import AppearanceOptions, MotionOptions, RuntimeOptions
 from mcn.shards import ShardReader, feature_sequence
 from tests.features_shards import pictures, write_frames
 

@@ -5,8 +5,8 @@ import torch
 from pydantic import ValidationError
 
 from mcn.errors import UserError
-from mcn.features.options import AppearanceOptions, RuntimeOptions
 from mcn.features.runtime import _cpu_has_bf16, repeatable, resolve
+from mcn.options.features import AppearanceOptions, RuntimeOptions
 
 
 def test_cpu_defaults_to_fp32():

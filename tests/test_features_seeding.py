@@ -10,9 +10,9 @@ from mcn.errors import UserError
 from mcn.features import seeding
 from mcn.features.appearance import extract_appearance
 from mcn.features.calibration import frame_items, mel_items
-from mcn.features.options import AppearanceOptions, RuntimeOptions
 from mcn.features.seeding import OPEN_FRACTION, calibrate, draw, make_seeded_weights
 from mcn.networks import ResDavenet, ResNeXt3D
+from mcn.options.features import AppearanceOptions, RuntimeOptions
 from mcn.shards import FEATURE_SCHEMA, FeatureStore, ShardReader, ShardWriter, feature_row
 from tests.features_shards import pictures, write_frames
 

@@ -9,12 +9,12 @@ import pytest
 from gensim.models import KeyedVectors
 
 from mcn.errors import DamagedShard, UserError
-from mcn.features.options import TextOptions
 from mcn.features.text import build_vocabulary, extract_text, make_vocabulary, tokenize
 from mcn.features.vectors import load_vectors
 from mcn.files import read_table, write_table
-from mcn.mapped import Narration, vocabulary_vectors
+from mcn.options.features import TextOptions
 from mcn.shards import ShardReader
+from mcn.shards.mapped import Narration, vocabulary_vectors
 
 WORDS = {
     "Onion": [1.0, 2.0, 3.0],

@@ -13,8 +13,8 @@ import pytest
 
 from mcn.errors import UserError
 from mcn.files import write_table
-from mcn.ledger import make_ledger
 from mcn.shards import FEATURE_SCHEMA, ShardWriter, empty_row, feature_row
+from mcn.upkeep.ledger import make_ledger
 
 IDS = ["b", "a", "bad one", "silent", "long"]
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from mcn.config import configure
+from mcn.config.configuration import configure
+from mcn.config.left_out import leave_out
 from mcn.errors import UserError
-from mcn.left_out import leave_out
 from tests.official_files import MAKERS
 
 ROOT = Path(__file__).parent.parent

@@ -11,7 +11,7 @@ import pytest
 from mcn.errors import VideoError
 from mcn.media.files import open_media
 from mcn.media.frames import frame_at, rgb_frames, scaled_size, upright_size
-from mcn.media.options import DecodeOptions, FrameOptions
+from mcn.options.decode import DecodeOptions, FrameOptions
 from tests.media_files import make, run_ffmpeg
 
 APPEARANCE, MOTION = DecodeOptions().appearance, DecodeOptions().motion

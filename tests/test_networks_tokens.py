@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from mcn.checkpoints import load_model, save_model
 from mcn.networks import FusionNetwork, UnitNetwork
+from mcn.networks.checkpoints import load_model, save_model
 
 SIZES = {
     "video_width": 10,

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from mcn.clustering import assign
 from mcn.errors import UserError
-from mcn.objective_options import CrossModalClusteringOptions
+from mcn.objectives.clustering import assign
 from mcn.objectives.cross_modal_clustering import (
     CrossModalClusteringObjective,
     predictions_of,
 )
+from mcn.options.objectives import CrossModalClusteringOptions
 from tests.objective_inputs import inputs, setting, views
 
 

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcn.objective_options import FineGrainedOptions
 from mcn.objectives import norm_softmax
 from mcn.objectives.fine_grained import FineGrainedObjective, unit_similarity, weighted_nce
+from mcn.options.objectives import FineGrainedOptions
 from tests.objective_inputs import inputs, setting, vectors
 
 

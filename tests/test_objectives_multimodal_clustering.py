@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from mcn.clustering import assign, kmeans
-from mcn.objective_options import ClusteringOptions
 from mcn.objectives import centroid_contrast, masked_margin_softmax
+from mcn.objectives.clustering import assign, kmeans
 from mcn.objectives.multimodal_clustering import MultimodalClusteringObjective
+from mcn.options.objectives import ClusteringOptions
 from tests.objective_inputs import inputs, setting, vectors, views
 
 NAMES = ("video", "audio", "text")

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcn.objective_options import NtXentOptions
 from mcn.objectives.nt_xent import NtXentObjective, nt_xent
+from mcn.options.objectives import NtXentOptions
 from tests.objective_inputs import inputs, setting, vectors, views
 
 

@@ -5,7 +5,10 @@ import math
 import pytest
 import torch
 
-from mcn.objective_options import (
+from mcn.objectives import masked_margin_softmax, max_margin_ranking, mil_nce, norm_softmax
+from mcn.objectives.pairs import without_same_video
+from mcn.objectives.registry import make_objective
+from mcn.options.objectives import (
     AvlnetOptions,
     ClusteringOptions,
     EverythingAtOnceOptions,
@@ -13,9 +16,6 @@ from mcn.objective_options import (
     MilNceOptions,
     NormSoftmaxOptions,
 )
-from mcn.objectives import masked_margin_softmax, max_margin_ranking, mil_nce, norm_softmax
-from mcn.objectives.pairs import without_same_video
-from mcn.objectives.registry import make_objective
 from tests.objective_inputs import inputs, reordered, setting, vectors, views
 
 PLAIN = {"cluster_weight": 0, "reconstruction_weight": 0}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mcn.training_step import Trainer
+from mcn.training.step import Trainer
 from tests.objective_runs import every_kind, options
 from tests.synthetic_shards import write_topic_shards
 from tests.test_training import Killed, lines, run, weights

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from mcn.errors import UserError
-from mcn.objective_options import SupportSetOptions
 from mcn.objectives import max_margin_ranking
 from mcn.objectives.support_set import (
     IGNORED,
@@ -15,6 +14,7 @@ from mcn.objectives.support_set import (
     support_weights,
     targets_of,
 )
+from mcn.options.objectives import SupportSetOptions
 from tests.objective_inputs import inputs, setting, vectors
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from mcn.checkpoints import load_model
 from mcn.errors import UserError
-from mcn.objective_options import kind_of
+from mcn.networks.checkpoints import load_model
 from mcn.objectives.registry import OBJECTIVES
+from mcn.options.objectives import kind_of
 from tests.objective_runs import OBJECTIVE_SETTINGS, every_kind, options
 from tests.synthetic_shards import write_topic_shards
 from tests.test_training import lines, run, weights

@@ -2,8 +2,8 @@
 
 import pytest
 
+from mcn.config.one_configuration import VARIABLE, require_one_configuration
 from mcn.errors import UserError
-from mcn.one_configuration import VARIABLE, require_one_configuration
 
 
 def test_jobs_of_the_heads_configuration_run_and_others_do_not(monkeypatch):

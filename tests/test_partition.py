@@ -8,7 +8,7 @@ import pytest
 
 from mcn.errors import UserError
 from mcn.files import stream_table, write_table
-from mcn.partition import partition, shard_of
+from mcn.sources.partition import partition, shard_of
 from mcn.sources.tables import NARRATION
 from mcn.sources.videos import prepare_videos
 
@@ -74,7 +74,7 @@ def test_narration_that_must_wait_on_disk_ends_in_the_same_files(tmp_path, monke
     arguments = folder / "videos.parquet", folder / "narration.parquet", 3, folder
     partition(*arguments)
     in_memory = narration_files(folder)
-    monkeypatch.setattr("mcn.partition.WAITING_BYTES", 1000)
+    monkeypatch.setattr("mcn.sources.partition.WAITING_BYTES", 1000)
     monkeypatch.setattr("mcn.files.BATCH_ROWS", 64)
     partition(*arguments)
     assert narration_files(folder) == in_memory

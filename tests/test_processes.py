@@ -13,14 +13,14 @@ import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
 from torch import nn
 
-from mcn.batches import TrainingSet
-from mcn.features.options import RuntimeOptions
+from mcn.distributed import ALONE, Processes, SharedBatchNorm2d
 from mcn.features.runtime import resolve
 from mcn.launch import command
-from mcn.loader import batches
-from mcn.mapped import vocabulary_vectors
-from mcn.processes import ALONE, Processes, SharedBatchNorm2d
-from mcn.training import build_trainer
+from mcn.options.features import RuntimeOptions
+from mcn.shards.mapped import vocabulary_vectors
+from mcn.training.data.batches import TrainingSet
+from mcn.training.data.loader import batches
+from mcn.training.train import build_trainer
 from tests.synthetic_shards import write_topic_shards
 from tests.test_objectives_training import OBJECTIVE_SETTINGS, options
 
@@ -98,7 +98,7 @@ def test_more_processes_than_videos_are_refused(folder):
 
 
 def test_a_shared_norm_alone_is_the_usual_one(monkeypatch):
-    monkeypatch.setattr("mcn.processes.all_reduce", lambda value: value)
+    monkeypatch.setattr("mcn.distributed.all_reduce", lambda value: value)
     torch.manual_seed(0)
     usual, shared = nn.BatchNorm2d(3), SharedBatchNorm2d(3)
     values = torch.randn(4, 3, 2, 5, dtype=torch.float32, requires_grad=True)

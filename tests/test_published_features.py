@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from mcn.cli import main
-from mcn.clips import mel_rows, pool
 from mcn.errors import UserError
 from mcn.published.clips import import_clips
 from mcn.published.import_features import import_shard
 from mcn.shards import FeatureStore, ShardReader
+from mcn.shards.clips import mel_rows, pool
 
 GENERATOR = np.random.default_rng(0)
 

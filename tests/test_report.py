@@ -16,7 +16,6 @@ import pytest
 
 from mcn.errors import UserError
 from mcn.files import write_json, write_table
-from mcn.ledger import make_ledger
 from mcn.report import ReportInputs, make_report
 from mcn.report.collect import collect
 from mcn.report.curves import panels, place, thin
@@ -27,6 +26,7 @@ from mcn.report.measures import pair_words
 from mcn.report.render import clock
 from mcn.report.tables import build_page
 from mcn.shards import FEATURE_SCHEMA, TEXT_SCHEMA, ShardWriter, empty_row, feature_row
+from mcn.upkeep.ledger import make_ledger
 
 EVIL = "<script>alert(1)</script>&\"'"
 NOTE = "synthetic demo: these scores say nothing about the paper's"

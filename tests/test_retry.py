@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from mcn.errors import UserError
-from mcn.retry import Outcome, merge
 from mcn.shards import FEATURE_SCHEMA, ShardReader, ShardWriter, empty_row, feature_row
 from mcn.shards.schemas import SCHEMAS
+from mcn.upkeep.retry import Outcome, merge
 from tests.small_run import SmallRun
 
 FAILED = "timeout: killed after 64 s"

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from mcn import run_state
-from mcn.run_state import RunState, random_state, restore_random_state
+from mcn.training import resume as run_state
+from mcn.training.resume import RunState, random_state, restore_random_state
 
 
 def state_at(step):

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from mcn.checkpoints import load_model
-from mcn.clips import pool
 from mcn.errors import UserError
-from mcn.evaluation.options import RetrievalOptions
-from mcn.features.options import TextOptions
 from mcn.layout import Dataset
-from mcn.search import format_answers, search
+from mcn.networks.checkpoints import load_model
+from mcn.options.evaluation import RetrievalOptions
+from mcn.options.features import TextOptions
+from mcn.search.query import format_answers, search
 from mcn.shards import FeatureStore
+from mcn.shards.clips import pool
 from tests.evaluation_set import BROKEN, SILENT, WORD_WIDTH, WORDS, make_set
 
 

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from mcn.errors import UserError
+from mcn.options.official import OfficialOptions
 from mcn.sources.crosstask import read_tasks
 from mcn.sources.official import import_annotations
-from mcn.sources.options import OfficialOptions
 from mcn.sources.tables import prepare_steps
 from mcn.sources.videos import prepare_videos
 from tests.official_files import crosstask, write

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from mcn.errors import UserError
+from mcn.options.official import OfficialOptions
 from mcn.sources import json_members as reader
 from mcn.sources.json_members import json_members
 from mcn.sources.official import import_annotations
-from mcn.sources.options import OfficialOptions
 from mcn.sources.videos import prepare_videos
 from tests.official_files import BOM, howto100m, write
 from tests.test_sources_official import imported, rows
@@ -144,7 +144,7 @@ LARGE = """
 import resource, sys
 from pathlib import Path
 from mcn.sources.official import import_annotations
-from mcn.sources.options import OfficialOptions
+from mcn.options.official import OfficialOptions
 import mcn.sources.howto100m
 
 def megabytes():

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from mcn.errors import UserError
+from mcn.options.official import OfficialOptions
 from mcn.sources.alignment import prepare_alignment
 from mcn.sources.mining_labels import read_classes
 from mcn.sources.official import import_annotations
-from mcn.sources.options import OfficialOptions
 from mcn.sources.videos import prepare_videos
 from tests import media_files
 from tests.official_files import MINING_LABELS, mining_youtube, write

@@ -10,8 +10,8 @@ import pytest
 
 from mcn.errors import UserError
 from mcn.evaluation.annotations import read_captions
+from mcn.options.official import OfficialOptions
 from mcn.sources.official import import_annotations
-from mcn.sources.options import OfficialOptions
 from mcn.sources.tables import prepare_captions
 from mcn.sources.videos import prepare_videos
 from tests.official_files import msrvtt, write

@@ -10,12 +10,12 @@ import pytest
 import yaml
 
 from mcn.cli import main
-from mcn.config import configure
+from mcn.config.configuration import configure
 from mcn.errors import UserError
+from mcn.options.official import OfficialOptions
 from mcn.sources.catalogue import ACCOUNTS, KINDS
 from mcn.sources.manifest import read_manifest
 from mcn.sources.official import import_annotations, missing_files, provenance
-from mcn.sources.options import OfficialOptions
 from mcn.sources.reading import csv_lines, find_videos, read_json, text_lines
 from tests.official_files import BOM, MAKERS, video, write
 

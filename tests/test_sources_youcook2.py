@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from mcn.errors import UserError
+from mcn.options.official import OfficialOptions
 from mcn.sources.official import import_annotations
-from mcn.sources.options import OfficialOptions
 from mcn.sources.tables import prepare_captions
 from mcn.sources.videos import prepare_videos
 from tests.official_files import write, youcook2

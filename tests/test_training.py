@@ -14,19 +14,19 @@ import torch
 import torch.nn.functional as F
 import yaml
 
-from mcn import training
-from mcn.batches import TrainingSet
-from mcn.checkpoints import load_model
 from mcn.errors import UserError
-from mcn.evaluation.options import RetrievalOptions
 from mcn.files import write_table
-from mcn.mapped import Narration, vocabulary_vectors
-from mcn.objective_options import ClusteringOptions
+from mcn.networks.checkpoints import load_model
 from mcn.objectives.multimodal_clustering import MultimodalClusteringObjective
-from mcn.schedule import check_warmup, learning_rate
-from mcn.training import EvaluationInputs, stop_on_signals, train
-from mcn.training_options import ExperimentOptions
-from mcn.training_step import Trainer
+from mcn.options.evaluation import RetrievalOptions
+from mcn.options.objectives import ClusteringOptions
+from mcn.options.training import ExperimentOptions
+from mcn.shards.mapped import Narration, vocabulary_vectors
+from mcn.training import train as training
+from mcn.training.data.batches import TrainingSet
+from mcn.training.schedule import check_warmup, learning_rate
+from mcn.training.step import Trainer
+from mcn.training.train import EvaluationInputs, stop_on_signals, train
 from tests.synthetic_shards import write_topic_shards
 
 
@@ -239,8 +239,8 @@ def test_interrupt_leaves_a_checkpoint_and_the_next_run_goes_on(data, tmp_path):
     stores = {name: list(map(str, paths)) for name, paths in data[0].items()}
     script = f"""
 from pathlib import Path
-from mcn.training import train
-from mcn.training_options import ExperimentOptions
+from mcn.training.train import train
+from mcn.options.training import ExperimentOptions
 stores = {{name: list(map(Path, paths)) for name, paths in {stores!r}.items()}}
 options = ExperimentOptions.model_validate_json({chosen.model_dump_json()!r})
 folder = Path({str(tmp_path)!r})

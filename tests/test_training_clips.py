@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from mcn.batches import TrainingSet
-from mcn.clips import pool_parts
-from mcn.mapped import Lines, Tokens
-from mcn.objective_options import Needs
+from mcn.options.objectives import Needs
+from mcn.options.training import TrainingOptions
 from mcn.shards import FeatureSequence
-from mcn.training_clips import Video, enough, neighbours, span_of
-from mcn.training_options import TrainingOptions
+from mcn.shards.clips import pool_parts
+from mcn.shards.mapped import Lines, Tokens
+from mcn.training.data.batches import TrainingSet
+from mcn.training.data.clips import Video, enough, neighbours, span_of
 from tests.synthetic_shards import LINE_SECONDS, write_topic_shards
 
 OPTIONS = TrainingOptions(

@@ -15,11 +15,11 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("--shards", type=int, required=True)
     verb.add_argument("--manifest", type=Path, help="named in the commands of quarantine.csv")
 
-    verb = add_verb(verbs, "retry", retry, "mcn.config:Configuration")
+    verb = add_verb(verbs, "retry", retry, "mcn.config.configuration:Configuration")
     verb.add_argument("results", type=Path)
     verb.add_argument("--threads", type=int, default=0, help="processor threads, 0: all (default)")
 
-    verb = add_verb(verbs, "report", report, "mcn.config:Configuration")
+    verb = add_verb(verbs, "report", report, "mcn.config.configuration:Configuration")
     verb.add_argument("results", type=Path)
     verb.add_argument("--output", type=Path, required=True)
 
@@ -34,14 +34,14 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("--sample", type=int, default=100, help="videos to probe (default: 100)")
     verb.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
 
-    verb = add_verb(verbs, "verify", verify, "mcn.config:Configuration")
+    verb = add_verb(verbs, "verify", verify, "mcn.config.configuration:Configuration")
     verb.add_argument("results", type=Path)
 
 
 def ledger(arguments: Namespace) -> None:
     """Account for every video of a data set, stream by stream; 1 if the sums do not add up."""
     from mcn.layout import Dataset
-    from mcn.ledger import make_ledger
+    from mcn.upkeep.ledger import make_ledger
 
     dataset = Dataset(arguments.dataset, arguments.shards)
     make_ledger(
@@ -54,9 +54,9 @@ def ledger(arguments: Namespace) -> None:
 
 def retry(arguments: Namespace) -> None:
     """Try the failed rows of every quarantine.csv again, merge what has changed, and say what to run next."""
-    from mcn.config import Configuration
-    from mcn.options import parse_options
-    from mcn.retry import retry
+    from mcn.config.configuration import Configuration
+    from mcn.options.base import parse_options
+    from mcn.upkeep.retry import retry
 
     settings: Configuration = parse_options(Configuration, arguments.options)
     outcome = retry(arguments.results, settings, arguments.threads)
@@ -67,9 +67,9 @@ def retry(arguments: Namespace) -> None:
 
 def report(arguments: Namespace) -> None:
     """Write the offline HTML report of a run."""
-    from mcn.config import Configuration
+    from mcn.config.configuration import Configuration
     from mcn.layout import Dataset
-    from mcn.options import parse_options
+    from mcn.options.base import parse_options
     from mcn.report.collect import ReportInputs
     from mcn.report.measured import read_results
     from mcn.report.published import TABLES
@@ -111,9 +111,9 @@ def report(arguments: Namespace) -> None:
 
 def estimate(arguments: Namespace) -> None:
     """Probe a sample of a manifest's videos and predict hours, GB and GPU-hours of every stage."""
-    from mcn.estimate import estimate, format_estimate, probe_sample
     from mcn.sources.manifest import read_manifest
-    from mcn.stage_costs import read_costs
+    from mcn.upkeep.costs import read_costs
+    from mcn.upkeep.estimate import estimate, format_estimate, probe_sample
 
     costs = read_costs(arguments.benchmarks)
     rows = read_manifest(arguments.manifest, check_files=False)
@@ -129,10 +129,10 @@ SYNTHETIC = (
 
 def verify(arguments: Namespace) -> int:
     """Read every shard of a run with its checksums and compare inventories; 1 and a list if anything is wrong."""
-    from mcn.config import Configuration
+    from mcn.config.configuration import Configuration
     from mcn.layout import Dataset
-    from mcn.options import parse_options
-    from mcn.verify import cure, verify
+    from mcn.options.base import parse_options
+    from mcn.upkeep.verify import cure, verify
 
     settings: Configuration = parse_options(Configuration, arguments.options)
     problems = verify(

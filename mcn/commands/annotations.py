@@ -27,9 +27,9 @@ def register_annotations(kinds: Verbs) -> None:
 def import_annotations(arguments: Namespace) -> None:
     """Read the official files of a published data set; write its inputs and what was found."""
     from mcn.files import canonical_json
-    from mcn.options import parse_options
+    from mcn.options.base import parse_options
+    from mcn.options.official import OfficialOptions
     from mcn.sources.official import import_annotations
-    from mcn.sources.options import OfficialOptions
 
     values = {
         "kind": arguments.data_set,

@@ -14,7 +14,7 @@ def register_comparison(comparisons: Verbs) -> None:
         comparisons,
         "experiments",
         compare_experiments,
-        "mcn.comparison.options:ComparisonOptions",
+        "mcn.options.comparison:ComparisonOptions",
         runtime=True,
     )
     verb.add_argument("results", type=Path, help="folder of a run")
@@ -28,12 +28,12 @@ def compare_experiments(arguments: Namespace) -> None:
     """Every objective of a configuration: mean and spread over seeds, differences, curves, clusters, pictures."""
     import torch
 
-    from mcn.comparison.options import ComparisonOptions
     from mcn.comparison.stage import compare
-    from mcn.config import Configuration
-    from mcn.features.options import RuntimeOptions
+    from mcn.config.configuration import Configuration
     from mcn.features.runtime import resolve
-    from mcn.options import parse_options
+    from mcn.options.base import parse_options
+    from mcn.options.comparison import ComparisonOptions
+    from mcn.options.features import RuntimeOptions
 
     runtime = resolve(parse_options(RuntimeOptions, arguments.runtime), arguments.threads)
     torch.set_num_threads(runtime.threads)

@@ -11,16 +11,16 @@ from mcn.errors import UserError
 
 def register(verbs: Verbs) -> None:
     """Add the parsers of this group."""
-    verb = add_verb(verbs, "doctor", doctor, "mcn.media.options:DecodeOptions")
+    verb = add_verb(verbs, "doctor", doctor, "mcn.options.decode:DecodeOptions")
     verb.add_argument("manifest", type=Path, help="CSV or parquet: video_id,path[,narration,...]")
     verb.add_argument("--video", action="append", help="only this video_id (repeatable)")
 
-    verb = add_verb(verbs, "demo", demo, "mcn.demo.options:DemoOptions")
+    verb = add_verb(verbs, "demo", demo, "mcn.options.demo:DemoOptions")
     verb.add_argument("directory", type=Path, help="folder to render into")
     verb.add_argument("--workers", type=int, default=0, help="processes, 0: one a core (default)")
 
     kinds = add_group(verbs, "prepare", "Check manifests and annotations; write them as tables.")
-    verb = add_verb(kinds, "videos", prepare_videos, "mcn.sections:DatasetOptions")
+    verb = add_verb(kinds, "videos", prepare_videos, "mcn.options.sections:DatasetOptions")
     verb.add_argument("manifest", type=Path)
     verb.add_argument("--videos", type=Path, required=True)
     verb.add_argument("--narration", type=Path, required=True)
@@ -60,20 +60,20 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("--directory", type=Path, required=True, help="results/{dataset}")
 
     kinds = add_group(verbs, "decode", "Decode the videos of a shard list.")
-    verb = add_verb(kinds, "frames", decode_frames, "mcn.media.options:DecodeOptions")
+    verb = add_verb(kinds, "frames", decode_frames, "mcn.options.decode:DecodeOptions")
     verb.add_argument("shard", type=Path)
     verb.add_argument("--frames-1fps", type=Path, required=True)
     verb.add_argument("--frames-24fps", type=Path, required=True)
-    verb = add_verb(kinds, "audio", decode_audio, "mcn.media.options:DecodeOptions")
+    verb = add_verb(kinds, "audio", decode_audio, "mcn.options.decode:DecodeOptions")
     verb.add_argument("shard", type=Path)
     verb.add_argument("--output", type=Path, required=True)
 
 
 def doctor(arguments: Namespace) -> int:
     """Probe every file of a manifest and say what will happen to it; 1 if any will fail."""
-    from mcn.doctor import examine, format_report
-    from mcn.media.options import DecodeOptions
-    from mcn.options import parse_options
+    from mcn.media.doctor import examine, format_report
+    from mcn.options.base import parse_options
+    from mcn.options.decode import DecodeOptions
     from mcn.sources.manifest import read_manifest
 
     rows = read_manifest(arguments.manifest, check_files=False)
@@ -92,8 +92,8 @@ def doctor(arguments: Namespace) -> int:
 def demo(arguments: Namespace) -> None:
     """Render the demo's narrated how-to videos with manifests and annotations."""
     from mcn.demo.dataset import make
-    from mcn.demo.options import DemoOptions
-    from mcn.options import parse_options
+    from mcn.options.base import parse_options
+    from mcn.options.demo import DemoOptions
 
     options = parse_options(DemoOptions, arguments.options)
     make(arguments.directory, options.model_copy(update={"workers": arguments.workers}))
@@ -101,8 +101,8 @@ def demo(arguments: Namespace) -> None:
 
 def prepare_videos(arguments: Namespace) -> None:
     """Check a manifest and its narration files; write them as tables."""
-    from mcn.options import parse_options
-    from mcn.sections import DatasetOptions
+    from mcn.options.base import parse_options
+    from mcn.options.sections import DatasetOptions
     from mcn.sources.videos import prepare_videos
 
     options = parse_options(DatasetOptions, arguments.options)
@@ -162,16 +162,16 @@ def prepare_actions(arguments: Namespace) -> None:
 
 def partition(arguments: Namespace) -> None:
     """Split a data set into shards by a stable hash of the video ids."""
-    from mcn.partition import partition
+    from mcn.sources.partition import partition
 
     partition(arguments.videos, arguments.narration, arguments.shards, arguments.directory)
 
 
 def decode_frames(arguments: Namespace) -> None:
     """Decode the videos of a shard list at both frame rates, in one pass."""
-    from mcn.decode import decode_frames
-    from mcn.media.options import DecodeOptions
-    from mcn.options import parse_options
+    from mcn.media.decode import decode_frames
+    from mcn.options.base import parse_options
+    from mcn.options.decode import DecodeOptions
 
     options = parse_options(DecodeOptions, arguments.options)
     decode_frames(arguments.shard, arguments.frames_1fps, arguments.frames_24fps, options)
@@ -179,8 +179,8 @@ def decode_frames(arguments: Namespace) -> None:
 
 def decode_audio(arguments: Namespace) -> None:
     """Decode the sound of a shard list to 16 kHz mono."""
-    from mcn.decode import decode_audio
-    from mcn.media.options import DecodeOptions
-    from mcn.options import parse_options
+    from mcn.media.decode import decode_audio
+    from mcn.options.base import parse_options
+    from mcn.options.decode import DecodeOptions
 
     decode_audio(arguments.shard, arguments.output, parse_options(DecodeOptions, arguments.options))

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from mcn.commands.verbs import Verbs, add_group, add_verb
 
 if TYPE_CHECKING:
-    from mcn.evaluation.options import EvaluationOptions
     from mcn.layout import Dataset
-    from mcn.sections import DatasetOptions
+    from mcn.options.evaluation import EvaluationOptions
+    from mcn.options.sections import DatasetOptions
 
 
 def register(verbs: Verbs) -> None:
@@ -25,7 +25,7 @@ def register(verbs: Verbs) -> None:
         ("alignment", evaluate_alignment),
         ("recognition", evaluate_recognition),
     ):
-        verb = add_verb(kinds, name, run, "mcn.sections:DatasetOptions", runtime=True)
+        verb = add_verb(kinds, name, run, "mcn.options.sections:DatasetOptions", runtime=True)
         verb.add_argument("model", type=Path, help="folder of the model")
         verb.add_argument("dataset", type=Path, help="results/{dataset}")
         verb.add_argument("--output", type=Path, required=True, help=".json")
@@ -36,7 +36,7 @@ def register(verbs: Verbs) -> None:
 
 def evaluate_retrieval(arguments: Namespace) -> None:
     """Rank the clips of a captioned data set, between every pair of modalities."""
-    from mcn.evaluation.stage_retrieval import evaluate_retrieval
+    from mcn.evaluation.retrieval.stage import evaluate_retrieval
 
     dataset, options = _parse(arguments)
     _score(arguments, options, evaluate_retrieval, options.retrieval, [dataset.table("captions")])
@@ -44,7 +44,7 @@ def evaluate_retrieval(arguments: Namespace) -> None:
 
 def evaluate_localization(arguments: Namespace) -> None:
     """Place the ordered steps of each annotated video in time."""
-    from mcn.evaluation.stage_localization import evaluate_localization
+    from mcn.evaluation.localization.stage import evaluate_localization
 
     dataset, options = _parse(arguments)
     tables = [dataset.table("tasks"), dataset.table("steps")]
@@ -53,8 +53,8 @@ def evaluate_localization(arguments: Namespace) -> None:
 
 def evaluate_alignment(arguments: Namespace) -> None:
     """Align each video with its ordered transcript, its own or that of its annotated steps."""
-    from mcn.evaluation.stage_alignment import evaluate_alignment
-    from mcn.evaluation.transcripts import read_transcripts, step_transcripts
+    from mcn.evaluation.alignment.stage import evaluate_alignment
+    from mcn.evaluation.alignment.transcripts import read_transcripts, step_transcripts
 
     dataset, options = _parse(arguments)
     if options.segments:
@@ -69,7 +69,7 @@ def evaluate_alignment(arguments: Namespace) -> None:
 
 def evaluate_recognition(arguments: Namespace) -> None:
     """Rank the class names for each labelled video, by its pictures."""
-    from mcn.evaluation.stage_recognition import evaluate_recognition
+    from mcn.evaluation.recognition.stage import evaluate_recognition
 
     dataset, options = _parse(arguments)
     tables = [dataset.table("actions"), dataset.table("labels")]
@@ -79,8 +79,8 @@ def evaluate_recognition(arguments: Namespace) -> None:
 def _parse(arguments: Namespace) -> tuple[Dataset, DatasetOptions]:
     """The data set of an evaluation and its options."""
     from mcn.layout import Dataset
-    from mcn.options import parse_options
-    from mcn.sections import DatasetOptions
+    from mcn.options.base import parse_options
+    from mcn.options.sections import DatasetOptions
 
     options: DatasetOptions = parse_options(DatasetOptions, arguments.options)
     return Dataset(arguments.dataset, options.shards), options
@@ -95,9 +95,9 @@ def _score(
     more: Sequence[Any] = (),
 ) -> None:
     """Call a stage with what all of them take; `annotations` come before the vocabulary, `more` at the end."""
-    from mcn.features.options import RuntimeOptions
     from mcn.layout import Dataset
-    from mcn.options import parse_options
+    from mcn.options.base import parse_options
+    from mcn.options.features import RuntimeOptions
 
     runtime: RuntimeOptions = parse_options(RuntimeOptions, arguments.runtime)
     dataset = Dataset(arguments.dataset, options.shards)

@@ -22,7 +22,7 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("--seed", type=int, default=0)
     verb.add_argument("--threads", type=int, default=0, help="processor threads, 0: all (default)")
 
-    verb = add_verb(verbs, "vocabulary", vocabulary, "mcn.features.options:TextOptions")
+    verb = add_verb(verbs, "vocabulary", vocabulary, "mcn.options.features:TextOptions")
     verb.add_argument("tables", type=Path, nargs="+", help="narration, captions or tasks tables")
     verb.add_argument("--vectors", type=Path, required=True, help="word vectors")
     verb.add_argument("--output", type=Path, required=True)
@@ -33,14 +33,14 @@ def register(verbs: Verbs) -> None:
         ("resnext101", extract_resnext101, "MotionOptions"),
         ("davenet", extract_davenet, "DavenetOptions"),
     ):
-        verb = add_verb(kinds, name, run, f"mcn.features.options:{model}", runtime=True)
+        verb = add_verb(kinds, name, run, f"mcn.options.features:{model}", runtime=True)
         verb.add_argument("shard", type=Path)
         verb.add_argument("output", type=Path)
         verb.add_argument("--weights", default="", help="file, where options.weights is `seeded`")
-    verb = add_verb(kinds, "logmel", extract_logmel, "mcn.features.options:LogMelOptions")
+    verb = add_verb(kinds, "logmel", extract_logmel, "mcn.options.features:LogMelOptions")
     verb.add_argument("shard", type=Path)
     verb.add_argument("output", type=Path)
-    verb = add_verb(kinds, "word2vec", extract_word2vec, "mcn.features.options:TextOptions")
+    verb = add_verb(kinds, "word2vec", extract_word2vec, "mcn.options.features:TextOptions")
     verb.add_argument("shard", type=Path)
     verb.add_argument("output", type=Path)
     verb.add_argument("--narration", type=Path, required=True)
@@ -60,9 +60,9 @@ def seed_weights(arguments: Namespace) -> None:
 
 def vocabulary(arguments: Namespace) -> None:
     """Collect the vectors of every word that a data set's texts use."""
-    from mcn.features.options import TextOptions
     from mcn.features.text import make_vocabulary
-    from mcn.options import parse_options
+    from mcn.options.base import parse_options
+    from mcn.options.features import TextOptions
 
     options = parse_options(TextOptions, arguments.options)
     make_vocabulary(arguments.tables, arguments.vectors, arguments.output, options)
@@ -71,7 +71,7 @@ def vocabulary(arguments: Namespace) -> None:
 def extract_resnet152(arguments: Namespace) -> None:
     """Appearance: a ResNet-152 vector a frame."""
     from mcn.features.appearance import extract_appearance
-    from mcn.features.options import AppearanceOptions
+    from mcn.options.features import AppearanceOptions
 
     _extract(arguments, extract_appearance, AppearanceOptions)
 
@@ -79,7 +79,7 @@ def extract_resnet152(arguments: Namespace) -> None:
 def extract_resnext101(arguments: Namespace) -> None:
     """Motion: a 3D ResNeXt-101 vector for 16 frames."""
     from mcn.features.motion import extract_motion
-    from mcn.features.options import MotionOptions
+    from mcn.options.features import MotionOptions
 
     _extract(arguments, extract_motion, MotionOptions)
 
@@ -87,15 +87,15 @@ def extract_resnext101(arguments: Namespace) -> None:
 def extract_davenet(arguments: Namespace) -> None:
     """Audio: a ResDAVEnet vector every 0.16 s of log-mel."""
     from mcn.features.davenet import extract_davenet
-    from mcn.features.options import DavenetOptions
+    from mcn.options.features import DavenetOptions
 
     _extract(arguments, extract_davenet, DavenetOptions)
 
 
 def _extract(arguments: Namespace, stage: Callable[..., Any], model: type[BaseModel]) -> None:
     """Run the stage of a network; its weights are `--weights`, or else those of the options."""
-    from mcn.features.options import RuntimeOptions
-    from mcn.options import parse_options
+    from mcn.options.base import parse_options
+    from mcn.options.features import RuntimeOptions
 
     options = parse_options(model, arguments.options)
     weights = arguments.weights or options.weights
@@ -109,8 +109,8 @@ def _extract(arguments: Namespace, stage: Callable[..., Any], model: type[BaseMo
 def extract_logmel(arguments: Namespace) -> None:
     """Audio: 40 log-mel bands every 10 ms."""
     from mcn.features.audio import extract_log_mel
-    from mcn.features.options import LogMelOptions
-    from mcn.options import parse_options
+    from mcn.options.base import parse_options
+    from mcn.options.features import LogMelOptions
 
     extract_log_mel(
         arguments.shard, arguments.output, parse_options(LogMelOptions, arguments.options)
@@ -119,9 +119,9 @@ def extract_logmel(arguments: Namespace) -> None:
 
 def extract_word2vec(arguments: Namespace) -> None:
     """Text: token ids of every narration line."""
-    from mcn.features.options import TextOptions
     from mcn.features.text import extract_text
-    from mcn.options import parse_options
+    from mcn.options.base import parse_options
+    from mcn.options.features import TextOptions
 
     options = parse_options(TextOptions, arguments.options)
     extract_text(

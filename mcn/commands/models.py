@@ -10,7 +10,7 @@ from mcn.commands.verbs import Verbs, add_verb
 
 def register(verbs: Verbs) -> None:
     """Add the parsers of this group."""
-    verb = add_verb(verbs, "train", train, "mcn.sections:Experiment", runtime=True)
+    verb = add_verb(verbs, "train", train, "mcn.options.sections:Experiment", runtime=True)
     verb.add_argument("results", type=Path, help="folder that holds the data sets")
     verb.add_argument("--output", type=Path, required=True, help="folder of the model")
     verb.add_argument("--checkpoints", type=Path, required=True, help="folder to resume from")
@@ -21,7 +21,7 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("--processes", type=int, default=1, help="processes a node, one a GPU (1)")
     verb.add_argument("--nodes", type=int, default=1, help="nodes of the Slurm job (1)")
 
-    verb = add_verb(verbs, "search", search, "mcn.evaluation.options:RetrievalOptions")
+    verb = add_verb(verbs, "search", search, "mcn.options.evaluation:RetrievalOptions")
     verb.add_argument("model", type=Path, help="folder of the model")
     verb.add_argument("dataset", type=Path, help="results/{dataset}")
     verb.add_argument("query", help="what to look for, in words")
@@ -36,12 +36,12 @@ def train(arguments: Namespace) -> None:
     from mcn.launch import spread
 
     spread(arguments.nodes, arguments.processes)
-    from mcn.features.options import RuntimeOptions
+    from mcn.distributed import joined, local_device, local_threads
     from mcn.layout import Dataset
-    from mcn.options import parse_options
-    from mcn.processes import joined, local_device, local_threads
-    from mcn.sections import Experiment
-    from mcn.training import EvaluationInputs, train
+    from mcn.options.base import parse_options
+    from mcn.options.features import RuntimeOptions
+    from mcn.options.sections import Experiment
+    from mcn.training.train import EvaluationInputs, train
 
     experiment: Experiment = parse_options(Experiment, arguments.options)
     runtime = parse_options(RuntimeOptions, arguments.runtime)
@@ -75,11 +75,11 @@ def train(arguments: Namespace) -> None:
 
 def search(arguments: Namespace) -> None:
     """Find the moments of a data set's videos that fit a text."""
-    from mcn.evaluation.options import RetrievalOptions
-    from mcn.features.options import TextOptions
     from mcn.layout import Dataset
-    from mcn.options import parse_options
-    from mcn.search import format_answers, search
+    from mcn.options.base import parse_options
+    from mcn.options.evaluation import RetrievalOptions
+    from mcn.options.features import TextOptions
+    from mcn.search.query import format_answers, search
 
     text = TextOptions(vectors=arguments.vectors, case=arguments.case)
     options = parse_options(RetrievalOptions, arguments.options)

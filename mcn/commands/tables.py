@@ -32,8 +32,8 @@ def register(verbs: Verbs) -> None:
 
 def table(arguments: Namespace) -> None:
     """Write published rows with the measured ones beside them, as HTML, Markdown and CSV."""
-    from mcn.config import Configuration
-    from mcn.options import parse_options
+    from mcn.config.configuration import Configuration
+    from mcn.options.base import parse_options
     from mcn.report.measured import read_results
     from mcn.report.table_files import write_page
     from mcn.report.tables import build_page

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from mcn.clustering import kmeans
+from mcn.objectives.clustering import kmeans
 
 
 def counts_of(clusters: np.ndarray, labels: np.ndarray) -> np.ndarray:

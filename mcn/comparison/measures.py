@@ -14,7 +14,7 @@ import numpy as np
 
 from mcn.comparison.spaces import CaptionRanks
 from mcn.comparison.statistics import Difference, Summary, summarize
-from mcn.evaluation.retrieval import RECALLS, hits
+from mcn.evaluation.retrieval.metrics import RECALLS, hits
 from mcn.report.curves import read_metrics
 
 SEED_SUFFIX = re.compile(r"_seed\d+$")

@@ -10,9 +10,9 @@ from pathlib import Path
 import jinja2
 
 from mcn.comparison.measures import TRAINING, Row
-from mcn.comparison.options import ComparisonOptions
 from mcn.comparison.pictures import SIZE, Picture
 from mcn.files import write_text
+from mcn.options.comparison import ComparisonOptions
 from mcn.report.curves import Panel
 from mcn.report.render import environment
 

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mcn.checkpoints import load_model
 from mcn.evaluation.annotations import Moment, read_captions, read_steps, read_vocabulary
-from mcn.evaluation.clip_retrieval import embed_clips, open_stores
 from mcn.evaluation.embed import audio_feature, embed_audio, embed_text, embed_video
+from mcn.evaluation.retrieval.clips import embed_clips, open_stores
 from mcn.layout import Dataset
 from mcn.networks import MultimodalClusteringNetwork
-from mcn.sections import DatasetOptions
+from mcn.networks.checkpoints import load_model
+from mcn.options.sections import DatasetOptions
 
 COMPARED_PAIRS = ("t->va", "t->v", "t->a", "v->a")
 

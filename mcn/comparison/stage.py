@@ -29,15 +29,15 @@ from mcn.comparison.measures import (
     runs_by_objective,
     training_cost,
 )
-from mcn.comparison.options import ComparisonOptions
 from mcn.comparison.page import Page, write_page
 from mcn.comparison.pictures import Picture, draw, principal_directions
 from mcn.comparison.spaces import CaptionRanks, StepVectors, caption_ranks, step_vectors
 from mcn.comparison.statistics import Difference, paired_difference
-from mcn.config import Configuration
+from mcn.config.configuration import Configuration
 from mcn.errors import UserError, several
 from mcn.files import write_text
 from mcn.layout import Dataset
+from mcn.options.comparison import ComparisonOptions
 from mcn.report.curves import Panel, Series
 
 logger = logging.getLogger(__name__)

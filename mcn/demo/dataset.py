@@ -26,11 +26,11 @@ from tqdm import tqdm
 
 from mcn.demo.assets import asset
 from mcn.demo.captions import Caption, StepName, StepTime, captions, step_names, step_times
-from mcn.demo.options import DemoOptions
 from mcn.demo.plan import VideoPlan, lengths, plan_video
 from mcn.demo.processes import run_each
 from mcn.demo.render import render
 from mcn.demo.speech import require_speech
+from mcn.options.demo import DemoOptions
 
 log = logging.getLogger(__name__)
 

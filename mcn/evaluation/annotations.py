@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mcn.clips import tokenize, values_of
 from mcn.errors import UserError, several
 from mcn.files import read_table
 from mcn.shards import FeatureSequence
+from mcn.shards.clips import tokenize, values_of
 
 BEYOND_SECONDS = (
     1.0  # more than half a window of any feature: what rounds times down still reaches the last row

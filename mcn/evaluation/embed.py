@@ -23,13 +23,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mcn.clips import mel_rows, pool, pool_parts, rate_of, rows_between
 from mcn.errors import UserError, several
 from mcn.evaluation.annotations import Moment, Vocabulary
-from mcn.evaluation.options import EvaluationOptions
 from mcn.networks.davenet import ResDavenet
 from mcn.networks.mcn import MultimodalClusteringNetwork
+from mcn.options.evaluation import EvaluationOptions
 from mcn.shards import FeatureSequence, FeatureStore
+from mcn.shards.clips import mel_rows, pool, pool_parts, rate_of, rows_between
 
 Stores = Mapping[str, FeatureStore]
 Item = TypeVar("Item")

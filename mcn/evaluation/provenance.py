@@ -9,7 +9,7 @@ import torch
 
 import mcn
 from mcn.evaluation.embed import Stores
-from mcn.evaluation.options import EvaluationOptions
+from mcn.options.evaluation import EvaluationOptions
 
 VERSION = 1  # raised when the same inputs would give other scores
 

@@ -28,8 +28,8 @@ from scipy.signal.windows import hamming
 from tqdm import tqdm
 
 from mcn.errors import VideoError
-from mcn.features.options import LogMelOptions
 from mcn.features.recipes import library_versions
+from mcn.options.features import LogMelOptions
 from mcn.shards import FEATURE_SCHEMA, ShardReader, ShardWriter, empty_row, feature_row
 
 log = logging.getLogger(__name__)

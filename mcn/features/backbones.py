@@ -17,10 +17,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mcn.checkpoints import read_state_dict
 from mcn.errors import UserError
-from mcn.features.options import MotionOptions, Triple
+from mcn.networks.checkpoints import read_state_dict
 from mcn.networks.rows import load_rows
+from mcn.options.features import MotionOptions, Triple
 
 TORCHVISION = "torchvision:"
 

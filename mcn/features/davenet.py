@@ -22,13 +22,13 @@ import torch
 
 from mcn.errors import UserError
 from mcn.features.extraction import Extractor, extract
-from mcn.features.options import DavenetOptions, RuntimeOptions
 from mcn.features.parallel import Timing
 from mcn.features.reading import Batch, Part
 from mcn.features.recipes import library_versions
 from mcn.features.runtime import Runtime, resolve
 from mcn.features.weights import LoadedNetwork, load_network
 from mcn.networks import ResDavenet
+from mcn.options.features import DavenetOptions, RuntimeOptions
 from mcn.shards import ShardReader, feature_sequence
 
 VERSION = 1  # raise when the code changes the numbers

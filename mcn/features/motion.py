@@ -20,11 +20,11 @@ from torch import Tensor
 
 from mcn.features.backbones import pixel_statistics
 from mcn.features.extraction import Extractor, extract, frame_extractor
-from mcn.features.options import MotionOptions, RuntimeOptions
 from mcn.features.parallel import Timing
 from mcn.features.recipes import library_versions
 from mcn.features.runtime import resolve
 from mcn.features.weights import LoadedNetwork, load_network
+from mcn.options.features import MotionOptions, RuntimeOptions
 
 VERSION = 1  # raise when the code changes the numbers
 CPU_BATCH, CUDA_BATCH = 4, 64  # clips

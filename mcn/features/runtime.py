@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from mcn.errors import UserError
-from mcn.features.options import RuntimeOptions
+from mcn.options.features import RuntimeOptions
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 BF16_FLAGS = {"avx512_bf16", "amx_bf16"}  # of /proc/cpuinfo

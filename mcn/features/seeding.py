@@ -34,12 +34,12 @@ from torch import Tensor, nn
 from mcn.errors import UserError
 from mcn.features import appearance, motion
 from mcn.features.calibration import frame_items, mel_items
-from mcn.features.options import AppearanceOptions, MotionOptions
 from mcn.features.recipes import library_versions
 from mcn.features.runtime import repeatable
 from mcn.features.weights import convolutions_and_norms
 from mcn.files import atomic_path, canonical_json
 from mcn.networks import ResDavenet, resnext101_3d
+from mcn.options.features import AppearanceOptions, MotionOptions
 
 log = logging.getLogger(__name__)
 

@@ -30,10 +30,10 @@ from gensim.models import KeyedVectors
 from tqdm import tqdm
 
 from mcn.errors import DamagedShard, UserError, VideoError
-from mcn.features.options import TextOptions
 from mcn.features.recipes import library_versions
 from mcn.features.vectors import load_vectors
 from mcn.files import read_table, write_table
+from mcn.options.features import TextOptions
 from mcn.shards import TEXT_SCHEMA, ShardWriter, empty_row
 
 log = logging.getLogger(__name__)

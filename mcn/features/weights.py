@@ -25,10 +25,10 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from mcn.checkpoints import file_sha256, load_davenet, load_resnext101, read_state_dict
 from mcn.errors import UserError
 from mcn.features.backbones import TORCHVISION, load_timm, load_video_network
 from mcn.files import canonical_json
+from mcn.networks.checkpoints import file_sha256, load_davenet, load_resnext101, read_state_dict
 from mcn.networks.rows import load_rows
 
 RESNET152_CLASSIFIER = ("fc.weight", "fc.bias")

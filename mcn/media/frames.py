@@ -33,8 +33,8 @@ from av.video.frame import VideoFrame
 
 from mcn.errors import VideoError
 from mcn.media.files import MICROSECOND, open_media, seek, select_video
-from mcn.media.options import FrameOptions
 from mcn.media.streams import DecodedStream
+from mcn.options.decode import FrameOptions
 
 MAXIMUM_SIDE = (
     16_000  # pixels; the lossless encoder takes no more, and no camera makes such a shape

@@ -14,12 +14,12 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from mcn.objective_options import AvlnetOptions
-from mcn.objective_options.base import ALL_PAIRS
 from mcn.objectives.masked_margin_softmax import masked_margin_softmax
 from mcn.objectives.objective import Setting
 from mcn.objectives.pairs import PairObjective, similarity_loss
 from mcn.objectives.step_inputs import StepInputs
+from mcn.options.objectives import AvlnetOptions
+from mcn.options.objectives.base import ALL_PAIRS
 
 
 class AvlnetObjective(PairObjective):

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from mcn.networks import MultimodalClusteringNetwork
-from mcn.objective_options import MilNceOptions
 from mcn.objectives.mil_nce import mil_nce
 from mcn.objectives.objective import Objective, Setting
 from mcn.objectives.pairs import without_same_video
 from mcn.objectives.step_inputs import StepInputs
+from mcn.options.objectives import MilNceOptions
 
 
 class MilNceObjective(Objective):

@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mcn.errors import UserError
-from mcn.objective_options import CorrespondenceOptions
 from mcn.objectives.audio_video import distances, elsewhere, false_rows, true_rows
 from mcn.objectives.objective import Objective, Setting
 from mcn.objectives.step_inputs import StepInputs
+from mcn.options.objectives import CorrespondenceOptions
 
 
 def distance_answer() -> nn.Linear:

@@ -21,11 +21,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mcn.clustering import ClusterHealth, FeatureQueue, assign, cluster_health, kmeans
 from mcn.errors import UserError
-from mcn.objective_options import CrossModalClusteringOptions
+from mcn.objectives.clustering import ClusterHealth, FeatureQueue, assign, cluster_health, kmeans
 from mcn.objectives.objective import Objective, Setting
 from mcn.objectives.step_inputs import StepInputs
+from mcn.options.objectives import CrossModalClusteringOptions
 
 JOINED = "all"  # the space of all modalities side by side
 

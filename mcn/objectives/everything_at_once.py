@@ -19,11 +19,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mcn.networks import FusionNetwork, MultimodalClusteringNetwork
-from mcn.objective_options import EverythingAtOnceOptions
 from mcn.objectives.norm_softmax import norm_softmax
 from mcn.objectives.objective import Objective, Setting
 from mcn.objectives.pairs import similarity_loss
 from mcn.objectives.step_inputs import StepInputs
+from mcn.options.objectives import EverythingAtOnceOptions
 
 LETTERS = {"t": "text", "v": "video", "a": "audio"}
 SIDES = ("t", "v", "a", "tv", "ta", "va")

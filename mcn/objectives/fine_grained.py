@@ -22,11 +22,11 @@ from torch import Tensor
 
 from mcn.networks import MultimodalClusteringNetwork, UnitNetwork
 from mcn.networks.units import present
-from mcn.objective_options import FineGrainedOptions
 from mcn.objectives.objective import Objective
 from mcn.objectives.pairs import without_same_video
 from mcn.objectives.similarity import at_least_float32
 from mcn.objectives.step_inputs import StepInputs
+from mcn.options.objectives import FineGrainedOptions
 
 
 def unit_similarity(

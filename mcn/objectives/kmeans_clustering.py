@@ -11,10 +11,10 @@ from typing import Any
 
 from torch import Tensor
 
-from mcn.clustering import ClusterHealth, FeatureQueue, assign, cluster_health, kmeans
 from mcn.errors import UserError
-from mcn.objective_options import ClusteringOptions
+from mcn.objectives.clustering import ClusterHealth, FeatureQueue, assign, cluster_health, kmeans
 from mcn.objectives.objective import Setting
+from mcn.options.objectives import ClusteringOptions
 
 
 class KMeansClustering:

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mcn.objective_options import MaxMarginOptions
 from mcn.objectives.max_margin_ranking import max_margin_ranking
 from mcn.objectives.objective import Setting
 from mcn.objectives.pairs import PairObjective
+from mcn.options.objectives import MaxMarginOptions
 
 
 class MaxMarginObjective(PairObjective):

@@ -20,10 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mcn.clustering import ClusterHealth
 from mcn.networks import MultimodalClusteringNetwork
-from mcn.objective_options import ClusteringOptions
 from mcn.objectives.centroid_contrast import centroid_contrast
+from mcn.objectives.clustering import ClusterHealth
 from mcn.objectives.kmeans_clustering import KMeansClustering
 from mcn.objectives.masked_margin_softmax import masked_margin_softmax
 from mcn.objectives.objective import Objective, Setting
@@ -31,6 +30,7 @@ from mcn.objectives.pairs import pair_loss
 from mcn.objectives.prototypes import Prototypes, swapped_prediction
 from mcn.objectives.reconstruction import reconstruction
 from mcn.objectives.step_inputs import StepInputs
+from mcn.options.objectives import ClusteringOptions
 
 
 class MultimodalClusteringObjective(Objective):

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mcn.objective_options import NormSoftmaxOptions
 from mcn.objectives.norm_softmax import norm_softmax
 from mcn.objectives.objective import Setting
 from mcn.objectives.pairs import PairObjective
+from mcn.options.objectives import NormSoftmaxOptions
 
 
 class NormSoftmaxObjective(PairObjective):

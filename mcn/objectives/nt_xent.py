@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mcn.networks import MultimodalClusteringNetwork
-from mcn.objective_options import NtXentOptions
 from mcn.objectives.objective import Objective, Setting, embed_clips
 from mcn.objectives.similarity import at_least_float32
 from mcn.objectives.step_inputs import StepInputs
+from mcn.options.objectives import NtXentOptions
 
 SECOND = "second "
 

@@ -18,12 +18,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mcn.clustering import ClusterHealth
+from mcn.distributed import ALONE, Processes
 from mcn.networks import MultimodalClusteringNetwork
-from mcn.objective_options import ObjectiveOptions
+from mcn.objectives.clustering import ClusterHealth
 from mcn.objectives.similarity import at_least_float32
 from mcn.objectives.step_inputs import StepInputs
-from mcn.processes import ALONE, Processes
+from mcn.options.objectives import ObjectiveOptions
 
 
 class Setting(NamedTuple):

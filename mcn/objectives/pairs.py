@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from mcn.objective_options.base import ContrastOptions
 from mcn.objectives.objective import Objective, Setting
 from mcn.objectives.step_inputs import StepInputs
+from mcn.options.objectives.base import ContrastOptions
 
 
 def without_same_video(similarity: Tensor, videos: Tensor) -> Tensor:

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from mcn.objective_options import (
+from mcn.objectives.avlnet import AvlnetObjective
+from mcn.objectives.candidates import MilNceObjective
+from mcn.objectives.correspondence import CorrespondenceObjective
+from mcn.objectives.cross_modal_clustering import CrossModalClusteringObjective
+from mcn.objectives.everything_at_once import EverythingAtOnceObjective
+from mcn.objectives.fine_grained import FineGrainedObjective
+from mcn.objectives.max_margin import MaxMarginObjective
+from mcn.objectives.multimodal_clustering import MultimodalClusteringObjective
+from mcn.objectives.norm_softmax_contrast import NormSoftmaxObjective
+from mcn.objectives.nt_xent import NtXentObjective
+from mcn.objectives.objective import Objective, Setting
+from mcn.objectives.support_set import SupportSetObjective
+from mcn.objectives.synchronisation import SynchronisationObjective
+from mcn.options.objectives import (
     AvlnetOptions,
     ClusteringOptions,
     CorrespondenceOptions,
@@ -17,19 +30,6 @@ from mcn.objective_options import (
     SupportSetOptions,
     SynchronisationOptions,
 )
-from mcn.objectives.avlnet import AvlnetObjective
-from mcn.objectives.candidates import MilNceObjective
-from mcn.objectives.correspondence import CorrespondenceObjective
-from mcn.objectives.cross_modal_clustering import CrossModalClusteringObjective
-from mcn.objectives.everything_at_once import EverythingAtOnceObjective
-from mcn.objectives.fine_grained import FineGrainedObjective
-from mcn.objectives.max_margin import MaxMarginObjective
-from mcn.objectives.multimodal_clustering import MultimodalClusteringObjective
-from mcn.objectives.norm_softmax_contrast import NormSoftmaxObjective
-from mcn.objectives.nt_xent import NtXentObjective
-from mcn.objectives.objective import Objective, Setting
-from mcn.objectives.support_set import SupportSetObjective
-from mcn.objectives.synchronisation import SynchronisationObjective
 
 OBJECTIVES: dict[type[ObjectiveOptions], type[Objective]] = {
     ClusteringOptions: MultimodalClusteringObjective,

@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mcn.collation import Batch
-from mcn.objective_options import MODALITIES
+from mcn.options.objectives import MODALITIES
+from mcn.training.data.collation import Batch
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from mcn.networks import MultimodalClusteringNetwork
-from mcn.objective_options import SynchronisationOptions
 from mcn.objectives.audio_video import distances, elsewhere, false_rows, true_rows
 from mcn.objectives.objective import Objective
 from mcn.objectives.step_inputs import StepInputs
+from mcn.options.objectives import SynchronisationOptions
 
 
 def separation(distance: Tensor, margin: float) -> Tensor:

@@ -7,8 +7,8 @@ Conventions
   Values are numpy arrays or torch tensors (youcook_*_audio.pkl, msrvtt_*.pkl, lsmdc_*.pkl).
 - A .pth is {'2d': {id: (T, 2048)}, '3d': {id: (T, 2048)}}, without text or sound (antoine77340/howto100m).
 - Every clip becomes a video of its own, whose one row of a pooled feature covers it; a second clip of the same id is
-  named `id.2`, and so on, in the file's order. Pooled rows are kept as they are: `mcn.clips.pool` of one row is what
-  the released loaders do with them. Full features (`2d` beside `2d_pooled`) are left out, and counted.
+  named `id.2`, and so on, in the file's order. Pooled rows are kept as they are: `mcn.shards.clips.pool` of one row is
+  what the released loaders do with them. Full features (`2d` beside `2d_pooled`) are left out, and counted.
 - A clip lasts as long as its log-mel and two frames more, so that all of its columns are read; without sound, 1 s.
 - Written: manifest.csv, captions.csv (clips with text), one feature file for each of resnet152, resnext101, logmel, and
   accounting.json. Memory holds one clip.
@@ -27,10 +27,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from mcn.checkpoints import file_sha256
 from mcn.errors import UserError, VideoError
 from mcn.features.recipes import library_versions
 from mcn.files import atomic_path, write_json
+from mcn.networks.checkpoints import file_sha256
 from mcn.published.import_features import CLIPS, VERSION, failed_row, matrix_row
 from mcn.published.unpickle import stream
 from mcn.shards import FEATURE_SCHEMA, ShardWriter
@@ -46,7 +46,7 @@ KEYS = {
 }
 TEXT_KEYS = ("eval_caption", "caption")
 MEL_STEP = 0.01  # s
-EXTRA_FRAMES = 2  # columns that `mcn.clips.mel_column` is short of the time it is given
+EXTRA_FRAMES = 2  # columns that `mcn.shards.clips.mel_column` is short of the time it is given
 SILENT_SECONDS = 1.0
 ROW_SECONDS = {"2d": 1.0, "3d": 16 / 24}  # a row of an unpooled feature
 

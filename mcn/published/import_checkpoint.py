@@ -15,10 +15,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from mcn.checkpoints import file_sha256, load_published, save_model
 from mcn.errors import UserError
 from mcn.files import write_text
 from mcn.networks import MultimodalClusteringNetwork
+from mcn.networks.checkpoints import file_sha256, load_published, save_model
 
 log = logging.getLogger(__name__)
 

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from mcn.decode import read_shard_list
 from mcn.errors import UserError, VideoError
 from mcn.features.recipes import library_versions
+from mcn.media.decode import read_shard_list
 from mcn.published.feature_files import LAYOUTS, PublishedStream, find_file, read_matrix
 from mcn.shards import FEATURE_SCHEMA, RowStore, ShardWriter, empty_row, feature_row
 

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mcn.files import read_table
-from mcn.ledger import STATUSES
+from mcn.upkeep.ledger import STATUSES
 
 FAILURES_SHOWN = 500  # a data set; the others are in quarantine.csv
 

@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any
 
 from mcn.files import atomic_path, write_json
-from mcn.sources.options import OfficialOptions
+from mcn.options.official import OfficialOptions
 from mcn.sources.reading import SUFFIXES, find_videos
 
 log = logging.getLogger(__name__)

@@ -26,8 +26,8 @@ from typing import NamedTuple
 import numpy as np
 
 from mcn.errors import UserError
+from mcn.options.official import OfficialOptions
 from mcn.sources.account import Account, write_csv
-from mcn.sources.options import OfficialOptions
 from mcn.sources.reading import csv_lines, identifier, number, text_lines, wrong
 from mcn.sources.tables import STEPS, TASKS
 

@@ -28,11 +28,11 @@ import pyarrow.parquet as pq
 
 from mcn.errors import UserError, VideoError
 from mcn.files import stream_table
+from mcn.options.official import OfficialOptions
 from mcn.sources.account import Account
 from mcn.sources.catalogue import HOWTO100M_CAPTIONS, found
 from mcn.sources.json_members import json_members
 from mcn.sources.narration import read_narration
-from mcn.sources.options import OfficialOptions
 from mcn.sources.reading import GET_AGAIN, csv_lines, identifier
 from mcn.sources.tables import NARRATION
 

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mcn.errors import UserError, VideoError
+from mcn.options.official import OfficialOptions
 from mcn.sources.account import Account, write_csv
 from mcn.sources.catalogue import found
 from mcn.sources.mining_labels import (
@@ -40,7 +41,6 @@ from mcn.sources.mining_labels import (
     read_classes,
 )
 from mcn.sources.narration import Line, read_narration
-from mcn.sources.options import OfficialOptions
 from mcn.sources.reading import GET_AGAIN, find_videos, identifier, read_json, text_lines
 from mcn.sources.tables import CLASSES, SEGMENTS, STEPS, TASKS, TRANSCRIPTS
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from mcn.errors import UserError
+from mcn.options.official import OfficialOptions
 from mcn.sources.account import Account, write_csv
-from mcn.sources.options import OfficialOptions
 from mcn.sources.reading import csv_lines, identifier, read_json
 from mcn.sources.tables import CAPTIONS
 

@@ -19,9 +19,9 @@ from typing import Any
 import yaml
 
 from mcn.errors import UserError
+from mcn.options.official import OfficialOptions
 from mcn.sources.account import Account
 from mcn.sources.catalogue import KINDS, Alternatives, found
-from mcn.sources.options import OfficialOptions
 
 log = logging.getLogger(__name__)
 

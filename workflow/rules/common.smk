@@ -6,10 +6,10 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from mcn.config import check_manifests, configure, dump_json
+from mcn.config.configuration import check_manifests, configure, dump_json
 from mcn.errors import UserError
-from mcn.left_out import leave_out
-from mcn.one_configuration import require_one_configuration
+from mcn.config.left_out import leave_out
+from mcn.config.one_configuration import require_one_configuration
 from mcn.sources.catalogue import ACCOUNTS, KINDS
 
 FEATURES = ["resnet152", "resnext101", "logmel", "davenet", "word2vec"]

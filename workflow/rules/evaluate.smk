@@ -8,7 +8,7 @@ rule evaluate_retrieval:
         captions="results/{dataset}/captions.parquet",
         model="results/models/{experiment}/model.safetensors",
         config="results/models/{experiment}/config.yaml",
-        code=code("evaluation/retrieval.py"),
+        code=code("evaluation/retrieval/metrics.py"),
     output:
         report(
             "results/evaluation/{experiment}/{dataset}.retrieval.json",
@@ -39,7 +39,7 @@ rule evaluate_localization:
         steps="results/{dataset}/steps.parquet",
         model="results/models/{experiment}/model.safetensors",
         config="results/models/{experiment}/config.yaml",
-        code=code("evaluation/localization.py"),
+        code=code("evaluation/localization/metrics.py"),
     output:
         report(
             "results/evaluation/{experiment}/{dataset}.localization.json",
@@ -68,7 +68,7 @@ rule evaluate_alignment:
         unpack(transcript_tables),
         model="results/models/{experiment}/model.safetensors",
         config="results/models/{experiment}/config.yaml",
-        code=code("evaluation/alignment.py"),
+        code=code("evaluation/alignment/programme.py"),
     output:
         report(
             "results/evaluation/{experiment}/{dataset}.alignment.json",

@@ -26,7 +26,7 @@ rule evaluate_recognition:
         labels="results/{dataset}/labels.parquet",
         model="results/models/{experiment}/model.safetensors",
         config="results/models/{experiment}/config.yaml",
-        code=code("evaluation/recognition.py"),
+        code=code("evaluation/recognition/metrics.py"),
     output:
         report(
             "results/evaluation/{experiment}/{dataset}.recognition.json",

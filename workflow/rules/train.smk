@@ -5,7 +5,7 @@ rule train:
     """Train one experiment."""
     input:
         unpack(training_inputs),
-        code=code("training.py"),
+        code=code("training/train.py"),
     output:
         model="results/models/{experiment}/model.safetensors",
         config=report(

@@ -1,0 +1,193 @@
+"""The configuration: one typed model of everything that a run can be told.
+
+Conventions
+-----------
+- `config.yaml` (and any overlay given with `--configfile`) is parsed into `Configuration`. Units are in the names and
+  descriptions; every default is the published value where one is published.
+- Every mistake is reported at once, each with its key; an unknown key is answered with the nearest valid one.
+- `workflow/schemas/config.schema.yaml` is generated from this model (`python -m mcn.config.configuration`); a test
+  fails they drift.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import (
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from mcn.config.composition import compose
+from mcn.errors import UserError, several
+from mcn.files import canonical_json, write_text
+from mcn.options.base import explain, nearest
+from mcn.options.decode import DecodeOptions
+from mcn.options.demo import DemoOptions
+from mcn.options.features import (
+    RuntimeOptions,
+)
+from mcn.options.sections import DatasetOptions, Experiment, FeaturesOptions, Name, Options
+from mcn.sources.catalogue import KINDS
+from mcn.sources.manifest import read_manifest
+from mcn.sources.videos import narration_lines
+
+SCHEMA_PATH = Path("workflow/schemas/config.schema.yaml")
+# Larger manifests are checked by the rule `prepare` alone: reading them would delay every start of the workflow.
+CHECKED_AT_START_BYTES = 200_000  # about 2,000 videos
+
+
+class Configuration(Options):
+    """The whole of config.yaml."""
+
+    title: str = Field("Multimodal Clustering Networks", description="heading of the report")
+    keep_decoded: bool = Field(
+        False, description="keep decoded shards (small collections); otherwise they are temporary"
+    )
+    demo: DemoOptions = DemoOptions()
+    datasets: dict[Name, DatasetOptions]
+    decode: DecodeOptions = DecodeOptions()
+    features: FeaturesOptions
+    runtime: RuntimeOptions = RuntimeOptions()
+    experiments: dict[Name, Experiment] = Field(default_factory=dict)
+
+    def evaluation_sets(self) -> dict[str, list[str]]:
+        """Task -> the data sets that are annotated for it."""
+        return {
+            "retrieval": [name for name, dataset in self.datasets.items() if dataset.captions],
+            "localization": [name for name, dataset in self.datasets.items() if dataset.steps],
+            "alignment": [name for name, dataset in self.datasets.items() if dataset.aligned],
+            "recognition": [name for name, dataset in self.datasets.items() if dataset.labels],
+        }
+
+    def benchmarks(self) -> dict[str, str]:
+        """Data set -> the published benchmark that it is: as told, the first split of a published set, or its own name.
+
+        '' for other splits.
+        """
+        return {
+            name: dataset.benchmark or (dataset.official.benchmark if dataset.official else name)
+            for name, dataset in self.datasets.items()
+        }
+
+    @model_validator(mode="before")
+    @classmethod
+    def _compose(cls, values: Any) -> Any:
+        return compose(values)
+
+    @model_validator(mode="after")
+    def _import(self) -> Configuration:
+        """Name the inputs that the import of a published data set, or of its features, makes."""
+        for name, dataset in self.datasets.items():
+            published = dataset.published_features
+            if published:
+                dataset.missing_files = "ledger"  # the videos are not read
+            if published and published.clips:
+                dataset.manifest = dataset.manifest or f"results/{name}/published/manifest.csv"
+                if dataset.captions is None and not published.clips.endswith(".pth"):
+                    dataset.captions = f"results/{name}/published/captions.csv"
+            makes = KINDS[dataset.official.kind].makes if dataset.official else {}
+            for key, file in makes.items():
+                if not getattr(dataset, key):
+                    setattr(dataset, key, f"results/{name}/official/{file}")
+        return self
+
+
+def configure(values: dict[str, Any], left_out: bool = False) -> Configuration:
+    """Parse and check a configuration; `UserError` lists every problem, each with its key.
+
+    left_out: no data set need be left (see `mcn.config.left_out`).
+    """
+    try:
+        settings = Configuration.model_validate(values)
+    except ValidationError as error:
+        raise several(
+            explain(error, Configuration), "a valid configuration", "correct these keys"
+        ) from None
+    problems = _references(settings)
+    if not settings.datasets and not left_out:
+        problems.append("datasets: none; wanted one at least")
+    if problems:
+        raise several(problems, "a valid configuration", "correct these keys")
+    return settings
+
+
+def _references(settings: Configuration) -> list[str]:
+    """Names of data sets that are not there, and annotations that come in pairs."""
+    features = settings.features
+    networks = features.resnet152, features.resnext101, features.davenet
+    uses = {}
+    if settings.datasets and any(one.weights == "seeded" for one in networks):
+        uses["features.calibration_dataset"] = features.calibration_dataset
+    problems = []
+    for name, experiment in settings.experiments.items():
+        if experiment.dataset:
+            uses[f"experiments.{name}.dataset"] = experiment.dataset
+        elif not experiment.checkpoint:
+            problems.append(f"experiments.{name}.dataset: missing; or give a checkpoint to import")
+        early = experiment.early_evaluation
+        if early is not None:
+            uses[f"experiments.{name}.early_evaluation.dataset"] = early.dataset
+            if early.dataset in settings.datasets and not settings.datasets[early.dataset].captions:
+                problems.append(
+                    f"experiments.{name}.early_evaluation: {early.dataset} has no captions"
+                )
+    for key, used in uses.items():
+        if used not in settings.datasets:
+            problems.append(f"{key}: no data set {used!r}{nearest(used, settings.datasets)}")
+    for name, dataset in settings.datasets.items():
+        if not dataset.manifest:
+            problems.append(f"datasets.{name}.manifest: missing; or name a published set: official")
+        if bool(dataset.tasks) != bool(dataset.steps):
+            problems.append(f"datasets.{name}: tasks and steps come together")
+        if bool(dataset.actions) != bool(dataset.labels):
+            problems.append(f"datasets.{name}: actions and labels come together")
+        if len({bool(one) for one in (dataset.classes, dataset.transcripts, dataset.segments)}) > 1:
+            problems.append(f"datasets.{name}: classes, transcripts and segments come together")
+    return problems
+
+
+def dump_json(settings: Configuration, *keys: str) -> str:
+    """The section below `keys` as canonical JSON, defaults filled in."""
+    value: Any = settings.model_dump(mode="json")
+    for key in keys:
+        value = value[key]
+    return canonical_json(value)
+
+
+def check_manifests(settings: Configuration) -> None:
+    """Read every small manifest that exists already; `UserError` lists every problem of all of them.
+
+    A manifest that does not exist is left to the workflow: a rule may make it, and Snakemake says so if none does.
+    """
+    problems = []
+    for name, dataset in settings.datasets.items():
+        path = Path(dataset.manifest)
+        if not path.exists() or path.stat().st_size > CHECKED_AT_START_BYTES:
+            continue
+        strict = dataset.missing_files == "error"
+        try:
+            rows = read_manifest(path, check_files=strict)
+            found = narration_lines(rows)[1] if strict else []
+        except UserError as error:
+            found = [error.got]
+        problems += [f"datasets.{name}: {problem}" for problem in found]
+    if problems:
+        raise several(problems, "manifests whose every row is usable", "mend them, then run again")
+
+
+def write_schema(path: Path) -> None:
+    """Write the JSON schema (draft 2020-12, as YAML) of the configuration."""
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Configuration.model_json_schema(),
+    }
+    write_text(path, yaml.safe_dump(schema, sort_keys=True, allow_unicode=True, width=120))
+
+
+if __name__ == "__main__":
+    write_schema(Path(sys.argv[1]) if len(sys.argv) > 1 else SCHEMA_PATH)

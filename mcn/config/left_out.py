@@ -1,0 +1,141 @@
+"""What a run leaves out because its files are not there: optional data sets, and experiments that need them.
+
+Conventions
+-----------
+- A data set or experiment with `optional: true` is left out, not an error, where files that it needs are missing:
+  official files, a manifest, published features; a checkpoint. An experiment that trains on a data set that was left
+  out is left out with it.
+- Weights of the visual networks and word vectors that are missing leave out every optional data set whose features
+  are extracted here.
+- Where seeded weights would be calibrated on a data set that was left out, the first one left takes its place.
+- Each thing missing is one line: which file, and where to get it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from mcn.config.composition import compose
+from mcn.options.official import OfficialOptions
+from mcn.sources.official import missing_files
+
+VISUAL = ("resnet152", "resnext101")
+
+
+def leave_out(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The configuration without what cannot be made, every base resolved; and one line for each thing missing.
+
+    values: as parsed from YAML; what is not valid is left as it is, for `mcn.config.configuration.configure` to name.
+    ValueError as `mcn.config.composition.compose`.
+    """
+    composed = {**compose(dict(values))}
+    sets = composed.get("datasets")
+    if not isinstance(sets, Mapping):
+        return composed, []
+    files = {name: list(_missing_of(one)) for name, one in sets.items() if _optional(one)}
+    absent = {name for name, found in files.items() if found}
+    lines = [f"data set {name} is left out: {line}" for name, one in files.items() for line in one]
+    for feature, line in _missing_weights(composed.get("features")).items():
+        users = [name for name in files if _extracts(sets[name], feature)]
+        absent |= set(users)
+        lines += [f"{', '.join(users)} cannot be extracted: {line}"] if users else []
+    composed["datasets"] = {name: one for name, one in sets.items() if name not in absent}
+    experiments = composed.get("experiments")
+    if isinstance(experiments, Mapping):
+        kept, gone = _experiments(experiments, absent)
+        composed["experiments"] = kept
+        lines += gone
+    kept_sets, features = composed["datasets"], composed.get("features")
+    if (
+        isinstance(features, Mapping)
+        and features.get("calibration_dataset") in absent
+        and kept_sets
+    ):
+        composed["features"] = {**features, "calibration_dataset": next(iter(kept_sets))}
+    return composed, lines
+
+
+def _optional(entry: Any) -> bool:
+    return isinstance(entry, Mapping) and bool(entry.get("optional"))
+
+
+def _missing_of(dataset: Mapping[str, Any]) -> Iterator[str]:
+    """Official files, manifests and published features that a data set needs and that are not there."""
+    if dataset.get("official"):
+        try:
+            yield from missing_files(OfficialOptions.model_validate(dataset["official"]))
+        except ValidationError:
+            return
+    elif dataset.get("manifest") and not Path(dataset["manifest"]).exists():
+        yield f"no manifest {dataset['manifest']}"
+    published = dataset.get("published_features")
+    for key in ("directory", "clips"):
+        path = published.get(key) if isinstance(published, Mapping) else None
+        if path and not Path(path).exists():
+            yield f"no published features {path}"
+
+
+def _extracts(dataset: Mapping[str, Any], feature: str) -> bool:
+    """Whether a feature is extracted here: of published features only the words are."""
+    return feature == "word2vec" or not dataset.get("published_features")
+
+
+def _missing_weights(features: Any) -> dict[str, str]:
+    """Feature -> a line on its weights or vectors, of those that every evaluation needs and that are not there."""
+    keys = {**dict.fromkeys(VISUAL, "weights"), "word2vec": "vectors"}
+    found = {}
+    for name, key in keys.items():
+        section = features.get(name) if isinstance(features, Mapping) else None
+        path = section.get(key) if isinstance(section, Mapping) else None
+        if (
+            not isinstance(path, str)
+            or path == "seeded"
+            or path.startswith(("timm:", "torchvision:"))
+        ):
+            continue
+        if not Path(path).exists():
+            source = _weights()[name]["home_page"]
+            found[name] = f"no {path} (features.{name}); get it from {source}"
+    return found
+
+
+@functools.cache
+def _weights() -> dict[str, Any]:
+    """Where published weights come from, by feature."""
+    text = importlib.resources.files("mcn.published").joinpath("provenance.yaml").read_text("utf-8")
+    found: dict[str, Any] = yaml.safe_load(text)
+    return found
+
+
+def _experiments(
+    experiments: Mapping[str, Any], absent: set[str]
+) -> tuple[dict[str, Any], list[str]]:
+    """The experiments that can be made, without their bases, which are resolved; a line for each other one."""
+    kept, lines = {}, []
+    for name, one in experiments.items():
+        if not isinstance(one, Mapping):
+            kept[name] = one
+            continue
+        found = {key: value for key, value in one.items() if key != "base"}
+        checkpoint, dataset = found.get("checkpoint"), found.get("dataset")
+        if _optional(one) and checkpoint and not Path(checkpoint).exists():
+            lines.append(f"experiment {name} is left out: no checkpoint {checkpoint}")
+            continue
+        if dataset in absent and not checkpoint:
+            lines.append(f"experiment {name} is left out: it trains on {dataset}")
+            continue
+        early = found.get("early_evaluation")
+        if isinstance(early, Mapping) and early.get("dataset") in absent:
+            lines.append(f"experiment {name} has no early scores: no {early['dataset']}")
+            found["early_evaluation"] = None
+        if dataset in absent:
+            found["dataset"] = None
+        kept[name] = found
+    return kept, lines

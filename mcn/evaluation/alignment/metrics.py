@@ -1,0 +1,234 @@
+"""Every annotated video aligned with its transcript, by mode, and how well.
+
+Conventions
+-----------
+- Second t and class c of the video's class list: score = text_c . embedding_t, un-normalised; background without a text
+  scores as `AlignmentOptions.background_score` says. Log-softmax over all classes of the list, background included,
+  makes them log-probabilities (MCN eval_cross.py writes these for Mining YouTube). It subtracts the same from every
+  class of a second and so leaves the best path where it is.
+- `recall`: the one-second programme of step localization on the transcript's items that are not background, with
+  log-softmax over their classes alone; hits / items. This is how Mining YouTube's recall seems to have been made.
+- A video's scores are those of `alignment.evaluate` and its recall; a lost video scores 0 in all of them.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from mcn.evaluation.alignment import programme as alignment
+from mcn.evaluation.alignment.transcripts import ClassList, Transcript
+from mcn.evaluation.annotations import AnnotatedVideo, Vocabulary
+from mcn.evaluation.embed import Stores, embed_text
+from mcn.evaluation.localization.metrics import decode_steps, hit_steps, log_softmax
+from mcn.evaluation.localization.second_embeddings import SecondEmbedder
+from mcn.evaluation.retrieval.metrics import dot_products
+from mcn.evaluation.retrieval.pairs import undefined_as_none
+from mcn.networks.mcn import MultimodalClusteringNetwork
+from mcn.options.evaluation import AlignmentOptions
+
+TOO_SHORT = "video: shorter_than_transcript"
+NAMES = (
+    *(f"{name}{variant}" for variant in alignment.VARIANTS for name in ("IoD", "IoU")),
+    *("frame_accuracy", "frame_accuracy_with_background", "recall"),
+)
+Export = Callable[[str, np.ndarray], None]
+
+
+@dataclass(frozen=True)
+class AlignedVideo:
+    """Scores and chance of one video, percent by name; `path` (T,): the item of every second, second 0 at `start`."""
+
+    transcript: Transcript
+    start: float
+    path: np.ndarray
+    scores: dict[str, float]
+    chance: dict[str, float]
+
+
+@dataclass
+class AlignmentOutcome:
+    """One mode: videos aligned, and the groups of those `lost` that count as mistakes."""
+
+    videos: list[AlignedVideo] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+
+    def summary(self, group: str | None = None) -> dict[str, dict[str, float | None]]:
+        """`scores` and `chance`: means over videos, lost ones being 0, with n and total; of one group, or of all."""
+        videos = [one for one in self.videos if group in (None, one.transcript.group)]
+        lost = sum(group in (None, one) for one in self.lost)
+        found = {}
+        for kind in ("scores", "chance"):
+            rows = [getattr(video, kind) for video in videos]
+            means = {name: _mean([row[name] for row in rows], lost) for name in NAMES}
+            counts = {"n": len(videos), "total": len(videos) + lost}
+            found[kind] = {**undefined_as_none(means), **counts}
+        return found
+
+    def groups(self) -> dict[str, dict[str, Any]]:
+        """Scores of every group that has a name."""
+        names = {one.transcript.group for one in self.videos} | set(self.lost)
+        return {name: self.summary(name)["scores"] for name in sorted(names - {""})}
+
+
+def _mean(values: Sequence[float], lost: int) -> float:
+    """Mean over what is defined and `lost` zeros; NaN of nothing."""
+    defined = [value for value in values if not np.isnan(value)]
+    return sum(defined) / (len(defined) + lost) if defined or lost else float("nan")
+
+
+class AlignmentScorer:
+    """Aligns videos with a model; `missing` counts what could not be used, by reason.
+
+    lists: group -> classes. Errors: as `SecondEmbedder`.
+    """
+
+    def __init__(
+        self,
+        model: MultimodalClusteringNetwork,
+        stores: Stores,
+        lists: Mapping[str, ClassList],
+        vocabulary: Vocabulary,
+        options: AlignmentOptions,
+    ) -> None:
+        self.model, self.lists, self.options = model, lists, options
+        self.vocabulary = vocabulary
+        self.embedder = SecondEmbedder(model, stores, options)
+        self.missing: Counter[str] = Counter()
+
+    def score(
+        self, transcripts: Sequence[Transcript], export: Export | None = None
+    ) -> dict[str, AlignmentOutcome]:
+        """Every mode's outcome on all videos; `export` gets each video's headline log-probabilities (T, C)."""
+        outcomes = {mode: AlignmentOutcome() for mode in self.embedder.modes}
+        texts = {group: self._embed(group) for group in sorted({one.group for one in transcripts})}
+        for transcript in tqdm(transcripts, desc="alignment", unit="video", disable=None):
+            self._score_video(transcript, texts[transcript.group], outcomes, export)
+        return outcomes
+
+    def _embed(self, group: str) -> np.ndarray:
+        """(C, d) text embeddings; zeros for background without a text."""
+        options, listed = self.options, self.lists[group]
+        found = embed_text(
+            self.model, self.vocabulary, listed.texts, options.max_words, options.batch_size
+        )
+        silent = _silent(listed)
+        self.missing.update(
+            reason for one, reason in enumerate(found.reasons) if reason and one not in silent
+        )
+        return found.vectors
+
+    def _score_video(
+        self,
+        transcript: Transcript,
+        texts: np.ndarray,
+        outcomes: Mapping[str, AlignmentOutcome],
+        export: Export | None,
+    ) -> None:
+        if transcript.problem:
+            self._lose(transcript, transcript.problem, outcomes.values())
+            return
+        found = self.embedder.embed(transcript.video_id, 1, TOO_SHORT)
+        if isinstance(found, str):
+            self._lose(transcript, found, outcomes.values())
+            return
+        transcript = transcript.until(found.start + found.seconds)
+        if found.seconds < len(transcript.classes):
+            self._lose(transcript, TOO_SHORT, outcomes.values())
+            return
+        listed = self.lists[transcript.group]
+        for mode, seconds in found.modes.items():
+            if isinstance(seconds, str):
+                self._lose(transcript, seconds, [outcomes[mode]], counted=mode == "a")
+                continue
+            scores = dot_products(seconds, texts).astype(np.float64)
+            scores = fill_background(scores, listed, self.options)
+            if export and mode == self.options.score_mode:
+                export(transcript.video_id, log_softmax(scores))
+            outcomes[mode].videos.append(
+                align_video(transcript, scores, listed.background, found.start, self.options)
+            )
+
+    def _lose(
+        self,
+        transcript: Transcript,
+        reason: str,
+        outcomes: Iterable[AlignmentOutcome],
+        counted: bool = True,
+    ) -> None:
+        """Note a video that cannot be aligned; under `drop` it leaves the denominator."""
+        self.missing[reason] += counted
+        if self.options.missing_modality != "drop":
+            for outcome in outcomes:
+                outcome.lost.append(transcript.group)
+
+
+def _silent(listed: ClassList) -> list[int]:
+    """Background classes without a text."""
+    return [one for one in sorted(listed.background) if not listed.texts[one]]
+
+
+def fill_background(scores: np.ndarray, listed: ClassList, options: AlignmentOptions) -> np.ndarray:
+    """Scores (T, C) with those of background without a text as the options say."""
+    silent, filled = _silent(listed), scores.copy()
+    others = np.delete(scores, silent, axis=1)
+    if silent and options.background_score == "mean":
+        filled[:, silent] = others.mean(axis=1, keepdims=True)
+    elif silent:
+        filled[:, silent] = options.background_constant
+    return filled
+
+
+def align_video(
+    transcript: Transcript,
+    scores: np.ndarray,
+    background: frozenset[int],
+    start: float,
+    options: AlignmentOptions,
+) -> AlignedVideo:
+    """Scores and chance of one video from raw scores (T, C), second 0 at `start`; T not below the transcript's N."""
+    measure = _Measure(transcript, len(scores), background, start, options.frame_seconds)
+    path = alignment.align_items(scores, transcript.classes)
+    found = measure(scores, path)
+    generator = np.random.default_rng([options.seed, zlib.crc32(transcript.video_id.encode())])
+    draws = []
+    for _ in range(options.chance_draws):
+        random = generator.standard_normal(scores.shape)
+        draws.append(measure(random, alignment.align_items(random, transcript.classes)))
+    chance = {name: float(np.mean([draw[name] for draw in draws])) for name in found}
+    return AlignedVideo(transcript, start, path, found, chance)
+
+
+class _Measure:
+    """How well scores (T, C), or their path (T,), align one video; what does not depend on them is computed once."""
+
+    def __init__(
+        self,
+        transcript: Transcript,
+        seconds: int,
+        background: frozenset[int],
+        start: float,
+        frame_seconds: float,
+    ) -> None:
+        self.classes, self.background = transcript.classes, background
+        self.truth = transcript.frames(start, seconds, frame_seconds)
+        second = ((np.arange(len(self.truth)) + 0.5) * frame_seconds).astype(np.int64)
+        self.second, self.seconds = second, seconds
+        self.items = np.flatnonzero(~np.isin(self.classes, list(background)))
+        steps = [(n, *transcript.spans[item]) for n, item in enumerate(self.items)]
+        named = AnnotatedVideo(transcript.video_id, transcript.group, steps)
+        self.steps = named.truth(start, seconds, len(self.items))
+
+    def __call__(self, scores: np.ndarray, path: np.ndarray) -> dict[str, float]:
+        predicted = np.append(path, -1)[np.minimum(self.second, self.seconds)]
+        found = alignment.evaluate(self.truth, predicted, self.classes, self.background)
+        own, column = np.unique(self.classes[self.items], return_inverse=True)
+        placed = decode_steps(log_softmax(scores[:, own])[:, column])
+        found["recall"] = 100 * hit_steps(self.steps, placed) / len(self.items)
+        return found

@@ -1,0 +1,1 @@
+"""Zero-shot action recognition: class names as text."""

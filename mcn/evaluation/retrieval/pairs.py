@@ -1,0 +1,179 @@
+"""Every pair of modalities of one captioned set: which items can be ranked, their ranks, their scores.
+
+Conventions
+-----------
+- A side is a string of t (text), v (video), a (audio); its embedding is the sum of theirs, un-normalised (MCN
+  train_tri_kmeans.py:422-426). A pair `t->va` has captions as queries and video + audio of clips as gallery.
+- Items of a side are captions where t is in it, clips otherwise. An item answers a query when both belong to one clip.
+- A clip may have several captions. Each is a query of its own (`t->va`). As gallery they are told apart by
+  `SEVERAL_CAPTIONS` = `best`: a clip's rank is that of its best-ranked caption among the captions of other clips.
+- Missing modalities: see `EvaluationOptions.missing_modality`. Gallery items that lack one are not ranked; a query
+  whose clip is not in the gallery is a mistake, or is dropped. Queries that a published file lacks are mistakes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from mcn.errors import UserError
+from mcn.evaluation.annotations import Captions
+from mcn.evaluation.embed import Embedded
+from mcn.evaluation.retrieval import metrics as retrieval
+from mcn.evaluation.retrieval.full_video import FullVideoSet
+from mcn.evaluation.retrieval.metrics import Places
+from mcn.evaluation.retrieval.released import released_metrics
+from mcn.options.evaluation import MissingPolicy
+
+SEVERAL_CAPTIONS = "best"
+# the headline first; each pair in both directions
+PAIRS = (
+    *("t->va", "t->v", "t->a", "va->t", "v->t", "a->t"),
+    *("v->a", "a->v", "ta->v", "v->ta", "tv->a", "a->tv"),
+)
+
+
+@dataclass(frozen=True)
+class Side:
+    """Items of one side of a pair: `vectors` (I, d), whether each can be used (I,), the clip of each (I,)."""
+
+    vectors: np.ndarray
+    usable: np.ndarray
+    clip_of: np.ndarray
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """One pair: item indices of `queries` (n,) and `gallery` (g,); each query's positives and place.
+
+    `total`: the denominator.
+    """
+
+    queries: np.ndarray
+    gallery: np.ndarray
+    positives: list[list[int]]
+    places: Places
+    total: int
+
+    @property
+    def ranks(self) -> np.ndarray:
+        """0-based ranks (n,), ties averaged."""
+        return self.places.ranks
+
+    @property
+    def scores(self) -> dict[str, float | None]:
+        """Metrics; None where undefined."""
+        if not self.total:
+            names = [*(f"R@{k}" for k in retrieval.RECALLS), "MedR", "MeanR"]
+            return {**dict.fromkeys(names), "n": 0, "total": 0}
+        return undefined_as_none(retrieval.metrics(self.ranks, self.total))
+
+    @property
+    def chance(self) -> dict[str, float | None]:
+        """Expected metrics of a random order of the same gallery."""
+        if not len(self.queries):
+            return self.scores
+        counts = [len(found) for found in self.positives]
+        return dict(retrieval.chance(len(self.gallery), self.total, counts))
+
+    @property
+    def released(self) -> dict[str, float | None] | None:
+        """The released code's numbers, for comparison; None unless every query has one right item."""
+        if not len(self.queries) or any(len(found) != 1 for found in self.positives):
+            return None
+        return undefined_as_none(released_metrics(self.places, self.total))
+
+    def intervals(self, level: float, draws: int, seed: int) -> dict[str, tuple[float, float]]:
+        """Bootstrap interval of every recall."""
+        if not self.total:
+            return {}
+        return {
+            f"R@{k}": retrieval.confidence_interval(self.ranks, k, self.total, level, draws, seed)
+            for k in retrieval.RECALLS
+        }
+
+
+@dataclass(frozen=True)
+class ClipEmbeddings:
+    """A captioned set in the common space; `modalities`: letter -> captions' (t) or clips' (v, a) embeddings."""
+
+    captions: Captions
+    modalities: Mapping[str, Embedded]
+    policy: MissingPolicy
+    published_total: int | None = None
+
+    @property
+    def pairs(self) -> list[str]:
+        """Pairs that the model has branches for."""
+        return [pair for pair in PAIRS if set(pair) - set("->") <= set(self.modalities)]
+
+    @property
+    def missing(self) -> dict[str, int]:
+        """How many captions (text) or clips (video, audio) lack an embedding, by reason."""
+        reasons = Counter(
+            reason for one in self.modalities.values() for reason in one.reasons if reason
+        )
+        return dict(sorted(reasons.items()))
+
+    def side(self, letters: str) -> Side:
+        """The items of a side."""
+        clip_of = self.captions.clip_of if "t" in letters else np.arange(len(self.captions.clips))
+        rows = {letter: slice(None) if letter == "t" else clip_of for letter in letters}
+        vectors = sum(self.modalities[letter].vectors[rows[letter]] for letter in letters)
+        needed = "v" if letters == "va" and self.policy == "video_only" else letters
+        usable = np.all(
+            [self.modalities[letter].present[rows[letter]] for letter in needed], axis=0
+        )
+        return Side(np.asarray(vectors), usable, clip_of)
+
+    def rank(self, pair: str) -> Ranking:
+        """Rank the gallery of a pair for every query that can be ranked."""
+        query_side, gallery_side = (self.side(letters) for letters in pair.split("->"))
+        gallery = np.flatnonzero(gallery_side.usable)
+        answers: dict[int, list[int]] = {}
+        for position, clip in enumerate(gallery_side.clip_of[gallery]):
+            answers.setdefault(int(clip), []).append(position)
+        found = [answers.get(int(clip), []) for clip in query_side.clip_of]
+        queries = np.flatnonzero(query_side.usable & np.array([bool(one) for one in found]))
+        positives = [found[query] for query in queries]
+        places = retrieval.places_from_embeddings(
+            query_side.vectors[queries], gallery_side.vectors[gallery], positives
+        )
+        total = len(queries) if self.policy == "drop" else self._total(len(query_side.usable))
+        return Ranking(queries, gallery, positives, places, total)
+
+    def _total(self, queries: int) -> int:
+        """The denominator: the queries at hand, or those of the published set; `UserError` where that has fewer."""
+        if self.published_total is not None and self.published_total < queries:
+            got = f"{queries} queries, published_total {self.published_total}"
+            raise UserError(got, "at most as many as were published", "correct published_total")
+        return self.published_total or queries
+
+    def full_video(self, pair: str) -> FullVideoSet:
+        """The captions and clips of a pair `t->...` that can be ranked, with the videos that they belong to."""
+        query_side, gallery_side = (self.side(letters) for letters in pair.split("->"))
+        names, video_of = np.unique(
+            [clip.video_id for clip in self.captions.clips], return_inverse=True
+        )
+        gallery, queries = np.flatnonzero(gallery_side.usable), np.flatnonzero(query_side.usable)
+        clip_video = video_of[gallery_side.clip_of[gallery]]
+        query_video = video_of[query_side.clip_of[queries]]
+        ranked = np.isin(query_video, clip_video)
+        drop = self.policy == "drop"
+        return FullVideoSet(
+            query_side.vectors[queries],
+            gallery_side.vectors[gallery],
+            query_video,
+            clip_video,
+            len(names),
+            int(ranked.sum()) if drop else len(query_side.usable),
+            len(np.unique(query_video[ranked])) if drop else len(names),
+        )
+
+
+def undefined_as_none(scores: Mapping[str, float]) -> dict[str, float | None]:
+    """NaN as None, which JSON can hold."""
+    return {name: None if np.isnan(value) else value for name, value in scores.items()}

@@ -1,0 +1,250 @@
+"""Decode the videos of a shard: RGB frames at two rates in one pass, and 16 kHz mono sound.
+
+Conventions
+-----------
+- Input: the shard's csv with the columns video_id, path and optionally sha256 (hexadecimal, may be empty).
+- Output: one row a video in the csv's order, in shards of `FRAME_SCHEMA` and `AUDIO_SCHEMA`. Row 0 of every stream
+  is at container start. `missing`: the file has no such stream; `failed`: it has one that cannot be used whole.
+- Policy: all or nothing for each stream. What is cut short, damaged (beyond `tolerated_errors`), too slow or too large
+  fails under its code; nothing is shortened, zeroed or skipped in silence. A failure never stops the run.
+- Each video is decoded in a child process under limits of time and memory (`mcn.media.isolation`). Its results come
+  back through files in the folder for temporary files (TMPDIR): memory holds one video's compressed frames at most.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pyarrow as pa
+import soxr
+from tqdm import tqdm
+
+from mcn.errors import UserError, VideoError
+from mcn.files import scratch_folder
+from mcn.media.audio import GAP_SECONDS, QUALITY, mono_samples
+from mcn.media.files import require_sha256
+from mcn.media.frames import rgb_frames
+from mcn.media.isolation import Worker
+from mcn.media.lossless import LosslessWriter
+from mcn.media.probe import declared_seconds
+from mcn.options.decode import DecodeOptions, FrameOptions
+from mcn.shards import AUDIO_SCHEMA, FRAME_SCHEMA, ShardWriter, empty_row
+
+log = logging.getLogger(__name__)
+
+FRAMES_VERSION = 1  # raise when the code changes the frames
+AUDIO_VERSION = 1  # raise when the code changes the samples
+
+_MISSING = ("no_video_stream", "no_audio")
+_LONGEST_SECONDS = 24 * 3600.0  # a longer declared duration buys no more time
+
+
+@dataclass(frozen=True)
+class ListedVideo:
+    """One row of a shard's csv."""
+
+    video_id: str
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
+class _Output:
+    path: Path
+    schema: pa.Schema
+    recipe: dict[str, Any]
+
+
+# from the listed video and a scratch folder to one row an output
+_Decode = Callable[[Worker, ListedVideo, Path], list[dict[str, Any]]]
+
+
+def decode_frames(
+    shard_csv: Path, output_1fps: Path, output_24fps: Path, options: DecodeOptions
+) -> None:
+    """Write the frame shards of one shard list: `options.appearance` and `options.motion`, one pass a video.
+
+    Errors: `UserError` for a shard list that does not parse, or a full disk. Videos fail by row.
+    """
+    rates = (options.appearance, options.motion)
+
+    def decode(worker: Worker, video: ListedVideo, scratch: Path) -> list[dict[str, Any]]:
+        targets = [scratch / "appearance", scratch / "motion"]
+        limit = _time_limit(worker, video.path, options)
+        shapes = worker.run(store_frames, video, options, targets, seconds=limit)
+        return [
+            _frame_row(video.video_id, rate, shape, target)
+            for rate, shape, target in zip(rates, shapes, targets, strict=True)
+        ]
+
+    outputs = [
+        _Output(path, FRAME_SCHEMA, frames_recipe(rate, options))
+        for path, rate in zip((output_1fps, output_24fps), rates, strict=True)
+    ]
+    _decode_shard(shard_csv, outputs, options, decode)
+
+
+def decode_audio(shard_csv: Path, output: Path, options: DecodeOptions) -> None:
+    """Write the audio shard of one shard list. Errors: as `decode_frames`."""
+
+    def decode(worker: Worker, video: ListedVideo, scratch: Path) -> list[dict[str, Any]]:
+        target = scratch / "samples"
+        limit = _time_limit(worker, video.path, options)
+        length = worker.run(store_samples, video, options, target, seconds=limit)
+        return [_audio_row(video.video_id, options.sample_rate, length, target)]
+
+    outputs = [_Output(output, AUDIO_SCHEMA, audio_recipe(options))]
+    _decode_shard(shard_csv, outputs, options, decode)
+
+
+def frames_recipe(rate: FrameOptions, options: DecodeOptions) -> dict[str, Any]:
+    """Everything that changes the frames."""
+    return {
+        "stage": "decode_frames",
+        "version": FRAMES_VERSION,
+        **rate.model_dump(),
+        "scaling": "bicubic",
+        "tolerated_errors": options.tolerated_errors,
+        "libraries": _ffmpeg_versions(),
+    }
+
+
+def audio_recipe(options: DecodeOptions) -> dict[str, Any]:
+    """Everything that changes the samples."""
+    return {
+        "stage": "decode_audio",
+        "version": AUDIO_VERSION,
+        "sample_rate": options.sample_rate,
+        "channels": "mean",
+        "resampler": f"soxr {QUALITY}",
+        "gap_seconds": GAP_SECONDS,
+        "tolerated_errors": options.tolerated_errors,
+        "libraries": {**_ffmpeg_versions(), "soxr": soxr.__version__},
+    }
+
+
+def _ffmpeg_versions() -> dict[str, str]:
+    parts = ("libavcodec", "libavformat", "libavfilter", "libswscale")
+    numbers = {name: ".".join(map(str, av.library_versions[name])) for name in parts}
+    return {"av": av.__version__, **numbers}
+
+
+def read_shard_list(path: Path) -> list[ListedVideo]:
+    """The rows of a shard's csv. Errors: `UserError` where it is no such list."""
+    wanted = "a csv with the columns video_id,path[,sha256], as `mcn partition` writes"
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file, strict=True))
+    except (OSError, UnicodeError, csv.Error) as error:
+        raise UserError(f"{path}: {error}", wanted, "make it: mcn partition --help") from error
+    for line, row in enumerate(rows, start=1):
+        if not row.get("video_id") or not row.get("path"):
+            raise UserError(f"{path}: row {line} is {row}", wanted, "make it: mcn partition --help")
+    return [ListedVideo(r["video_id"], Path(r["path"]), r.get("sha256") or "") for r in rows]
+
+
+def store_frames(
+    video: ListedVideo, options: DecodeOptions, targets: Sequence[Path]
+) -> list[tuple[int, int, int]]:
+    """Decode one video into two lossless files; (length, height, width) of each. Errors: `VideoError`."""
+    require_sha256(video.path, video.sha256)
+    rates = (options.appearance, options.motion)
+    with contextlib.ExitStack() as stack:
+        writers = [stack.enter_context(LosslessWriter(target)) for target in targets]
+        for index, frame in rgb_frames(video.path, rates, options.tolerated_errors):
+            writers[index].write(frame)
+    return [(writer.length, writer.height, writer.width) for writer in writers]
+
+
+def store_samples(video: ListedVideo, options: DecodeOptions, target: Path) -> int:
+    """Decode one video's sound into a file of float32 little-endian samples; their number. Errors: `VideoError`."""
+    require_sha256(video.path, video.sha256)
+    length = 0
+    with open(target, "wb") as file:
+        for chunk in mono_samples(video.path, options.sample_rate, options.tolerated_errors):
+            file.write(np.ascontiguousarray(chunk, "<f4").data)
+            length += len(chunk)
+    if length == 0:
+        raise VideoError("no_frames", "the sound lies wholly before container start")
+    return length
+
+
+def _decode_shard(
+    shard_csv: Path, outputs: Sequence[_Output], options: DecodeOptions, decode: _Decode
+) -> None:
+    videos = read_shard_list(shard_csv)
+    tally: Counter[str] = Counter()
+    with contextlib.ExitStack() as stack:
+        writers = [stack.enter_context(ShardWriter(o.path, o.schema, o.recipe)) for o in outputs]
+        worker = stack.enter_context(Worker(options.memory_limit_mb))
+        for video in tqdm(videos, desc=f"decode {shard_csv.stem}", unit="video", disable=None):
+            rows = _rows(worker, video, outputs, decode)
+            for writer, row in zip(writers, rows, strict=True):
+                writer.write(row)
+            tally[_outcome(rows[0])] += 1
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(tally.items()))
+    log.info("%s: %d videos: %s", shard_csv, len(videos), counts or "none")
+
+
+def _rows(
+    worker: Worker, video: ListedVideo, outputs: Sequence[_Output], decode: _Decode
+) -> list[dict[str, Any]]:
+    """One row an output, whatever happens to the video."""
+    try:
+        with scratch_folder("mcn-decode") as scratch:
+            return decode(worker, video, scratch)
+    except VideoError as error:
+        status = "missing" if error.code in _MISSING else "failed"
+        level = logging.INFO if status == "missing" else logging.WARNING
+        log.log(level, "%s (%s): %s, %s", video.video_id, video.path, status, error)
+        return [empty_row(o.schema, video.video_id, status, str(error)) for o in outputs]
+
+
+def _outcome(row: dict[str, Any]) -> str:
+    """ "ok", "failed (truncated)" and the like, for the tally."""
+    return "ok" if row["status"] == "ok" else f"{row['status']} ({row['error'].split(':')[0]})"
+
+
+def _time_limit(worker: Worker, path: Path, options: DecodeOptions) -> float:
+    """Wall-clock seconds granted to a video; opening it alone has the limit of an empty one."""
+    seconds = worker.run(declared_seconds, path, seconds=options.time_limit_seconds)
+    allowed = options.time_limit_per_second * min(seconds, _LONGEST_SECONDS)
+    return options.time_limit_seconds + allowed
+
+
+def _frame_row(
+    video_id: str, rate: FrameOptions, shape: tuple[int, int, int], stored: Path
+) -> dict[str, Any]:
+    return {
+        "video_id": video_id,
+        "status": "ok",
+        "error": "",
+        "start_seconds": 0.0,
+        "step_seconds": float(1 / Fraction(rate.frames_per_second).limit_denominator(1001)),
+        "length": shape[0],
+        "height": shape[1],
+        "width": shape[2],
+        "video": stored.read_bytes(),
+    }
+
+
+def _audio_row(video_id: str, sample_rate: int, length: int, stored: Path) -> dict[str, Any]:
+    return {
+        "video_id": video_id,
+        "status": "ok",
+        "error": "",
+        "start_seconds": 0.0,
+        "sample_rate": sample_rate,
+        "length": length,
+        "samples": stored.read_bytes(),
+    }

@@ -1,0 +1,132 @@
+"""Options of the objectives that contrast one vector a clip and modality: max-margin, MIL-NCE, NCE, AVLnet, NT-Xent."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from mcn.options.objectives.base import (
+    ALL_PAIRS,
+    ContrastOptions,
+    Needs,
+    Pair,
+    field,
+    modalities_of,
+)
+
+View = Literal["video_video", "audio_audio", "text_text", "video_text", "audio_text", "video_audio"]
+
+
+class MaxMarginOptions(ContrastOptions):
+    """Max-margin ranking of cosines (Miech et al. 2019)."""
+
+    unit_length: ClassVar[bool] = True
+
+    kind: Literal["max_margin"]
+    pairs: tuple[Pair, ...] = field(
+        ("video_text",), "pairs of modalities that are ranked", "", "HowTo100M", min_length=1
+    )
+    margin: float = field(0.1, "margin of the hinge", "cosine", "HowTo100M --margin", ge=0)
+    hard_negative_rate: float = field(
+        0.5,
+        "weight of the pairs inside a video",
+        "",
+        "HowTo100M --hard_negative_rate",
+        ge=0,
+        le=1,
+    )
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(modalities_of(self.pairs))
+
+
+class MilNceOptions(ContrastOptions):
+    """MIL-NCE: a clip against the texts around it, one of which may fit (Miech et al. 2020)."""
+
+    kind: Literal["mil_nce"]
+    candidates: int = field(
+        4,
+        "texts of a clip: its own, then the nearest lines beside it that have a known word",
+        "texts",
+        "4: MIL-NCE_HowTo100M README; the paper's number unverified",
+        ge=1,
+    )
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(("video", "text"), candidates=self.candidates)
+
+
+class NormSoftmaxOptions(ContrastOptions):
+    """Normalised softmax, also NCE: cross-entropy of cosines in both directions."""
+
+    unit_length: ClassVar[bool] = True
+
+    kind: Literal["norm_softmax"]
+    pairs: tuple[Pair, ...] = field(
+        ALL_PAIRS, "pairs of modalities that are contrasted", "", "Everything at Once", min_length=1
+    )
+    temperature: float = field(0.05, "divisor of the cosines", "", "Everything at Once", gt=0)
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(modalities_of(self.pairs))
+
+
+class AvlnetOptions(ContrastOptions):
+    """AVLnet: masked margin softmax of sound and pictures, with or without text (Rouditchenko et al. 2021)."""
+
+    kind: Literal["avlnet"]
+    text: Literal["none", "tri", "fused"] = field(
+        "none",
+        "none: audio and video alone; tri: all three pairs; fused: video against audio + text",
+        "",
+        "AVLnet training.md",
+    )
+    margin: float = field(0.001, "margin of the contrast", "logits", "AVLnet loss.py", ge=0)
+    windows: Literal["random", "lines"] = field(
+        "random",
+        "where clips without text are taken: anywhere in the video, or around narration lines like all other "
+        "objectives' (with text: lines)",
+        "",
+        "random: AVLnet --random_audio_windows=1",
+    )
+
+    @property
+    def needs(self) -> Needs:
+        if self.text == "none":
+            return Needs(("video", "audio"), windows=self.windows)
+        return Needs()
+
+
+class NtXentOptions(ContrastOptions):
+    """SimCLR's NT-Xent between two views: two windows of one video, or two modalities of one clip."""
+
+    unit_length: ClassVar[bool] = True
+
+    kind: Literal["nt_xent"]
+    views: tuple[View, ...] = field(
+        ("video_video",),
+        "pairs of views: a modality twice means two windows of one video, two modalities mean one clip. A modality "
+        "that is in no pair is not trained",
+        "",
+        "our adaptation of SimCLR to narrated videos",
+        min_length=1,
+    )
+    temperature: float = field(
+        0.1, "divisor of the cosines", "", "SimCLR on ImageNet, recalled", gt=0
+    )
+    projection_width: int | None = field(
+        128,
+        "width of the two-layer head that the loss sees instead of the embedding; null: no head",
+        "numbers",
+        "SimCLR, recalled",
+        ge=1,
+    )
+
+    @property
+    def needs(self) -> Needs:
+        named = {name for pair in self.views for name in pair.split("_")}
+        modalities = tuple(name for name in Needs().modalities if name in named)
+        twice = any(len(set(pair.split("_"))) == 1 for pair in self.views)
+        return Needs(modalities, second="line" if twice else "none")

@@ -1,0 +1,123 @@
+"""Options of the objectives with parts of a clip or networks of their own: fusion transformer, frame-word similarity,
+captioning from a support set."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from mcn.options.objectives.base import ContrastOptions, Needs, Options, field
+
+
+class CombinationWeights(Options):
+    """Weight of each pair of (joined) modalities: t text, v video, a audio."""
+
+    t_v: float = field(1.0, "text and video", "", "Everything at Once", ge=0)
+    t_a: float = field(0.1, "text and audio", "", "Everything at Once", ge=0)
+    v_a: float = field(0.1, "video and audio", "", "Everything at Once", ge=0)
+    t_va: float = field(0.1, "text and video with audio", "", "Everything at Once", ge=0)
+    v_ta: float = field(0.1, "video and text with audio", "", "Everything at Once", ge=0)
+    a_tv: float = field(0.1, "audio and text with video", "", "Everything at Once", ge=0)
+
+
+class EverythingAtOnceOptions(ContrastOptions):
+    """Combinatorial loss over single and joined modalities, with a fusion transformer (Shvetsova et al. 2022)."""
+
+    network: ClassVar[str] = "FusionNetwork"
+    unit_length: ClassVar[bool] = True
+
+    kind: Literal["everything_at_once"]
+    weights: CombinationWeights = CombinationWeights()
+    temperature: float = field(0.05, "divisor of the cosines", "", "Everything at Once", gt=0)
+    visual_tokens: int = field(
+        12, "equal parts of a clip, a token each", "tokens", "Everything at Once: 8 s x 1.5", ge=1
+    )
+    audio_columns_per_token: int = field(
+        4,
+        "ResDAVEnet columns (16 frames each) that are averaged to a token",
+        "columns",
+        "4: a token every 64 frames, Everything at Once",
+        ge=1,
+    )
+    fusion_width: int = field(
+        4096, "width of the transformer", "numbers", "Everything at Once", ge=1
+    )
+    fusion_heads: int = field(64, "attention heads", "heads", "Everything at Once", ge=1)
+    fusion_mlp_ratio: float = field(
+        1.0, "hidden width of its perceptron over its width", "", "Everything at Once", gt=0
+    )
+    fusion_layers: int = field(1, "transformer blocks", "blocks", "Everything at Once", ge=1)
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(visual_units=self.visual_tokens)
+
+    @property
+    def network_settings(self) -> dict[str, Any]:
+        return {
+            "visual_units": self.visual_tokens,
+            "audio_columns_per_token": self.audio_columns_per_token,
+            "fusion_width": self.fusion_width,
+            "fusion_heads": self.fusion_heads,
+            "fusion_mlp_ratio": self.fusion_mlp_ratio,
+            "fusion_layers": self.fusion_layers,
+        }
+
+
+class FineGrainedOptions(ContrastOptions):
+    """Frame-word similarity with attention and weighted pairs: our reading of Wang & Karout 2021."""
+
+    network: ClassVar[str] = "UnitNetwork"
+    unit_length: ClassVar[bool] = True
+
+    kind: Literal["fine_grained"]
+    visual_units: int = field(
+        8, "equal parts of a clip, a vector each", "units", "our reading", ge=1
+    )
+    attention_temperature: float = field(
+        0.1, "divisor of the cosines in the attention", "", "our reading", gt=0
+    )
+    temperature: float = field(
+        0.05, "divisor of the similarities in the loss", "", "as norm_softmax; our reading", gt=0
+    )
+    weigh_pairs: bool = field(
+        True,
+        "true pairs whose words attend to no frame in particular weigh less",
+        "",
+        "our reading of 'attention lowers noisy pairs'",
+        strict=True,
+    )
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(("video", "text"), visual_units=self.visual_units)
+
+    @property
+    def network_settings(self) -> dict[str, Any]:
+        return {"visual_units": self.visual_units}
+
+
+class SupportSetOptions(ContrastOptions):
+    """Contrast and captions written from the videos of the batch (Patrick et al. 2021)."""
+
+    unit_length: ClassVar[bool] = True
+
+    kind: Literal["support_set"]
+    attention: Literal["none", "identity", "full", "cross", "hybrid"] = field(
+        "cross",
+        "which videos a caption is written from: its own (identity), all (full), all but its own (cross), the average "
+        "of own and all (hybrid); none: contrast alone",
+        "",
+        "Patrick et al. 2021",
+    )
+    margin: float = field(0.2, "margin of the hinge", "cosine", "unverified", ge=0)
+    caption_weight: float = field(1.0, "weight of the caption loss", "", "unverified", ge=0)
+    attention_temperature: float = field(
+        0.1, "divisor of the cosines in the attention", "", "unverified", gt=0
+    )
+    decoder_width: int = field(
+        512, "width of the recurrent decoder; the paper's is a transformer", "numbers", "ours", ge=1
+    )
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(("video", "text"))

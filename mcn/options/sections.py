@@ -1,0 +1,152 @@
+"""Sections of the configuration: a data set, the features, an experiment. Units are in names and descriptions."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
+
+from mcn.options.evaluation import (
+    AlignmentOptions,
+    LocalizationOptions,
+    RecognitionOptions,
+    RetrievalOptions,
+)
+from mcn.options.features import (
+    AppearanceOptions,
+    DavenetOptions,
+    LogMelOptions,
+    MotionOptions,
+    Sha256,
+    TextOptions,
+)
+from mcn.options.official import OfficialOptions
+from mcn.options.published import PublishedFeatures
+from mcn.options.training import ExperimentOptions
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]+$", max_length=64)]
+
+
+class Options(BaseModel):
+    """Base of every section: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class DatasetOptions(Options):
+    """One data set: videos, and the annotations that make it an evaluation set."""
+
+    official: OfficialOptions | None = Field(
+        None,
+        description="a published data set: its official files become all inputs not given here",
+    )
+    manifest: str = Field(
+        "", description="CSV or parquet: video_id,path[,narration,split,sha256,title]"
+    )
+    narration_table: str | None = Field(
+        None,
+        description="parquet video_id,start_seconds,end_seconds,text: of all videos, instead of a file each",
+    )
+    published_features: PublishedFeatures | None = Field(
+        None, description="features that others extracted, instead of decoding the videos"
+    )
+    shards: int = Field(
+        8,
+        ge=1,
+        le=99_999,
+        description="number of shards; about 1,000 videos each. Changing it remakes all",
+    )
+    missing_files: Literal["error", "ledger"] = Field(
+        "error",
+        description="a file that is missing or does not parse: stop, or account for it and go on",
+    )
+    captions: str | None = Field(
+        None,
+        description="CSV clip_id,video_id,start_seconds,end_seconds,caption: makes a retrieval set",
+    )
+    tasks: str | None = Field(None, description="CSV task,step,text: ordered step lists")
+    steps: str | None = Field(
+        None,
+        description="CSV video_id,task,step,start_seconds,end_seconds: makes a localization set",
+    )
+    classes: str | None = Field(None, description="CSV class_id,text,background (0 or 1)")
+    transcripts: str | None = Field(
+        None, description="CSV video_id,position,class_id: the ordered classes of each video"
+    )
+    segments: str | None = Field(
+        None,
+        description="CSV video_id,class_id,start_seconds,end_seconds: makes an alignment set",
+    )
+    actions: str | None = Field(None, description="CSV class,text: names of action classes")
+    labels: str | None = Field(
+        None, description="CSV video_id,class: makes an action recognition set"
+    )
+    benchmark: str | None = Field(
+        None,
+        description="the published benchmark beside whose rows its scores stand; null: that of `official`, or its name",
+    )
+    optional: bool = Field(
+        False,
+        description="leave this data set out of the run, and say so, where its official files or manifest are missing",
+    )
+    synthetic: bool = Field(False, description="rendered videos: every table of its scores says so")
+    retrieval: RetrievalOptions = RetrievalOptions()
+    localization: LocalizationOptions = LocalizationOptions()
+    alignment: AlignmentOptions = AlignmentOptions()
+    recognition: RecognitionOptions = RecognitionOptions()
+
+    @property
+    def aligned(self) -> bool:
+        """Whether there are transcripts, or steps to make them of."""
+        return bool(self.segments or self.steps)
+
+
+class FeaturesOptions(Options):
+    """The five extractors and what seeded weights are calibrated on."""
+
+    resnet152: AppearanceOptions = AppearanceOptions()
+    resnext101: MotionOptions = MotionOptions()
+    logmel: LogMelOptions = LogMelOptions()
+    davenet: DavenetOptions = DavenetOptions()
+    word2vec: TextOptions
+    seed: int = Field(0, ge=0, description="seed of `weights: seeded`")
+    calibration_dataset: Name = Field(
+        description="data set that seeded batch norms are calibrated on"
+    )
+    calibration_shards: int = Field(1, ge=1, description="how many of its first shards are read")
+
+
+class EarlyEvaluation(Options):
+    """Zero-shot scores while training goes on; they choose nothing."""
+
+    dataset: Name = Field(description="a retrieval set")
+    retrieval: RetrievalOptions = RetrievalOptions()
+
+
+class Experiment(ExperimentOptions):
+    """One model to train: a data set, an objective, a schedule."""
+
+    base: str | None = Field(
+        None, description="another experiment whose values stand where none is given here"
+    )
+    seeds: list[int] | None = Field(
+        None, description="train once for each: NAME_seed1, NAME_seed2, ... differ in training.seed"
+    )
+    dataset: Name | None = Field(None, description="the data set to train on")
+    checkpoint: str | None = Field(
+        None,
+        description="published .pth of MCN, AVLnet or HowTo100M, imported instead of training",
+    )
+    checkpoint_sha256: Sha256 | None = Field(
+        None, description="stop unless the checkpoint has this sha256; null: any"
+    )
+    optional: bool = Field(
+        False,
+        description="leave this experiment out of the run, and say so, without its checkpoint",
+    )
+    early_evaluation: EarlyEvaluation | None = Field(None, description="scores during training")

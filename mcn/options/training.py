@@ -1,0 +1,153 @@
+"""What a training run can be told: network sizes, objective, schedule. Defaults are the published values.
+
+Conventions
+-----------
+- Every field carries its unit and its source, as `mcn.options.objectives` describes; `MCN README` is the released
+  training command.
+- Every field here changes the numbers, or when they are written down; devices and threads are arguments of
+  `mcn.training.train.train`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from mcn.options.objectives import AnyObjective, ClusteringOptions
+from mcn.options.objectives.base import Options, field
+
+
+class ModelOptions(Options):
+    """The network that is trained; widths of the inputs come from the shards."""
+
+    embedding_width: int = field(
+        6144, "width of the common space", "numbers", "MCN README --embd_dim", ge=1
+    )
+    audio: Literal["trainable", "frozen"] = field(
+        "trainable",
+        "trainable: log-mels go through a ResDAVEnet that is trained; frozen: davenet shards are pooled",
+        "",
+        "trainable: MCN train_tri_kmeans.py:207; frozen: paper",
+    )
+    davenet_widths: tuple[int, int, int, int] = field(
+        (128, 256, 512, 1024), "channels of the four ResDAVEnet stages", "channels", "AVLnet"
+    )
+    audio_weights: str | None = field(
+        None,
+        "checkpoint that the trainable audio network starts from (DAVEnet, AVLnet or MCN); null: drawn from the seed",
+        "",
+        "null: MCN model_davenet.py:103",
+    )
+    reconstruction_width: int = field(
+        1024, "hidden width of the reconstruction heads", "numbers", "MCN README --recon_size", ge=1
+    )
+    normalize: bool = field(
+        False, "L2-normalise the embeddings", "", "MCN: false; Miech et al.: true", strict=True
+    )
+    mask_padding_words: bool = field(
+        False, "leave padded words out of the maximum over words", "", "MCN: false", strict=True
+    )
+    mask_padding_audio: bool = field(
+        False,
+        "leave padded audio frames (0 dB, the loudest level) out of the mean over time while training",
+        "",
+        "MCN: false; evaluation always leaves them out",
+        strict=True,
+    )
+
+
+class TrainingOptions(Options):
+    """Batches, schedule, numerics and book-keeping."""
+
+    seed: int = field(1, "seed of weights, sampling and clustering", "", "MCN --seed", ge=0)
+    epochs: int = field(30, "passes over the videos", "epochs", "MCN README", ge=1)
+    videos_per_batch: int = field(
+        128, "videos in a step; an incomplete last batch is dropped", "videos", "MCN README", ge=1
+    )
+    clips_per_video: int = field(
+        32, "clips drawn of each video", "clips", "MCN README --n_pair", ge=1
+    )
+    sampling: Literal["with_replacement", "distinct"] = field(
+        "with_replacement",
+        "with_replacement: a line may be drawn twice and is then a negative of itself; "
+        "distinct: no line comes again before all have come",
+        "",
+        "MCN youtube_dataloader.py:100",
+    )
+    small_sets: Literal["shrink", "repeat", "refuse"] = field(
+        "shrink",
+        "fewer videos than videos_per_batch: shrink the batch, repeat videos in it, or stop",
+    )
+    empty_clips: Literal["redraw", "mask", "keep"] = field(
+        "redraw",
+        "clips without a known word, a feature row or an audio frame: redraw another clip (counted); mask: keep those "
+        "with two modalities, also of videos without sound, and leave out of the loss what a clip lacks (counted); "
+        "keep: train on zero vectors (counted)",
+        "",
+        "keep: MCN youtube_dataloader.py",
+    )
+    min_clip_seconds: float = field(
+        10.0,
+        "narration lines are joined until a clip is this long",
+        "s",
+        "MCN README --min_time",
+        ge=0,
+    )
+    max_words: int = field(
+        20, "words of a clip; further ones are cut", "words", "MCN args.py", ge=1
+    )
+    audio_frames: int = field(
+        1000,
+        "log-mel frames of a clip, 10 ms each; longer cut, shorter padded",
+        "frames",
+        "MCN README --howto_audio_frames",
+        ge=16,
+    )
+    learning_rate: float = field(1e-4, "highest learning rate of Adam", "", "MCN README --lr", gt=0)
+    betas: tuple[float, float] = field((0.9, 0.999), "decay of Adam's moments", "", "MCN")
+    weight_decay: float = field(0.0, "L2 penalty in Adam", "", "MCN", ge=0)
+    warmup_steps: int = field(
+        5000, "linear rise from 0; then half a cosine to 0", "steps", "MCN --warmup_steps", ge=0
+    )
+    gradient_clip: float | None = field(
+        None, "largest norm of the gradient; null: no clipping", "", "MCN: none", gt=0
+    )
+    loss_limit: float = field(
+        100.0,
+        "training stops where the loss is this many times that of the first step",
+        "times",
+        gt=1,
+    )
+    log_every_steps: int = field(10, "a line of metrics every so many steps", "steps", ge=1)
+    checkpoint_every_steps: int = field(500, "a checkpoint every so many steps", "steps", ge=1)
+    early_every_epochs: int = field(
+        1,
+        "zero-shot scores every so many epochs, where an early evaluation set is configured",
+        "epochs",
+        ge=1,
+    )
+    loader_workers: int = field(
+        0,
+        "processes that read clips ahead; 0: a thread does",
+        "processes",
+        "74 in MCN README",
+        ge=0,
+    )
+    read_ahead: int = field(4, "batches kept ready", "batches", ge=1)
+
+
+class ExperimentOptions(Options):
+    """One model to train."""
+
+    model: ModelOptions = ModelOptions()
+    objective: AnyObjective = ClusteringOptions()
+    training: TrainingOptions = TrainingOptions()
+
+    @property
+    def audio_feature(self) -> str:
+        """The feature whose shards the model hears: logmel or davenet."""
+        return "logmel" if self.model.audio == "trainable" else "davenet"
+
+    def measurable(self, task: str) -> bool:
+        """Whether what is trained can be scored at a task: two modalities for retrieval, video and text otherwise."""
+        modalities = set(self.objective.needs.modalities)
+        return len(modalities) > 1 if task == "retrieval" else modalities >= {"video", "text"}

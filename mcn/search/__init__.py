@@ -1,0 +1,1 @@
+"""Search over the videos of a run."""

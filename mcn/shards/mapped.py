@@ -1,0 +1,209 @@
+"""Shards as training reads them: features mapped from disk, narration in memory.
+
+Conventions
+-----------
+- The first read of a video in a process verifies its checksums; later reads are views of the memory-mapped shard, so
+  that a clip touches only its own rows. `mcn.shards` writes one video a row group, uncompressed, as a single value:
+  its bytes are the end of the column's only page. Shards laid out otherwise are read, with checksums, every time.
+- Narration is held as flat arrays (about 60 bytes a line of eight words), which forked loader processes share.
+- `fingerprint` identifies the content: recipe, ids, statuses, times and the CRC-32 that every page carries.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mcn.errors import UserError
+from mcn.files import canonical_json, read_table
+from mcn.shards import FeatureSequence, FeatureStore, RowStore
+from mcn.shards.clips import values_of
+
+MAPPED_SHARDS = 256  # open maps a process
+LENGTH_BYTES = 4  # a parquet byte array is preceded by its length
+
+_TIMES = ["video_id", "status", "error", "start_seconds", "step_seconds", "length", "width"]
+
+
+class Blob(NamedTuple):
+    """Where the (length, width) float16 matrix of a video lies."""
+
+    shard: int
+    offset: int | None  # bytes from the start of the file; None: not mappable
+    length: int
+    width: int
+    start_seconds: float
+    step_seconds: float
+
+
+class MappedFeatures(FeatureStore):
+    """`FeatureStore` for many reads of the same videos; values are read-only views, valid while the store lives.
+
+    `errors`: video id -> 'code: words' of videos without features; `width`: D, 0 where no video has features.
+    """
+
+    def __init__(self, paths: Sequence[Path | str]) -> None:
+        super().__init__(paths)
+        self.errors: dict[str, str] = {}
+        self._blobs: dict[str, Blob] = {}
+        self._verified: set[str] = set()
+        self._maps: dict[int, mmap.mmap] = {}
+        digest = hashlib.sha256(canonical_json(self.recipe).encode())
+        for shard in range(len(self.paths)):
+            self._locate(shard, digest)
+        self.fingerprint = digest.hexdigest()
+        self.width = next((blob.width for blob in self._blobs.values()), 0)
+
+    def _locate(self, shard: int, digest: Any) -> None:
+        """Note where the features of every video of a shard lie; hash ids, times and page headers."""
+        rows = read_table(self.paths[shard], _TIMES).to_pylist()
+        metadata = pq.read_metadata(self.paths[shard])
+        column = metadata.schema.names.index("features")
+        data = self._map(shard)
+        for group, row in enumerate(rows):
+            digest.update(canonical_json([row[name] for name in _TIMES]).encode())
+            if row["status"] != "ok":
+                self.errors[row["video_id"]] = row["error"]
+                continue
+            times = row["length"], row["width"], row["start_seconds"], row["step_seconds"]
+            header, offset = None, None
+            if len(rows) == metadata.num_row_groups:
+                chunk = metadata.row_group(group).column(column)
+                header, offset = _value_in_page(data, chunk, 2 * row["length"] * row["width"])
+            self._blobs[row["video_id"]] = Blob(shard, offset, *times)
+            digest.update(header or values_of(super().__getitem__(row["video_id"])).tobytes())
+
+    def span(self, video_id: str) -> tuple[float, float]:
+        """Seconds from container start at which the features of a video begin and end."""
+        blob = self._blobs[video_id]
+        return blob.start_seconds, blob.start_seconds + blob.length * blob.step_seconds
+
+    def __getitem__(self, video_id: str) -> FeatureSequence:
+        blob = self._blobs.get(video_id)
+        if blob is None or blob.offset is None or video_id not in self._verified:
+            sequence = super().__getitem__(video_id)
+            self._verified.add(video_id)
+            return sequence
+        flat = np.frombuffer(self._map(blob.shard), "<f2", blob.length * blob.width, blob.offset)
+        values = flat.reshape(blob.length, blob.width)
+        return FeatureSequence(video_id, "ok", "", blob.start_seconds, blob.step_seconds, values)
+
+    def _map(self, shard: int) -> mmap.mmap:
+        if shard not in self._maps:
+            if len(self._maps) >= MAPPED_SHARDS:
+                self._maps.pop(next(iter(self._maps)))  # closed when its last view goes
+            with open(self.paths[shard], "rb") as file:
+                self._maps[shard] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return self._maps[shard]
+
+
+def _value_in_page(data: mmap.mmap, chunk: Any, size: int) -> tuple[bytes | None, int | None]:
+    """What precedes the only value of a column chunk, `size` bytes long, and its offset in the file.
+
+    The page header, with the page's checksum, is in what precedes. (None, None) where the chunk is laid out otherwise.
+    """
+    if chunk.compression != "UNCOMPRESSED" or chunk.num_values != 1:
+        return None, None
+    offset = chunk.data_page_offset + chunk.total_compressed_size - size
+    header = data[chunk.data_page_offset : offset]
+    if int.from_bytes(header[-LENGTH_BYTES:], "little") != size:
+        return None, None
+    return header, offset
+
+
+@dataclass(frozen=True)
+class Tokens(Sequence[list[int]]):
+    """Token ids of the lines of one video, by line."""
+
+    flat: np.ndarray
+    offsets: np.ndarray  # (lines + 1,)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, line: Any) -> Any:
+        return self.flat[self.offsets[line] : self.offsets[line + 1]].tolist()
+
+
+class Lines(NamedTuple):
+    """Narration of one video: seconds from container start, and token ids, line by line."""
+
+    starts: list[float]
+    ends: list[float]
+    tokens: Tokens
+
+
+class Narration(Mapping[str, Lines]):
+    """Narration lines of every video whose status is ok; `errors` as in `MappedFeatures`."""
+
+    def __init__(self, paths: Sequence[Path | str]) -> None:
+        store = RowStore(paths, "text")  # checks recipes and ids
+        self.recipe, self.status = store.recipe, store.status
+        self.errors: dict[str, str] = {}
+        self._videos: dict[str, tuple[int, int]] = {}
+        self._shards: list[tuple[np.ndarray, ...]] = []
+        digest = hashlib.sha256(canonical_json(self.recipe).encode())
+        for path in store.paths:
+            self._add(path, digest)
+        self.fingerprint = digest.hexdigest()
+
+    def _add(self, path: Path, digest: Any) -> None:
+        names = ["video_id", "status", "error", "starts", "ends", "tokens"]
+        table = read_table(path, names)
+        heads = table.select(["video_id", "status", "error"]).to_pylist()
+        starts, ends, tokens = (_list_array(table, name) for name in ("starts", "ends", "tokens"))
+        words = tokens.values
+        arrays = (
+            starts.offsets.to_numpy(),
+            starts.values.to_numpy(),
+            ends.values.to_numpy(),
+            words.offsets.to_numpy(),
+            words.values.to_numpy(),
+        )
+        for row, head in enumerate(heads):
+            digest.update(canonical_json(head).encode())
+            if head["status"] == "ok":
+                self._videos[head["video_id"]] = len(self._shards), row
+            else:
+                self.errors[head["video_id"]] = head["error"]
+        for array in arrays:
+            digest.update(np.ascontiguousarray(array).tobytes())
+        self._shards.append(arrays)
+
+    def __getitem__(self, video_id: str) -> Lines:
+        shard, row = self._videos[video_id]
+        offsets, starts, ends, word_offsets, words = self._shards[shard]
+        first, last = offsets[row], offsets[row + 1]
+        tokens = Tokens(words, word_offsets[first : last + 1])
+        return Lines(starts[first:last].tolist(), ends[first:last].tolist(), tokens)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._videos)
+
+    def __len__(self) -> int:
+        return len(self._videos)
+
+
+def vocabulary_vectors(path: Path) -> tuple[np.ndarray, str]:
+    """Word vectors (V + 1, W) float32 by token id, row 0 zeros for padding, and the sha256 of their bytes."""
+    blobs = read_table(path, ["vector"]).column("vector").to_pylist()
+    if not blobs:
+        cure = "give the vectors of the narration's language, then snakemake --cores N"
+        raise UserError(f"no word in {path}", "a vocabulary with vectors", cure)
+    words = np.frombuffer(b"".join(blobs), "<f4").reshape(len(blobs), -1)
+    vectors = np.concatenate([np.zeros_like(words[:1]), words])
+    return vectors, hashlib.sha256(vectors.tobytes()).hexdigest()
+
+
+def _list_array(table: pa.Table, name: str) -> pa.ListArray:
+    """A list column as one array."""
+    array = table.column(name).combine_chunks()
+    return array.chunk(0) if isinstance(array, pa.ChunkedArray) else array

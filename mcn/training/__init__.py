@@ -1,0 +1,1 @@
+"""Training: from feature shards to a model."""

@@ -1,0 +1,1 @@
+"""Training data: which videos are used, and the batch of a step."""

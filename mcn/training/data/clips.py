@@ -1,0 +1,173 @@
+"""One video's streams, and the clips that training takes of it.
+
+Conventions
+-----------
+- A clip's rows are views of its video's features. A stream that a video lacks gives no rows.
+- `lines`: a clip is grown around a narration line (`mcn.shards.clips.extend_window`). `random`: a window of
+  `min_clip_seconds`, or the whole video where it is shorter, anywhere in it (AVLnet --random_audio_windows=1). `shift`:
+  the window of another clip, moved.
+- Further texts of a clip (MIL-NCE): the run of lines grows, as a clip does, by the neighbour that leaves it shorter;
+  every added line with a known word is a text. Near the ends of a video the other side gives more, and a video with
+  too few lines gives fewer (the released loader repeats edge lines there, MIL-NCE_HowTo100M video_loader.py).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from mcn.options.training import TrainingOptions
+from mcn.shards import FeatureSequence
+from mcn.shards.clips import (
+    extend_window,
+    mel_rows,
+    rate_of,
+    rows_between,
+    values_of,
+    window_of,
+    words_of,
+)
+from mcn.shards.mapped import Lines
+
+FRAME_SECONDS = 0.01
+NOTHING = np.zeros((0, 0), np.float16)
+
+
+class Clip(NamedTuple):
+    """Rows of every stream between two times (s), its words, and further texts that may fit it."""
+
+    start: float
+    end: float
+    visual: tuple[np.ndarray, ...]
+    audio: np.ndarray
+    words: list[int]
+    candidates: list[list[int]]
+
+    @property
+    def present(self) -> dict[str, bool]:
+        """Modality -> whether the clip has it."""
+        return {
+            "video": all(map(len, self.visual)),
+            "audio": bool(len(self.audio)),
+            "text": bool(self.words),
+        }
+
+
+@dataclass(frozen=True)
+class Video:
+    """One video's streams, None where it lacks one; `log_mel` tells whether `audio` holds log-mel frames or vectors.
+
+    visual: in the order of `mcn.training.data.collation.VISUAL`. lines: narration; None only for `random` windows.
+    """
+
+    visual: tuple[FeatureSequence | None, ...]
+    audio: FeatureSequence | None
+    log_mel: bool
+    lines: Lines | None
+
+    def clip(self, line: int, options: TrainingOptions, candidates: int = 1) -> Clip:
+        """The clip grown around a narration line, with at most `candidates` texts."""
+        assert self.lines is not None
+        starts, ends, tokens = self.lines
+        joined = extend_window(starts, ends, line, options.min_clip_seconds)
+        further = neighbours(self.lines, joined)
+        texts = [words_of([other], tokens, options.max_words) for other in further]
+        return self.window(
+            *window_of(starts, ends, joined),
+            options,
+            words_of(joined, tokens, options.max_words),
+            list(itertools.islice(filter(None, texts), candidates - 1)) if candidates > 1 else [],
+        )
+
+    def window(
+        self,
+        start: float,
+        end: float,
+        options: TrainingOptions,
+        words: list[int] | None = None,
+        candidates: list[list[int]] | None = None,
+    ) -> Clip:
+        """What lies between two times, its sound no longer than `audio_frames` log-mel frames last."""
+        return Clip(
+            start,
+            end,
+            tuple(rows_of(sequence, start, end) for sequence in self.visual),
+            self._audio_rows(start, end, options.audio_frames),
+            words or [],
+            candidates or [],
+        )
+
+    def random_window(self, rng: np.random.Generator, options: TrainingOptions) -> Clip:
+        """A window anywhere in what pictures and sound have in common."""
+        spans = [span_of(one) for one in (*self.visual, self.audio) if one is not None]
+        first, last = max(span[0] for span in spans), min(span[1] for span in spans)
+        length = min(options.min_clip_seconds, last - first)
+        start = first + rng.random() * (last - first - length)
+        return self.window(start, start + length, options)
+
+    def shifted(
+        self,
+        clip: Clip,
+        rng: np.random.Generator,
+        options: TrainingOptions,
+        shifts: tuple[float, float],
+    ) -> Clip:
+        """The window of a clip moved by least .. most seconds, to a side with room for it; empty where neither has."""
+        distance = rng.uniform(*shifts)
+        sides = [distance, -distance] if rng.random() < 0.5 else [-distance, distance]
+        last = span_of(self.audio)[1] if self.audio is not None else 0.0
+        for offset in sides:
+            start, end = clip.start + offset, clip.end + offset
+            if start >= 0 and end <= last:
+                return self.window(start, end, options)
+        return clip._replace(visual=(NOTHING,) * len(self.visual), audio=NOTHING, words=[])
+
+    def _audio_rows(self, start: float, end: float, frames: int) -> np.ndarray:
+        if not self.log_mel or self.audio is None:
+            return rows_of(self.audio, start, min(end, start + frames * FRAME_SECONDS))
+        first = self.audio.start_seconds
+        return mel_rows(values_of(self.audio), start - first, end - first, frames)
+
+
+def rows_of(sequence: FeatureSequence | None, start: float, end: float) -> np.ndarray:
+    """The rows of a sequence between two times."""
+    if sequence is None:
+        return NOTHING
+    values, first = values_of(sequence), sequence.start_seconds
+    return values[rows_between(start - first, end - first, rate_of(sequence), len(values))]
+
+
+def span_of(sequence: FeatureSequence) -> tuple[float, float]:
+    """Seconds from container start at which a sequence begins and ends."""
+    length = len(values_of(sequence)) * sequence.step_seconds
+    return sequence.start_seconds, sequence.start_seconds + length
+
+
+def neighbours(lines: Lines, joined: Sequence[int]) -> Iterator[int]:
+    """The lines beside a run of lines, in the order in which the run would grow over them."""
+    starts, ends, _ = lines
+    first, last = min(joined), max(joined)
+    while first > 0 or last + 1 < len(starts):
+        before = ends[last] - starts[first - 1] if first else np.inf
+        after = ends[last + 1] - starts[first] if last + 1 < len(starts) else np.inf
+        if before <= after:
+            first -= 1
+            yield first
+        else:
+            last += 1
+            yield last
+
+
+def acceptable(clip: Clip, modalities: Collection[str], policy: str) -> bool:
+    """Whether a clip may be trained on: `redraw`: it has every modality; `mask`: two of them; `keep`: always."""
+    return enough({name for name, there in clip.present.items() if there}, modalities, policy)
+
+
+def enough(there: Collection[str], modalities: Collection[str], policy: str) -> bool:
+    """`acceptable` of the modalities that are there."""
+    found = len(set(there) & set(modalities))
+    return policy == "keep" or found == len(modalities) or (policy == "mask" and found >= 2)

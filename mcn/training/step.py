@@ -1,0 +1,146 @@
+"""One step of training: forward, loss, backward, Adam.
+
+Conventions
+-----------
+- Precision: `fp32`, or `bf16`/`fp16` through `torch.autocast` (matrix products and convolutions in half precision,
+  parameters and losses in float32); fp16 with loss scaling, as the released code's apex O1.
+- The learning rate is a function of the step (`mcn.training.schedule`), so the state is: network, Adam, loss scale,
+  objective.
+- The objective's own heads are trained with the network. No kind of objective is known here.
+- A loss that is not finite or that exceeds `loss_limit` times the first step's stops the run before Adam sees it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from mcn.distributed import ALONE, Processes, share_batch_norms
+from mcn.errors import UserError
+from mcn.networks import MultimodalClusteringNetwork
+from mcn.objectives.objective import Objective
+from mcn.objectives.step_inputs import step_inputs
+from mcn.options.training import ModelOptions, TrainingOptions
+from mcn.training.data.collation import Batch
+from mcn.training.schedule import learning_rate
+
+HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class StepReport(NamedTuple):
+    """losses: `total` and every weighted term; gradient_norm: before clipping, None where loss scaling overflowed."""
+
+    losses: dict[str, float]
+    learning_rate: float
+    gradient_norm: float | None
+
+
+class Trainer:
+    """Network, objective and Adam on one device.
+
+    vocabulary: (V + 1, W) word vectors, row 0 zeros; total: steps of the whole run; processes: those that share every
+    step, each with a trainer of its own.
+    """
+
+    def __init__(
+        self,
+        network: MultimodalClusteringNetwork,
+        objective: Objective,
+        vocabulary: Tensor,
+        model_options: ModelOptions,
+        options: TrainingOptions,
+        total: int,
+        device: torch.device,
+        precision: str,
+        processes: Processes = ALONE,
+    ) -> None:
+        self.processes = processes
+        if processes.count > 1:
+            share_batch_norms(network)
+        self.network, self.objective = network.to(device), objective
+        self.vocabulary, self.device = vocabulary.to(device), device
+        self.mask_audio = model_options.mask_padding_audio
+        self.options, self.total, self.precision = options, total, precision
+        self.parameters = [*network.parameters(), *objective.heads.parameters()]
+        self.optimizer = torch.optim.Adam(
+            self.parameters,
+            lr=options.learning_rate,
+            betas=options.betas,
+            weight_decay=options.weight_decay,
+            fused=device.type in ("cpu", "cuda"),
+        )
+        self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+        self.first_loss: float | None = None
+
+    def step(self, batch: Batch, step: int) -> StepReport:
+        """Train on one batch; `step` counts from 0. A diverged loss: `UserError`."""
+        rate = learning_rate(
+            step, self.total, self.options.learning_rate, self.options.warmup_steps
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad()
+        terms = self._losses(batch)
+        losses = dict(zip(terms, torch.stack(list(terms.values())).tolist(), strict=True))
+        self._check(losses, step)
+        self.scaler.scale(terms["total"]).backward()
+        self.processes.average_gradients(self.parameters)
+        self.scaler.unscale_(self.optimizer)
+        norm = self._clip_gradients()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return StepReport(losses, rate, norm)
+
+    def _losses(self, batch: Batch) -> dict[str, Tensor]:
+        inputs = step_inputs(
+            batch,
+            self.vocabulary,
+            self.device,
+            self.options.clips_per_video,
+            self.mask_audio,
+            mask_absent=self.options.empty_clips == "mask",
+        )
+        half = HALF.get(self.precision)
+        with torch.autocast(self.device.type, dtype=half, enabled=half is not None):
+            return self.objective(self.network, inputs, self.processes)
+
+    def _check(self, losses: dict[str, float], step: int) -> None:
+        total = losses["total"]
+        if self.first_loss is None and total and math.isfinite(total):
+            self.first_loss = total
+        limit = self.options.loss_limit * abs(self.first_loss or 0.0)
+        if not math.isfinite(total) or total > limit:
+            terms = ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
+            raise UserError(
+                f"a diverged loss at step {step}: {terms}",
+                f"a finite loss of at most {limit:.4g} (training.loss_limit times the first step's)",
+                "lower training.learning_rate, set training.gradient_clip, or use precision fp32; the last "
+                "good checkpoint is kept and is continued only under the same options",
+            )
+
+    def _clip_gradients(self) -> float | None:
+        limit = self.options.gradient_clip or math.inf
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, limit)
+        value = float(norm)
+        return value if math.isfinite(value) else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that an exact resume needs: tensors and plain values."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "objective": self.objective.state_dict(),
+            "first_loss": self.first_loss,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave, under the same options."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.objective.load_state_dict(state["objective"])
+        self.first_loss = state["first_loss"]

@@ -1,0 +1,283 @@
+"""Train a network on feature shards under one objective; interrupted runs continue by themselves.
+
+Conventions
+-----------
+- `train` writes below `output`: model.safetensors, config.yaml (sizes, options, feature recipes, which videos were left
+  out and why), metrics.jsonl, tensorboard/; all at the end. While it runs, everything lies below `checkpoints`, which
+  is removed when it is done.
+- A run continues from `checkpoints` where options and inputs are the same, and starts anew, saying so, otherwise.
+  A continued run equals an undisturbed one bit for bit on the CPU (same number of threads).
+- SIGINT and SIGTERM: the step is finished, a checkpoint written, exit status 128 + signal. A second one kills.
+- Same seed, same weights: everything random is drawn from (seed, step).
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from mcn.distributed import ALONE, Processes
+from mcn.errors import UserError
+from mcn.features.runtime import Runtime, resolve
+from mcn.networks import TRAINED_NETWORKS, MultimodalClusteringNetwork
+from mcn.networks.checkpoints import file_sha256, load_davenet, save_model
+from mcn.networks.rows import load_rows
+from mcn.objectives.objective import Setting
+from mcn.objectives.registry import make_objective
+from mcn.options.evaluation import RetrievalOptions
+from mcn.options.features import RuntimeOptions
+from mcn.options.training import ExperimentOptions
+from mcn.shards.mapped import vocabulary_vectors
+from mcn.training.data.batches import TrainingSet
+from mcn.training.log import publish
+from mcn.training.loop import Loop, Scores, StopRequest
+from mcn.training.resume import RunState
+from mcn.training.schedule import check_warmup
+from mcn.training.step import Trainer
+
+logger = logging.getLogger(__name__)
+
+VERSION = 1  # raised when the same options would give other weights
+# options that say when something is written or how it is read, not what is computed
+BOOKKEEPING = {
+    "log_every_steps",
+    "checkpoint_every_steps",
+    "early_every_epochs",
+    "loader_workers",
+    "read_ahead",
+}
+
+
+@dataclass(frozen=True)
+class EvaluationInputs:
+    """A retrieval set to score on while training goes on; `stores` as for `train`."""
+
+    stores: Mapping[str, Sequence[Path]]
+    captions: Path
+    vocabulary: Path
+    options: RetrievalOptions
+
+
+def train(
+    stores: Mapping[str, Sequence[Path]],
+    vocabulary: Path,
+    output: Path,
+    checkpoints: Path,
+    options: ExperimentOptions,
+    evaluation: EvaluationInputs | None = None,
+    threads: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+    processes: Processes = ALONE,
+) -> None:
+    """Train one experiment.
+
+    stores: paths of the shards of `resnet152`, `resnext101`, `audio` (those of `options.audio_feature`), `word2vec`.
+    vocabulary: word vectors of the same data set. threads: of the processor, 0: PyTorch's choice. device: auto, cpu,
+    cuda, cuda:N. precision: as in `RuntimeOptions`; auto is fp32 on the CPU, else bf16 or, on older GPUs, fp16.
+    processes: this one and those that share every step; the first alone scores and writes.
+    Unusable data, a diverged loss: `UserError`. SIGINT, SIGTERM: SystemExit after a checkpoint.
+    """
+    runtime = resolve(
+        RuntimeOptions.model_validate({"device": device, "precision": precision}), threads
+    )
+    torch.set_num_threads(runtime.threads)
+    torch.set_flush_denormal(True)  # vanishing gradients took a processor 20 times as long
+    log_mel = options.audio_feature == "logmel"
+    data = TrainingSet(stores, options.training, log_mel, options.objective.needs)
+    vectors, vocabulary_sha256 = vocabulary_vectors(vocabulary)
+    trainer = build_trainer(data, torch.from_numpy(vectors), options, runtime, processes)
+    logger.info(
+        "%d videos, %d a step, %d steps an epoch, %d in all, on %s in %s",
+        len(data.videos),
+        data.batch_videos,
+        data.steps_per_epoch,
+        trainer.total,
+        runtime.device,
+        runtime.precision,
+    )
+    inputs = {**data.fingerprint, "vocabulary": vocabulary_sha256}
+    if options.model.audio_weights:
+        inputs["audio_weights"] = file_sha256(options.model.audio_weights)
+    state = RunState(checkpoints, identity(options, trainer.precision, inputs))
+    scores = early_scores(evaluation) if evaluation else None
+    with stop_on_signals() as stop:
+        finished = Loop(data, trainer, state, options.training, scores, stop).run()
+    if not finished:
+        logger.warning("stopped after a checkpoint in %s; run again to continue", checkpoints)
+        raise SystemExit(128 + (stop.signal or signal.SIGTERM))
+    if processes.first:
+        publish(state.directory, output)
+        save_model(output, trainer.network, describe(options, data, trainer, inputs))
+        state.clear()
+    processes.wait()
+
+
+def build_trainer(
+    data: TrainingSet,
+    vectors: torch.Tensor,
+    options: ExperimentOptions,
+    runtime: Runtime,
+    processes: Processes = ALONE,
+) -> Trainer:
+    """Network with weights drawn from the seed, objective and optimiser, sized for `data`; vectors (V + 1, W)."""
+    model, training = options.model, options.training
+    if processes.count > data.batch_videos:
+        got = f"{processes.count} processes for {data.batch_videos} videos a step"
+        raise UserError(got, "a video or more a process", "use fewer processes")
+    total = data.steps_per_epoch * training.epochs
+    check_warmup(total, training.warmup_steps)
+    torch.manual_seed(training.seed)
+    network = build_network(data, vectors.shape[1], options)
+    setting = Setting(
+        data.batch_videos,
+        training.clips_per_video,
+        model.embedding_width,
+        vectors,
+        training.seed,
+        runtime.device,
+    )
+    return Trainer(
+        network,
+        make_objective(options.objective, setting),
+        vectors,
+        model,
+        training,
+        total,
+        runtime.device,
+        runtime.precision,
+        processes,
+    )
+
+
+def build_network(
+    data: TrainingSet, word_width: int, options: ExperimentOptions
+) -> MultimodalClusteringNetwork:
+    """The objective's network, with branches for the modalities that it trains (and always for video)."""
+    model, objective = options.model, options.objective
+    modalities = objective.needs.modalities
+    hears, reads = "audio" in modalities, "text" in modalities
+    if "video" not in modalities:
+        logger.warning("this objective trains no video: scores with video are those of chance")
+    network = TRAINED_NETWORKS[objective.network](
+        video_width=data.video_width,
+        word_width=word_width if reads else None,
+        embedding_width=model.embedding_width,
+        davenet_widths=model.davenet_widths if hears and model.audio == "trainable" else None,
+        audio_width=data.features["audio"].width if hears else None,
+        reconstruction_width=model.reconstruction_width if objective.reconstructs else None,
+        mask_padding_words=model.mask_padding_words,
+        normalize=model.normalize or objective.unit_length,
+        **objective.network_settings,
+    )
+    if model.audio_weights and network.DAVEnet is not None:
+        rows = load_davenet(model.audio_weights).state_dict()
+        load_rows(network.DAVEnet, rows, model.audio_weights)
+    return network
+
+
+def identity(
+    options: ExperimentOptions, precision: str, inputs: Mapping[str, str]
+) -> dict[str, Any]:
+    """What a checkpoint must agree on to be continued."""
+    values = options.model_dump(mode="json")
+    training = {key: value for key, value in values["training"].items() if key not in BOOKKEEPING}
+    return {
+        "version": VERSION,
+        "model": values["model"],
+        "objective": values["objective"],
+        "training": training,
+        "precision": precision,
+        **inputs,
+    }
+
+
+def describe(
+    options: ExperimentOptions, data: TrainingSet, trainer: Trainer, inputs: Mapping[str, str]
+) -> dict[str, Any]:
+    """config.yaml: what was trained, on what, and which videos were left out."""
+    excluded: dict[str, list[str]] = defaultdict(list)
+    for video_id, reason in data.excluded.items():
+        excluded[reason].append(video_id)
+    return {
+        "options": options.model_dump(mode="json"),
+        "audio_feature": options.audio_feature,
+        "features": {
+            **{name: store.recipe for name, store in data.features.items()},
+            "word2vec": data.narration.recipe,
+        },
+        "inputs": dict(inputs),
+        "training_set": {
+            "videos": len(data.videos),
+            "videos_per_step": data.batch_videos,
+            "steps": trainer.total,
+            "excluded": dict(excluded),
+        },
+        "precision": trainer.precision,
+        "device": trainer.device.type,
+        "torch": str(torch.__version__),
+    }
+
+
+def early_scores(evaluation: EvaluationInputs) -> Callable[[MultimodalClusteringNetwork], Scores]:
+    """Zero-shot retrieval of a network on a set, as flat names."""
+    from mcn.evaluation.retrieval.early import quick_retrieval
+
+    def score(network: MultimodalClusteringNetwork) -> Scores:
+        return flatten(
+            quick_retrieval(
+                network,
+                evaluation.stores,
+                evaluation.captions,
+                evaluation.vocabulary,
+                evaluation.options,
+            )
+        )
+
+    return score
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Scores:
+    """Nested dictionaries of numbers as one: {"t->v": {"R@1": 3}} -> {"t->v/R@1": 3}."""
+    flat: Scores = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}/")
+        else:
+            flat[prefix + key] = float(value)
+    return flat
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[StopRequest]:
+    """The first SIGINT or SIGTERM sets `StopRequest.signal`, the next has its usual effect.
+
+    Outside the main thread, where Python allows no handlers, nothing is set.
+    """
+    stop = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        stop.signal = number
+        signal.signal(number, usual[signal.Signals(number)])
+
+    for caught in usual:
+        signal.signal(caught, handle)
+    try:
+        yield stop
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)

@@ -1,0 +1,198 @@
+"""Try the failed rows of a data set again, and merge what has changed into its shards.
+
+Conventions
+-----------
+- What is tried again: the rows of quarantine.csv, by stream. The videos of one shard are decoded and extracted as a
+  small shard of their own, by the very stages of the workflow; a video's bytes do not depend on its neighbours, so
+  the merged shard is, byte for byte, the one that would have been made had the video worked at once.
+- Merging: the new rows take the place of the old ones in a new file, which is renamed over the old one. Both must have
+  the same recipe: a shard of another recipe has to be made anew as a whole, by snakemake.
+- Shards whose rows come out as they were are not touched. Decoded shards that are kept are merged before the features
+  made of them, so that snakemake sees nothing out of date but what follows: models, scores, ledger.
+- Narration (word2vec) has no rows to retry: mend the file, and snakemake reads it again.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mcn.config.configuration import Configuration
+from mcn.errors import UserError
+from mcn.features.appearance import extract_appearance
+from mcn.features.audio import extract_log_mel
+from mcn.features.davenet import extract_davenet
+from mcn.features.motion import extract_motion
+from mcn.files import scratch_folder
+from mcn.layout import Dataset
+from mcn.media.decode import decode_audio, decode_frames
+from mcn.shards import ShardReader, ShardWriter
+from mcn.shards.schemas import SCHEMAS
+from mcn.sources.partition import shard_of
+
+log = logging.getLogger(__name__)
+
+# feature -> the decoded or feature stream that it is made of, within the data set's folder
+SOURCES = {
+    "resnet152": "decoded/frames_1fps",
+    "resnext101": "decoded/frames_24fps",
+    "logmel": "decoded/audio_16khz",
+    "davenet": "features/logmel",
+}
+VISUAL, AUDIO = ("resnet152", "resnext101"), ("logmel", "davenet")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Rows tried again in all streams of a data set, and those of them that are `ok` now."""
+
+    tried: int = 0
+    mended: int = 0
+
+    def __add__(self, other: Outcome) -> Outcome:
+        return Outcome(self.tried + other.tried, self.mended + other.mended)
+
+
+def retry(results: Path, settings: Configuration, threads: int = 0) -> Outcome:
+    """Retry every data set below `results` whose features are extracted here. threads: 0 is PyTorch's choice.
+
+    Errors: `UserError` where a data set has no quarantine.csv yet, or its shards are of another recipe.
+    """
+    total = Outcome()
+    for name, options in settings.datasets.items():
+        if options.published_features is None:
+            dataset = Dataset(results / name, options.shards)
+            total += retry_dataset(dataset, settings, results / "weights", threads)
+    return total
+
+
+def retry_dataset(
+    dataset: Dataset, settings: Configuration, seeded: Path, threads: int = 0
+) -> Outcome:
+    """Retry one data set. seeded: folder of the seeded weights."""
+    total = Outcome()
+    for shard, failed in sorted(_failures(dataset).items()):
+        with scratch_folder("retry", dataset.root) as scratch:
+            work = _Work(dataset, shard, settings, seeded, threads, scratch)
+            for streams in (VISUAL, AUDIO):
+                videos = sorted({video for video, stream in failed if stream in streams})
+                if videos:
+                    total += work.again(streams, videos)
+    log.info("%s: %d rows tried again, %d of them ok now", dataset.name, total.tried, total.mended)
+    return total
+
+
+def _failures(dataset: Dataset) -> dict[int, list[tuple[str, str]]]:
+    """Shard number -> (video, stream) of the rows of quarantine.csv."""
+    path = dataset.root / "quarantine.csv"
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except FileNotFoundError as error:
+        cure = f"snakemake --cores N {dataset.table('ledger')}"
+        raise UserError(f"no {path}", "the account of a finished run", cure) from error
+    failed = defaultdict(list)
+    for row in rows:
+        if row["stream"] in SOURCES:
+            failed[shard_of(row["video_id"], dataset.shards)].append(
+                (row["video_id"], row["stream"])
+            )
+        else:
+            log.warning(
+                "%s: %s is not retried: mend its narration file", row["video_id"], row["stream"]
+            )
+    return failed
+
+
+@dataclass(frozen=True)
+class _Work:
+    """The videos of one shard, worked on in `scratch`."""
+
+    dataset: Dataset
+    shard: int
+    settings: Configuration
+    seeded: Path
+    threads: int
+    scratch: Path
+
+    def again(self, streams: tuple[str, ...], videos: list[str]) -> Outcome:
+        """Decode and extract `videos`, and merge decoded streams and features, in that order."""
+        listed = self._list(videos)
+        decode = self.settings.decode
+        if streams == VISUAL:
+            appearance, motion = (self._made(SOURCES[stream]) for stream in VISUAL)
+            decode_frames(listed, appearance, motion, decode)
+        else:
+            decode_audio(listed, self._made(SOURCES["logmel"]), decode)
+        for stream in streams:
+            self._extract(stream)
+        for stream in streams:
+            kept = self._kept(SOURCES[stream])
+            if SOURCES[stream].startswith("decoded") and kept.exists():
+                merge(kept, self._made(SOURCES[stream]))
+        total = Outcome()
+        for stream in streams:
+            total += merge(self._kept(f"features/{stream}"), self._made(f"features/{stream}"))
+        return total
+
+    def _list(self, videos: list[str]) -> Path:
+        """The shard's list, cut to `videos`."""
+        with open(self.dataset.shard_list(self.shard), encoding="utf-8", newline="") as file:
+            head, *rows = list(csv.reader(file))
+        path = self.scratch / "videos.csv"
+        with open(path, "w", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows(
+                [head, *(row for row in rows if row[0] in videos)]
+            )
+        return path
+
+    def _extract(self, stream: str) -> None:
+        source, output = self._made(SOURCES[stream]), self._made(f"features/{stream}")
+        features = self.settings.features
+        if stream == "logmel":
+            extract_log_mel(source, output, features.logmel)
+            return
+        stages: dict[str, tuple[Callable[..., Any], Any]] = {
+            "resnet152": (extract_appearance, features.resnet152),
+            "resnext101": (extract_motion, features.resnext101),
+            "davenet": (extract_davenet, features.davenet),
+        }
+        stage, options = stages[stream]
+        own = self.seeded / f"{stream}.safetensors"
+        weights = own if options.weights == "seeded" else options.weights
+        stage(source, weights, output, options, self.settings.runtime, self.threads)
+
+    def _made(self, folder: str) -> Path:
+        return self.scratch / folder / "shard.parquet"
+
+    def _kept(self, folder: str) -> Path:
+        return self.dataset.paths(folder)[self.shard]
+
+
+def merge(shard: Path, addition: Path) -> Outcome:
+    """Put the rows of `addition` in the place of the same videos' rows in `shard`; nothing is written if none differs.
+
+    Errors: `UserError` where the recipes differ; `DamagedShard`.
+    """
+    old, new = ShardReader(shard), ShardReader(addition)
+    if (old.kind, old.recipe) != (new.kind, new.recipe):
+        raise UserError(
+            f"{shard} was made by another recipe (options, weights or libraries) than is in force now",
+            "the same recipe",
+            f"make the whole shard anew: rm {shard}, then snakemake --cores N",
+        )
+    rows = {row["video_id"]: row for row in new}
+    places = {video_id: index for index, video_id in enumerate(old.video_ids)}
+    changed = any(old.read(places[video_id]) != row for video_id, row in rows.items())
+    if changed:
+        with ShardWriter(shard, SCHEMAS[old.kind], old.recipe) as writer:
+            for video_id, index in places.items():
+                writer.write(rows[video_id] if video_id in rows else old.read(index))
+    old.close()
+    new.close()
+    return Outcome(len(rows), sum(row["status"] == "ok" for row in rows.values()))
