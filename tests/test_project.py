@@ -82,3 +82,25 @@ def test_no_path_of_a_machine_is_named():
     for path in tracked:
         if path.suffix in (".py", ".smk", ".md", ".yaml", ".rst"):
             assert not re.search(r"/(work|root|home)/", path.read_text()), path
+
+
+def test_the_habits_agree_with_the_scripts():
+    version = re.search(r'__version__ = "(.+)"', (ROOT / "mcn/__init__.py").read_text())[1]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert (citation["version"], citation["license"]) == (version, PROJECT["license"])
+    assert f"## [{version}]" in (ROOT / "CHANGELOG.md").read_text()
+
+    hosted = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    assert {"run": ".ci/run"} in hosted["jobs"]["check"]["steps"]
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    checks = (ROOT / ".ci/run").read_text()
+    for hook in hooks:
+        tool = hook["entry"].split()[0]
+        assert re.search(rf"^{tool}\b", checks, re.MULTILINE), f"{tool} is not run by .ci/run"
+
+
+def test_every_link_of_the_pages_leads_to_a_file():
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "results/README.md"]
+    for page in pages:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
