@@ -25,13 +25,13 @@ from pydantic import (
 from mcn.config.composition import compose
 from mcn.errors import UserError, several
 from mcn.files import canonical_json, write_text
-from mcn.options.base import explain, nearest
+from mcn.options.base import Options, explain, field, nearest
 from mcn.options.decode import DecodeOptions
 from mcn.options.demo import DemoOptions
 from mcn.options.features import (
     RuntimeOptions,
 )
-from mcn.options.sections import DatasetOptions, Experiment, FeaturesOptions, Name, Options
+from mcn.options.sections import DatasetOptions, Experiment, FeaturesOptions, Name
 from mcn.sources.catalogue import KINDS
 from mcn.sources.manifest import read_manifest
 from mcn.sources.videos import narration_lines
@@ -44,9 +44,11 @@ CHECKED_AT_START_BYTES = 200_000  # about 2,000 videos
 class Configuration(Options):
     """The whole of config.yaml."""
 
-    title: str = Field("Multimodal Clustering Networks", description="heading of the report")
-    keep_decoded: bool = Field(
-        False, description="keep decoded shards (small collections); otherwise they are temporary"
+    title: str = field("Multimodal Clustering Networks", "heading of the report", role="label")
+    keep_decoded: bool = field(
+        False,
+        "keep decoded shards (small collections); otherwise they are temporary",
+        role="runtime",
     )
     demo: DemoOptions = DemoOptions()
     datasets: dict[Name, DatasetOptions]

@@ -1,29 +1,120 @@
-"""Options given as text, and what is wrong with them in words: key, got, wanted, the nearest known name."""
+"""The base class of every section of the configuration, and how its text becomes options or an error in words.
+
+Conventions
+-----------
+- A field is declared with `field`: its default, what it means, its unit and its source. A field that changes no number
+  says so by its `role`: `runtime` (limits, caches, workers, devices, intervals: nothing is remade for it) or `label`
+  (words that only the report and the tables print). Every other field is part of the recipe of the stages that read it.
+- `recipe` leaves those fields out. A job gets the recipe on its command line and the other values from the settings
+  file that the head of the run wrote (`parse_options`), so that a changed limit starts no job again.
+- A problem is told with its key, what was got, what is wanted, and the nearest known name.
+"""
 
 from __future__ import annotations
 
 import difflib
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from mcn.errors import UserError, several
 
+Role = Literal["recipe", "label", "runtime"]
+Model = TypeVar("Model", bound=BaseModel)
 
-def parse_options(model: type[BaseModel], text: str) -> Any:
-    """Options of one stage from JSON or YAML text, or from a file named `@path`; `UserError` with every problem."""
+
+class Options(BaseModel):
+    """Base of every section: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def field(
+    default: Any = ...,
+    description: str = "",
+    unit: str = "",
+    source: str = "",
+    role: Role = "recipe",
+    **limits: Any,
+) -> Any:
+    """A field with its unit and source, in the description and (for the documentation) apart; `...`: it is required."""
+    words = description + (f" [{unit}]" if unit else "") + (f" ({source})" if source else "")
+    extra: dict[str, Any] = {"unit": unit, "source": source}
+    if role != "recipe":
+        extra["role"] = role
+    return Field(default, description=words, json_schema_extra=extra, **limits)
+
+
+def role_of(info: FieldInfo) -> Role:
+    """What a field changes: numbers (`recipe`), printed words (`label`) or nothing that is written (`runtime`)."""
+    extra = info.json_schema_extra
+    role: Any = extra.get("role", "recipe") if isinstance(extra, dict) else "recipe"
+    return role
+
+
+def recipe(value: Any, labels: bool = False) -> Any:
+    """The JSON values of options without the fields that change no number. labels: keep those that are printed."""
+    if isinstance(value, BaseModel):
+        left_out = {"runtime"} if labels else {"runtime", "label"}
+        return {
+            name: recipe(getattr(value, name), labels)
+            for name, info in type(value).model_fields.items()
+            if role_of(info) not in left_out
+        }
+    if isinstance(value, Mapping):
+        return {key: recipe(one, labels) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [recipe(one, labels) for one in value]
+    return value
+
+
+def parse_options(model: type[Model], text: str, settings: str = "") -> Model:
+    """Options of one stage from JSON or YAML text, or from a file named `@path`; `UserError` with every problem.
+
+    settings: `FILE#SECTION.KEY`, the section of a settings file that supplies what the text does not name.
+    """
     if text.startswith("@"):
         text = Path(text[1:]).read_text(encoding="utf-8")
     try:
-        return model.model_validate(yaml.safe_load(text) or {})
+        values = yaml.safe_load(text) or {}
+        return model.model_validate(laid_over(_section(settings), values))
     except yaml.YAMLError as error:
         raise UserError(
             f"options that do not parse: {error}", "JSON or YAML", "mend them"
         ) from None
     except ValidationError as error:
         raise several(explain(error, model), "valid options", "see --help of this verb") from None
+
+
+def _section(settings: str) -> Any:
+    """The values of `FILE#SECTION.KEY`; of the whole file where no section is named, nothing where no file is."""
+    if not settings:
+        return {}
+    name, _, keys = settings.partition("#")
+    try:
+        value = json.loads(Path(name).read_text(encoding="utf-8"))
+        for key in keys.split(".") if keys else ():
+            value = value[key]
+    except (OSError, ValueError, KeyError) as error:
+        got = f"no settings {settings}: {type(error).__name__}: {error}"
+        cure = "start the run again with snakemake, or leave --settings out"
+        raise UserError(got, "the file that the start of a run writes", cure) from error
+    return value
+
+
+def laid_over(below: Any, above: Any) -> Any:
+    """Dictionaries merged key by key, everything else replaced."""
+    if not (isinstance(below, dict) and isinstance(above, dict)):
+        return above
+    merged = {
+        key: laid_over(below[key], value) if key in below else value for key, value in above.items()
+    }
+    return {**below, **merged}
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:

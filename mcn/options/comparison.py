@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from mcn.options.base import Options
 
 
-class ComparisonOptions(BaseModel):
+class ComparisonOptions(Options):
     """Baseline and bootstrap; unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid")
 
     baseline: str = Field("mcn", description="the objective that the others are subtracted from")
     draws: int = Field(2000, ge=100, description="bootstrap draws of videos and seeds [draws]")

@@ -6,13 +6,13 @@ The defaults are those of the published features: 1 frame a second with a short 
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from mcn.options.base import Options, field
 
 
-class FrameOptions(BaseModel):
+class FrameOptions(Options):
     """One frame rate and picture size."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     frames_per_second: float = Field(gt=0, le=240, description="frames a second of video")
     short_side: int = Field(ge=16, le=2048, description="shorter side after scaling, pixels")
@@ -27,10 +27,8 @@ class FrameOptions(BaseModel):
         return self
 
 
-class DecodeOptions(BaseModel):
+class DecodeOptions(Options):
     """Decoding of one data set."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     appearance: FrameOptions = Field(
         FrameOptions(frames_per_second=1, short_side=224),
@@ -46,12 +44,20 @@ class DecodeOptions(BaseModel):
         ge=0,
         description="damaged packets or pictures that a stream may have before it fails; FFmpeg conceals them",
     )
-    time_limit_seconds: float = Field(
-        60, gt=0, description="wall-clock seconds granted to every video"
+    time_limit_seconds: float = field(
+        60, "wall-clock time granted to every video", "s", role="runtime", gt=0
     )
-    time_limit_per_second: float = Field(
-        4, ge=0, description="wall-clock seconds granted on top for each second of video"
+    time_limit_per_second: float = field(
+        4,
+        "wall-clock seconds granted on top for each second of video",
+        "s",
+        role="runtime",
+        ge=0,
     )
-    memory_limit_mb: int = Field(
-        2048, ge=256, description="resident memory of the decoding process, MiB; above it, killed"
+    memory_limit_mb: int = field(
+        2048,
+        "resident memory of the decoding process; above it, it is killed",
+        "MiB",
+        role="runtime",
+        ge=256,
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from mcn.options.base import Options, field
 
 
-class DemoOptions(BaseModel):
+class DemoOptions(Options):
     """Size and seed of the rendered set; the defaults are the embedded demo."""
-
-    model_config = ConfigDict(extra="forbid")
 
     seed: int = Field(0, ge=0, description="every random choice follows from it")
     training_videos: int = Field(
@@ -26,6 +26,6 @@ class DemoOptions(BaseModel):
     held_out_seconds: float = Field(
         27.0, ge=20, le=120, description="mean length of a held-out video [s]"
     )
-    workers: int = Field(
-        0, ge=0, description="videos rendered at a time [processes]; 0: one a core"
+    workers: int = field(
+        0, "videos rendered at a time; 0: one a core", "processes", role="runtime", ge=0
     )

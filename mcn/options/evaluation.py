@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from mcn.options.base import Options
 
 MissingPolicy = Literal["mistake", "drop", "video_only"]
 
@@ -19,10 +21,8 @@ MISSING = (
 )
 
 
-class EvaluationOptions(BaseModel):
+class EvaluationOptions(Options):
     """What all evaluations share; unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid")
 
     missing_modality: MissingPolicy = Field("mistake", description=MISSING)
     video_features: tuple[str, ...] = Field(

@@ -15,16 +15,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
+
+from mcn.options.base import Options, field
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Triple = tuple[float, float, float]
-
-
-class Options(BaseModel):
-    """Base of every section: unknown keys are errors, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class WeightsOptions(Options):
@@ -119,18 +115,21 @@ class TextOptions(Options):
     case: Literal["as_is", "lower"] = Field(
         "as_is", description="look words up as written (MCN, GoogleNews) or in lower case (GloVe)"
     )
-    cache: str = Field(
-        "results/vectors", description="folder of vectors converted once for memory-mapped reading"
+    cache: str = field(
+        "results/vectors",
+        "folder of vectors converted once for memory-mapped reading",
+        role="runtime",
     )
 
 
 class RuntimeOptions(Options):
     """Where and how exactly the networks run."""
 
-    device: str = Field(
+    device: str = field(
         "auto",
+        "auto (CUDA where there is one), cpu, cuda or cuda:N",
+        role="runtime",
         pattern=r"^(auto|cpu|cuda(:\d+)?)$",
-        description="auto (CUDA where there is one), cpu, cuda or cuda:N",
     )
     precision: Literal["auto", "fp32", "bf16", "fp16", "native_bf16"] = Field(
         "auto",

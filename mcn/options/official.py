@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from mcn.options.base import Options
 from mcn.sources.catalogue import HOWTO100M_CAPTIONS, KINDS, Split, found
 
 
-class OfficialOptions(BaseModel):
+class OfficialOptions(Options):
     """A published data set in a folder of official files; docs/datasets.md shows the tree of each kind."""
-
-    model_config = ConfigDict(extra="forbid")
 
     kind: Literal["howto100m", "youcook2", "msrvtt", "crosstask", "mining_youtube"] = Field(
         description="which data set"

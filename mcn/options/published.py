@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from mcn.options.base import Options
 
 
-class PublishedFeatures(BaseModel):
+class PublishedFeatures(Options):
     """Features that others extracted, read instead of decoding videos: a folder of files, or one file of clips."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     directory: str | None = Field(
         None,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Field,
     StringConstraints,
 )
 
+from mcn.options.base import Options, field
 from mcn.options.evaluation import (
     AlignmentOptions,
     LocalizationOptions,
@@ -32,14 +32,10 @@ from mcn.options.training import ExperimentOptions
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]+$", max_length=64)]
 
 
-class Options(BaseModel):
-    """Base of every section: unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
 class DatasetOptions(Options):
     """One data set: videos, and the annotations that make it an evaluation set."""
+
+    model_config = ConfigDict(frozen=False)  # inputs that an import makes are filled in
 
     official: OfficialOptions | None = Field(
         None,
@@ -86,15 +82,19 @@ class DatasetOptions(Options):
     labels: str | None = Field(
         None, description="CSV video_id,class: makes an action recognition set"
     )
-    benchmark: str | None = Field(
+    benchmark: str | None = field(
         None,
-        description="the published benchmark beside whose rows its scores stand; null: that of `official`, or its name",
+        "the published benchmark beside whose rows its scores stand; null: that of `official`, or its name",
+        role="label",
     )
-    optional: bool = Field(
+    optional: bool = field(
         False,
-        description="leave this data set out of the run, and say so, where its official files or manifest are missing",
+        "leave this data set out of the run, and say so, where its official files or manifest are missing",
+        role="runtime",
     )
-    synthetic: bool = Field(False, description="rendered videos: every table of its scores says so")
+    synthetic: bool = field(
+        False, "rendered videos: every table of its scores says so", role="label"
+    )
     retrieval: RetrievalOptions = RetrievalOptions()
     localization: LocalizationOptions = LocalizationOptions()
     alignment: AlignmentOptions = AlignmentOptions()
@@ -145,8 +145,9 @@ class Experiment(ExperimentOptions):
     checkpoint_sha256: Sha256 | None = Field(
         None, description="stop unless the checkpoint has this sha256; null: any"
     )
-    optional: bool = Field(
+    optional: bool = field(
         False,
-        description="leave this experiment out of the run, and say so, without its checkpoint",
+        "leave this experiment out of the run, and say so, without its checkpoint",
+        role="runtime",
     )
     early_evaluation: EarlyEvaluation | None = Field(None, description="scores during training")

@@ -4,16 +4,16 @@ Conventions
 -----------
 - Every field carries its unit and its source, as `mcn.options.objectives` describes; `MCN README` is the released
   training command.
-- Every field here changes the numbers, or when they are written down; devices and threads are arguments of
-  `mcn.training.train.train`.
+- A field with `role="runtime"` changes when something is written down or read ahead, never a number; devices and
+  threads are arguments of `mcn.training.train.train`.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
+from mcn.options.base import Options, field
 from mcn.options.objectives import AnyObjective, ClusteringOptions
-from mcn.options.objectives.base import Options, field
 
 
 class ModelOptions(Options):
@@ -117,8 +117,12 @@ class TrainingOptions(Options):
         "times",
         gt=1,
     )
-    log_every_steps: int = field(10, "a line of metrics every so many steps", "steps", ge=1)
-    checkpoint_every_steps: int = field(500, "a checkpoint every so many steps", "steps", ge=1)
+    log_every_steps: int = field(
+        10, "a line of metrics every so many steps", "steps", role="runtime", ge=1
+    )
+    checkpoint_every_steps: int = field(
+        500, "a checkpoint every so many steps", "steps", role="runtime", ge=1
+    )
     early_every_epochs: int = field(
         1,
         "zero-shot scores every so many epochs, where an early evaluation set is configured",
@@ -130,9 +134,10 @@ class TrainingOptions(Options):
         "processes that read clips ahead; 0: a thread does",
         "processes",
         "74 in MCN README",
+        role="runtime",
         ge=0,
     )
-    read_ahead: int = field(4, "batches kept ready", "batches", ge=1)
+    read_ahead: int = field(4, "batches kept ready", "batches", role="runtime", ge=1)
 
 
 class ExperimentOptions(Options):

@@ -4,26 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from mcn.options.base import Options, field
 
 Pair = Literal["video_text", "audio_text", "video_audio"]
 Modality = Literal["video", "audio", "text"]
 
 MODALITIES: tuple[Modality, ...] = ("video", "audio", "text")
 ALL_PAIRS: tuple[Pair, ...] = ("video_text", "audio_text", "video_audio")
-
-
-def field(default: Any, description: str, unit: str = "", source: str = "", **limits: Any) -> Any:
-    """A field with its unit and source, in the description and (for the documentation) apart."""
-    words = description + (f" [{unit}]" if unit else "") + (f" ({source})" if source else "")
-    extra: dict[str, Any] = {"unit": unit, "source": source}
-    return Field(default, description=words, json_schema_extra=extra, **limits)
-
-
-class Options(BaseModel):
-    """Base of every section: unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class Needs(NamedTuple):

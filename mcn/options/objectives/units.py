@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from mcn.options.objectives.base import ContrastOptions, Needs, Options, field
+from mcn.options.base import Options, field
+from mcn.options.objectives.base import ContrastOptions, Needs
 
 
 class CombinationWeights(Options):
