@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
+import os
 from pathlib import Path
 
 import av
 import numpy as np
 import pandas as pd
 import pytest
+from gensim.models import KeyedVectors
 from pydantic import ValidationError
 
-from mcn.demo import sayings
 from mcn.demo.actions import DRAWINGS, Frame, draw_step
-from mcn.demo.assets import asset, picture, vocabulary
 from mcn.demo.captions import captions, step_names
 from mcn.demo.dataset import make, plans
 from mcn.demo.plan import VideoPlan
-from mcn.demo.processes import run_each
-from mcn.demo.scene import CLUTTER
 from mcn.demo.sounds import LEVEL, SOUNDS, action_sound
 from mcn.demo.speech import SAMPLE_RATE, VOICES
-from mcn.demo.sprites import PLANKS, Sprites
-from mcn.demo.story import ACTIONS, ITEMS, TASKS, UNSEEN_TASKS
+from mcn.demo.sprites import PLANKS, Sprites, picture
+from mcn.demo.story import STORY, Story, asset
 from mcn.errors import UserError
 from mcn.options.demo import DemoOptions
 from mcn.sources.manifest import read_manifest
@@ -32,7 +31,6 @@ from mcn.sources.tables import prepare_captions, prepare_steps
 from mcn.sources.videos import prepare_videos
 
 SMALL = DemoOptions(training_videos=1, held_out_videos=1, training_seconds=14, held_out_seconds=20)
-BOTH = {**TASKS, **UNSEEN_TASKS}
 
 needs_speech = pytest.mark.skipif(
     importlib.util.find_spec("espeakng_loader") is None, reason="the extra `demo` is not installed"
@@ -57,6 +55,13 @@ def hashes(folder: Path) -> dict[str, str]:
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in files
     }
+
+
+@functools.cache
+def vocabulary() -> frozenset[str]:
+    """The words that have a vector."""
+    vectors = KeyedVectors.load_word2vec_format(str(asset("glove_demo.bin")), binary=True)
+    return frozenset(vectors.key_to_index)
 
 
 def words(texts) -> set[str]:
@@ -156,9 +161,31 @@ def test_without_speech_it_says_what_to_install(tmp_path, monkeypatch):
         make(tmp_path, SMALL)
 
 
-def test_a_dying_process_is_an_error():
-    with pytest.raises(RuntimeError, match="exit code 3 from _exit of 3"):
-        list(run_each(__import__("os")._exit, [(3,)], 1))
+def die(*_) -> None:
+    os._exit(3)
+
+
+def fail(plan, *_) -> None:
+    raise OSError(f"no room for {plan.video_id}")
+
+
+@needs_speech
+@pytest.mark.parametrize(
+    ("render", "error", "words"),
+    [(die, UserError, "process that rendered a video died"), (fail, OSError, "no room for t")],
+)
+def test_a_failing_process_is_an_error(tmp_path, monkeypatch, render, error, words):
+    monkeypatch.setattr("mcn.demo.dataset.render", render)
+    with pytest.raises(error, match=words):
+        make(tmp_path, SMALL)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_story_with_an_unknown_object_is_refused():
+    values = STORY.model_dump()
+    values["tasks"]["bake a cake"]["steps"] = [["add", "egg", "bath"]]
+    with pytest.raises(ValidationError, match=r"bake a cake: .*\[add, egg, bath\]"):
+        Story.model_validate(values)
 
 
 # --- plans and annotations --------------------------------------------------------------------------------------
@@ -169,8 +196,8 @@ def test_sizes_are_as_asked(planned):
     assert (len(train), len(test)) == (36, 18)
     assert sum(plan.seconds for plan in train) == pytest.approx(36 * 19.5, rel=0.01)
     assert sum(plan.seconds for plan in test) == pytest.approx(18 * 27, rel=0.01)
-    assert {plan.task for plan in train} == set(TASKS)
-    assert {plan.task for plan in test} > set(UNSEEN_TASKS)
+    assert {plan.task for plan in train} == set(STORY.tasks)
+    assert {plan.task for plan in test} > set(STORY.unseen_tasks)
     assert len({plan.rate for plan in train}) > 2
     assert len({(plan.width, plan.height) for plan in train}) == 3
 
@@ -182,7 +209,9 @@ def test_shots_fill_the_video_and_steps_come_in_order(planned):
             assert shot.start < shot.end == after.start
         numbers = [shot.number for shot in plan.steps]
         assert numbers == sorted(set(numbers))
-        assert [shot.step for shot in plan.steps] == [BOTH[plan.task].steps[n] for n in numbers]
+        assert [shot.step for shot in plan.steps] == [
+            STORY.all_tasks[plan.task].steps[n] for n in numbers
+        ]
         assert all(1.8 <= shot.end - shot.start <= 4.5 for shot in plan.steps)
 
 
@@ -215,38 +244,36 @@ def test_held_out_captions_use_words_of_training(planned):
 
 
 def test_unseen_tasks_are_made_of_known_parts():
-    seen = {step for task in TASKS.values() for step in task.steps}
-    steps = [step for task in UNSEEN_TASKS.values() for step in task.steps]
-    assert not TASKS.keys() & UNSEEN_TASKS.keys()
+    seen = {step for task in STORY.tasks.values() for step in task.steps}
+    steps = [step for task in STORY.unseen_tasks.values() for step in task.steps]
+    assert not STORY.tasks.keys() & STORY.unseen_tasks.keys()
     assert {step.action for step in steps} <= {step.action for step in seen}
     assert {step.item for step in steps} <= {step.item for step in seen}
     assert {s.target for s in steps if s.target} <= {n for s in seen for n in (s.item, s.target)}
     assert np.mean([step in seen for step in steps]) < 0.2
-    shared = [step for task in TASKS.values() for step in task.steps]
+    shared = [step for task in STORY.tasks.values() for step in task.steps]
     assert len({step.action for step in shared}) < len(shared) / 3
 
 
 def test_every_step_can_be_shown_said_heard_and_written():
-    assert set(ACTIONS) == set(DRAWINGS) == set(sayings.SPOKEN) == set(sayings.WRITTEN)
-    assert {action.sound for action in ACTIONS.values()} == set(SOUNDS)
-    for task in BOTH.values():
+    assert set(STORY.actions) == set(DRAWINGS)
+    assert {action.sound for action in STORY.actions.values()} == set(SOUNDS)
+    for task in STORY.all_tasks.values():
         for step in task.steps:
-            assert {step.action} <= ACTIONS.keys()
-            assert {step.item, step.target or step.item} <= ITEMS.keys()
-            wanted = "{target}" in sayings.SPOKEN[step.action][0]
+            wanted = "{target}" in STORY.actions[step.action].spoken[0]
             assert wanted == (step.target is not None)
-    names = {name for item in ITEMS.values() for name in item.pictures} - PLANKS.keys()
-    for name in names | set(CLUTTER) | {action.tool for action in ACTIONS.values()}:
+    names = {name for item in STORY.items.values() for name in item.pictures} - PLANKS.keys()
+    for name in names | set(STORY.clutter) | {action.tool for action in STORY.actions.values()}:
         assert picture(name).size == (256, 256)
     assert words(name.text for name in step_names()) <= vocabulary()
-    assert words(sayings.MISHEARD.values()) <= vocabulary()
+    assert words(STORY.misheard.values()) <= vocabulary()
 
 
 def test_every_drawing_shows_its_object():
     from PIL import Image
 
     sprites = Sprites(np.random.default_rng(0))
-    shown = {step.action: step for task in BOTH.values() for step in task.steps}
+    shown = {step.action: step for task in STORY.all_tasks.values() for step in task.steps}
     for action, step in shown.items():
         canvas = Image.new("RGB", (320, 240), (128, 128, 128))
         draw_step(Frame(canvas, sprites, step, 1.1, 0.5, 160, 125, 110, (200, 40, 40)))

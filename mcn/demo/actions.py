@@ -2,8 +2,8 @@
 
 Conventions
 -----------
-- A drawing function gets a `Frame`: `time` seconds into the shot, `progress` 0..1, the place and size of the object,
-  and draws object and tool. Sizes are pixels; angles degrees, anticlockwise.
+- A drawing function has the name of its action. It gets a `Frame` and draws the object and the tool into its canvas.
+- Sizes are pixels, angles are degrees, anticlockwise.
 - Objects are drawn near the middle, so that a central square crop still shows object and tool.
 """
 
@@ -15,8 +15,8 @@ from math import cos, pi, sin
 
 from PIL import Image, ImageDraw
 
-from mcn.demo.sprites import Sprites
-from mcn.demo.story import ACTIONS, Step
+from mcn.demo.sprites import Sprites, paste
+from mcn.demo.story import STORY, Step
 
 LIQUIDS = {"milk": (246, 246, 250), "honey": (226, 160, 40)}
 PAINTS = ((200, 46, 56), (40, 110, 200), (60, 160, 80), (240, 236, 226))
@@ -24,7 +24,7 @@ PAINTS = ((200, 46, 56), (40, 110, 200), (60, 160, 80), (240, 236, 226))
 
 @dataclass
 class Frame:
-    """One frame of one step."""
+    """One frame of one step: `time` seconds into the shot, `progress` from 0 to 1 of it, the object at pixel (x, y)."""
 
     canvas: Image.Image
     sprites: Sprites
@@ -40,21 +40,19 @@ class Frame:
         self, name: str, dx: float = 0, dy: float = 0, scale: float = 1, angle: float = 0
     ) -> None:
         """Draw a picture, its centre at (dx, dy) object sizes from the object's place."""
-        image = self.sprites.get(name, self.size * scale, angle)
-        self.paste(image, dx, dy)
+        self.paste(self.sprites.get(name, self.size * scale, angle), dx, dy)
 
     def paste(self, image: Image.Image, dx: float, dy: float) -> None:
-        left = round(self.x + dx * self.size - image.width / 2)
-        top = round(self.y + dy * self.size - image.height / 2)
-        self.canvas.paste(image, (left, top), image)
+        """Draw an RGBA image, its centre at (dx, dy) object sizes from the object's place."""
+        paste(self.canvas, image, *self.point(dx, dy))
 
     def wave(self, hertz: float) -> float:
-        """A sine of the time."""
+        """A sine of so many oscillations a second at the time of the frame."""
         return sin(2 * pi * hertz * self.time)
 
     @property
     def tool(self) -> str:
-        return ACTIONS[self.step.action].tool
+        return STORY.actions[self.step.action].tool
 
     @property
     def draw(self) -> ImageDraw.ImageDraw:
@@ -70,7 +68,7 @@ def draw_step(frame: Frame) -> None:
     DRAWINGS[frame.step.action](frame)
 
 
-def _chop(f: Frame) -> None:
+def chop(f: Frame) -> None:
     f.draw.rounded_rectangle((*f.point(-0.9, 0.2), *f.point(0.9, 0.62)), 8, fill=(205, 170, 122))
     pieces = 1 + int(f.progress * 5)
     whole = f.sprites.get(f.step.item, f.size * 1.15)
@@ -82,12 +80,12 @@ def _chop(f: Frame) -> None:
     f.put(f.tool, 0.7 * (f.progress - 0.4), -0.5 - 0.22 * abs(f.wave(1.5)), 1.0, 40)
 
 
-def _stir(f: Frame) -> None:
+def stir(f: Frame) -> None:
     f.put(f.step.item, 0, 0.1, 1.5)
     f.put(f.tool, 0.25 * cos(2 * pi * f.time), -0.35 + 0.1 * f.wave(1), 1.0, 30 + 18 * f.wave(1))
 
 
-def _pour(f: Frame) -> None:
+def pour(f: Frame) -> None:
     f.put(f.step.target or "", 0, 0.3, 1.35)
     colour = LIQUIDS[f.step.item]
     for strand in range(4):
@@ -99,14 +97,14 @@ def _pour(f: Frame) -> None:
     f.put(f.step.item, 0.55, -0.55, 1.0, 60 + 20 * f.progress)
 
 
-def _add(f: Frame) -> None:
+def add(f: Frame) -> None:
     f.put(f.step.target or "", 0, 0.3, 1.35)
     fall = min(1, (f.time % 1.5) / 1.0) ** 2
     f.put(f.step.item, 0, -0.65 + 0.7 * fall, 0.8)
     f.put(f.tool, 0.12, -0.95 + 0.08 * f.wave(0.7), 0.65, 170)
 
 
-def _cook(f: Frame) -> None:
+def cook(f: Frame) -> None:
     for flame in (-0.5, 0, 0.5):
         f.put(f.tool, flame, 0.62 + 0.05 * f.wave(3 + flame), 0.7)
     f.put(f.step.item, 0, -0.02 + 0.02 * f.wave(6), 1.25)
@@ -117,12 +115,12 @@ def _cook(f: Frame) -> None:
         f.draw.ellipse((x - radius, y - radius, x + radius, y + radius), (226, 226, 226))
 
 
-def _measure(f: Frame) -> None:
+def measure(f: Frame) -> None:
     f.put(f.step.item, 0, 0.1, 1.35)
     f.put(f.tool, 0.7 * (f.progress - 0.5), -0.15, 1.2, 45)
 
 
-def _saw(f: Frame) -> None:
+def saw(f: Frame) -> None:
     f.put(f.step.item, 0, 0.15, 1.4)
     f.put(f.tool, 0.15 + 0.3 * f.wave(1.2), -0.3 + 0.3 * f.progress, 1.1, 30)
     for grain in range(6):
@@ -131,7 +129,7 @@ def _saw(f: Frame) -> None:
         f.draw.rectangle((x, y, x + 2, y + 2), (222, 184, 128))
 
 
-def _hammer(f: Frame) -> None:
+def hammer(f: Frame) -> None:
     f.put(f.step.item, 0, 0.2, 1.4)
     raised = abs(f.wave(0.83))
     f.put(f.tool, 0.35, -0.35 - 0.2 * raised, 1.1, 20 - 60 * raised)
@@ -142,7 +140,7 @@ def _hammer(f: Frame) -> None:
             f.draw.line((x + dx / 2, y + dy / 2, x + dx, y + dy), (255, 232, 120), 3)
 
 
-def _screw(f: Frame) -> None:
+def screw(f: Frame) -> None:
     f.put(f.step.item, 0, 0.15, 1.45)
     _put_squeezed(f, 45, 0.55 + 0.45 * abs(f.wave(1.4)), 0.1, -0.5 + 0.12 * f.progress)
 
@@ -153,13 +151,13 @@ def _put_squeezed(f: Frame, angle: float, width: float, dx: float, dy: float) ->
     f.paste(tool.resize((max(4, round(tool.width * width)), tool.height)), dx, dy)
 
 
-def _tighten(f: Frame) -> None:
+def tighten(f: Frame) -> None:
     f.put(f.step.target or "", -0.1, 0.15, 1.5)
     f.put(f.step.item, -0.1, 0.05, 0.75)
     f.put(f.tool, 0.35, -0.15, 1.1, 40 * f.wave(0.8))
 
 
-def _paint(f: Frame) -> None:
+def paint(f: Frame) -> None:
     f.put(f.step.item, 0, 0.1, 1.45)
     image = f.sprites.get(f.step.item, f.size * 1.45)
     mask = image.getchannel("A").point([v * 170 // 255 for v in range(256)])
@@ -169,7 +167,7 @@ def _paint(f: Frame) -> None:
     f.put(f.tool, 0.3 + 1.2 * (f.progress - 0.5), -0.3 + 0.35 * f.wave(0.8), 1.0)
 
 
-def _wash(f: Frame) -> None:
+def wash(f: Frame) -> None:
     f.put(f.step.item, 0, 0.1, 1.4)
     for bubble in range(9):
         x, y = f.point(0.5 * sin(2.4 * bubble), 0.1 + 0.45 * cos(1.7 * bubble + f.time))
@@ -180,19 +178,19 @@ def _wash(f: Frame) -> None:
     f.put(f.tool, 0.28 * cos(4.4 * pi * f.time), 0.25 * f.wave(2.2), 0.75)
 
 
-def _water(f: Frame) -> None:
+def water(f: Frame) -> None:
     f.put(f.step.item, 0, 0.2, 1.4)
     for drop in range(8):
         fall = (f.time * 1.4 + drop * 0.37) % 1
         f.put(f.tool, -0.6 + 0.17 * drop, -1.0 + 1.2 * fall, 0.26)
 
 
-def _cut(f: Frame) -> None:
+def cut(f: Frame) -> None:
     f.put(f.step.item, -0.12, 0.12, 1.4)
     _put_squeezed(f, 55, 0.55 + 0.45 * abs(f.wave(1.1)), 0.5 - 0.35 * f.progress, -0.15)
 
 
-def _sew(f: Frame) -> None:
+def sew(f: Frame) -> None:
     f.put(f.step.item, 0, 0.1, 1.5)
     stitches = int(12 * f.progress)
     for stitch in range(stitches):
@@ -201,7 +199,7 @@ def _sew(f: Frame) -> None:
     f.put(f.tool, -0.2 + 0.85 * f.progress, -0.25 + 0.22 * f.wave(1.6), 1.0)
 
 
-def _lift(f: Frame) -> None:
+def lift(f: Frame) -> None:
     up = 0.25 - 0.5 * f.progress
     f.put(f.step.item, 0, up, 1.4)
     f.put(f.tool, -0.55, up + 0.4, 0.65)
@@ -209,20 +207,9 @@ def _lift(f: Frame) -> None:
 
 
 DRAWINGS: dict[str, Callable[[Frame], None]] = {
-    "chop": _chop,
-    "stir": _stir,
-    "pour": _pour,
-    "add": _add,
-    "cook": _cook,
-    "measure": _measure,
-    "saw": _saw,
-    "hammer": _hammer,
-    "screw": _screw,
-    "tighten": _tighten,
-    "paint": _paint,
-    "wash": _wash,
-    "water": _water,
-    "cut": _cut,
-    "sew": _sew,
-    "lift": _lift,
+    drawing.__name__: drawing
+    for drawing in (
+        *(chop, stir, pour, add, cook, measure, saw, hammer),
+        *(screw, tighten, paint, wash, water, cut, sew, lift),
+    )
 }

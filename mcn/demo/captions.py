@@ -8,8 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mcn.demo.plan import Shot, VideoPlan
-from mcn.demo.sayings import DETAILS, WRITTEN, label
-from mcn.demo.story import ITEMS, TASKS, UNSEEN_TASKS
+from mcn.demo.story import STORY
 
 
 class Caption(NamedTuple):
@@ -41,7 +40,7 @@ class StepTime(NamedTuple):
 
 
 def captions(plans: Iterable[VideoPlan], seed: int) -> list[Caption]:
-    """A caption for every step shot, no two alike; sentences are drawn until one is new."""
+    """One caption for every shot that shows a step. No two are alike: sentences are drawn until one is new."""
     rng = np.random.default_rng([seed, 3])
     written: set[str] = set()
     made = []
@@ -55,14 +54,14 @@ def captions(plans: Iterable[VideoPlan], seed: int) -> list[Caption]:
 
 
 def _sentences(plan: VideoPlan, shot: Shot, rng: np.random.Generator) -> Iterator[str]:
-    """Every sentence that describes the shot, in random order; short ones and usual names are there several times."""
+    """Every sentence that describes the shot, in random order; short ones and common names come several times."""
     assert shot.step is not None
-    names = ITEMS[shot.step.item].names
-    targets = ITEMS[shot.step.target].names if shot.step.target else ("",)
+    names = STORY.items[shot.step.item].names
+    targets = STORY.items[shot.step.target].names if shot.step.target else ("",)
     choices = [
         f"{sentence} {detail}".strip().format(item=item, target=target, place=plan.place)
-        for sentence in WRITTEN[shot.step.action]
-        for detail in DETAILS
+        for sentence in STORY.actions[shot.step.action].written
+        for detail in STORY.details
         for item in (names[0], names[0], *names)
         for target in (targets[0], targets[0], *targets)
     ]
@@ -70,16 +69,16 @@ def _sentences(plan: VideoPlan, shot: Shot, rng: np.random.Generator) -> Iterato
 
 
 def step_names() -> list[StepName]:
-    """The ordered steps of every task, unseen ones included."""
+    """The ordered steps of every task, those that never occur in training included."""
     return [
-        StepName(name, number, label(step.action, step.item, step.target))
-        for name, task in {**TASKS, **UNSEEN_TASKS}.items()
+        StepName(name, number, STORY.label(step))
+        for name, task in STORY.all_tasks.items()
         for number, step in enumerate(task.steps)
     ]
 
 
 def step_times(plans: Iterable[VideoPlan]) -> list[StepTime]:
-    """Every step of every video."""
+    """When every step of every video is shown."""
     return [
         StepTime(plan.video_id, plan.task, shot.number or 0, *_times(shot))
         for plan in plans

@@ -14,22 +14,24 @@ from __future__ import annotations
 
 import csv
 import logging
+import multiprocessing
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import NamedTuple
 
 from tqdm import tqdm
 
-from mcn.demo.assets import asset
 from mcn.demo.captions import Caption, StepName, StepTime, captions, step_names, step_times
 from mcn.demo.plan import VideoPlan, lengths, plan_video
-from mcn.demo.processes import run_each
 from mcn.demo.render import render
 from mcn.demo.speech import require_speech
+from mcn.demo.story import asset
+from mcn.errors import UserError
 from mcn.options.demo import DemoOptions
 
 log = logging.getLogger(__name__)
@@ -38,14 +40,7 @@ PREFIX = ".rendering-"
 ABANDONED_SECONDS = 3600  # age at which a killed run's unfinished folder is removed
 
 
-class ManifestRow(NamedTuple):
-    """One video of train.csv or test.csv."""
-
-    video_id: str
-    path: str
-    narration: str
-    split: str
-    title: str
+MANIFEST = ("video_id", "path", "narration", "split", "title")
 
 
 def plans(options: DemoOptions) -> dict[str, list[VideoPlan]]:
@@ -64,9 +59,10 @@ def plans(options: DemoOptions) -> dict[str, list[VideoPlan]]:
 
 
 def make(directory: Path, options: DemoOptions) -> None:
-    """Render the demo into `directory`: all of it, or (if anything fails) nothing.
+    """Render the demo into `directory`: all of it or, if anything fails, nothing.
 
-    The bytes follow from the options but `workers`. Errors: `UserError` where the extra `demo` is not installed.
+    The bytes follow from the options alone, whatever `workers` is. Errors: `UserError` where the extra `demo` is not
+    installed, or a rendering process died.
     """
     require_speech()
     directory.mkdir(parents=True, exist_ok=True)
@@ -74,7 +70,8 @@ def make(directory: Path, options: DemoOptions) -> None:
     with tempfile.TemporaryDirectory(prefix=PREFIX, dir=directory) as temporary:
         folder = Path(temporary)
         planned = plans(options)
-        _render_all([*planned["train"], *planned["test"]], folder, options.workers)
+        workers = options.workers or len(os.sched_getaffinity(0))
+        _render_all([*planned["train"], *planned["test"]], folder, workers)
         _annotate(planned, folder, options.seed)
         _move(folder, directory)
     for split, videos in planned.items():
@@ -83,43 +80,53 @@ def make(directory: Path, options: DemoOptions) -> None:
 
 
 def _render_all(videos: list[VideoPlan], folder: Path, workers: int) -> None:
+    """Render every video in a process of its own, so many at a time.
+
+    The processes come from a fork server that has imported the renderer and done nothing else: libraries with hidden
+    state (espeak-ng) start alike whatever was rendered before, and starting a process takes milliseconds.
+    """
     for name in ("videos", "narration"):
         (folder / name).mkdir()
     # long videos first, so that no process is left with a long one at the end
     order = sorted(videos, key=lambda plan: plan.seconds * plan.rate, reverse=True)
-    work = [
-        (plan, folder / f"videos/{plan.video_id}.mp4", folder / f"narration/{plan.video_id}.srt")
-        for plan in order
-    ]
-    with tqdm(total=len(work), desc="rendering", unit="video", disable=None) as progress:
-        for _ in run_each(render, work, workers or len(os.sched_getaffinity(0))):
-            progress.update()
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([render.__module__])
+    with ProcessPoolExecutor(workers, context, max_tasks_per_child=1) as pool:
+        running = [
+            pool.submit(
+                render, plan, folder / f"videos/{name}.mp4", folder / f"narration/{name}.srt"
+            )
+            for plan in order
+            for name in [plan.video_id]
+        ]
+        try:
+            finished = as_completed(running)
+            for one in tqdm(finished, "rendering", len(running), unit="video", disable=None):
+                one.result()
+        except BrokenProcessPool:
+            got, wanted = "a process that rendered a video died", "memory for every process"
+            raise UserError(got, wanted, "run it again with fewer: --workers 1") from None
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _annotate(planned: dict[str, list[VideoPlan]], folder: Path, seed: int) -> None:
     for split, videos in planned.items():
-        rows = [
-            ManifestRow(
-                plan.video_id,
-                f"videos/{plan.video_id}.mp4",
-                f"narration/{plan.video_id}.srt",
-                split,
-                f"how to {plan.task}",
-            )
-            for plan in videos
-        ]
-        _write_csv(folder / f"{split}.csv", ManifestRow._fields, rows)
+        rows = []
+        for plan in videos:
+            files = f"videos/{plan.video_id}.mp4", f"narration/{plan.video_id}.srt"
+            rows.append((plan.video_id, *files, split, f"how to {plan.task}"))
+        _write_csv(folder / f"{split}.csv", MANIFEST, rows)
     held_out = planned["test"]
     _write_csv(folder / "captions.csv", Caption._fields, captions(held_out, seed))
     _write_csv(folder / "tasks.csv", StepName._fields, step_names())
     _write_csv(folder / "steps.csv", StepTime._fields, step_times(held_out))
     _write_csv(folder / "training_steps.csv", StepTime._fields, step_times(planned["train"]))
-    (folder / "DEMO.md").write_text(
-        ABOUT + asset("LICENSES.md").read_text(encoding="utf-8"), encoding="utf-8"
-    )
+    licences = asset("LICENSES.md").read_text(encoding="utf-8")
+    (folder / "DEMO.md").write_text(ABOUT + licences, encoding="utf-8")
 
 
-def _write_csv(path: Path, header: Sequence[str], rows: Sequence[tuple]) -> None:
+def _write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)

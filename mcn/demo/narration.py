@@ -17,10 +17,9 @@ from typing import NamedTuple
 import numpy as np
 
 from mcn.demo.plan import Shot, VideoPlan
-from mcn.demo.sayings import MISHEARD
 from mcn.demo.sounds import action_sound, background
 from mcn.demo.speech import SAMPLE_RATE, Sentence, Speaker, Word
-from mcn.demo.story import ACTIONS
+from mcn.demo.story import STORY
 
 LATE_SECONDS = 0.8
 PAUSE_SECONDS = 0.08  # between sentences
@@ -90,7 +89,7 @@ def sound_track(plan: VideoPlan, said: list[Utterance], rng: np.random.Generator
 
 def _shot_sound(shot: Shot, rng: np.random.Generator) -> np.ndarray:
     assert shot.step is not None
-    kind = ACTIONS[shot.step.action].sound
+    kind = STORY.actions[shot.step.action].sound
     return action_sound(kind, shot.end - shot.start, rng) * rng.uniform(0.7, 1.2)
 
 
@@ -119,8 +118,8 @@ def _mishear(words: list[str], rng: np.random.Generator) -> list[str]:
     for word in words:
         if rng.random() >= WORD_ERROR_RATE:
             heard.append(word)
-        elif word in MISHEARD:
-            heard.append(MISHEARD[word])
+        elif word in STORY.misheard:
+            heard.append(STORY.misheard[word])
     return heard
 
 

@@ -16,9 +16,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from mcn.demo.sayings import FILLERS, INTROS, LEADS, OUTROS, SPOKEN
 from mcn.demo.speech import VOICES
-from mcn.demo.story import ITEMS, TASKS, UNSEEN_TASKS, Step, Task
+from mcn.demo.story import STORY, Step, Task
 
 SPLITS = ("train", "test")
 BACKGROUND = {"train": (0.34, 0.42), "test": (0.46, 0.495)}  # share of a video
@@ -75,9 +74,9 @@ class VideoPlan:
 def task_of(split: str, index: int) -> tuple[str, Task]:
     """The task of a video: training goes round the tasks; held-out videos alternate unseen and seen ones."""
     if split == "test" and index % 2 == 0:
-        tasks, index = UNSEEN_TASKS, index // 2
+        tasks, index = STORY.unseen_tasks, index // 2
     else:
-        tasks, index = TASKS, index // 2 if split == "test" else index
+        tasks, index = STORY.tasks, index // 2 if split == "test" else index
     name = list(tasks)[index % len(tasks)]
     return name, tasks[name]
 
@@ -177,27 +176,27 @@ class _Talk:
         self.task, self.rng = task, rng
 
     def intro(self) -> str:
-        return str(self.rng.choice(INTROS)).format(task=self.task)
+        return str(self.rng.choice(STORY.intros)).format(task=self.task)
 
     def outro(self) -> str:
-        return str(self.rng.choice(OUTROS))
+        return str(self.rng.choice(STORY.outros))
 
     def filler(self) -> str:
-        return str(self.rng.choice(FILLERS))
+        return str(self.rng.choice(STORY.fillers))
 
     def filler_or_nothing(self) -> str:
         return "" if self.rng.random() < SILENT_SHARE else self.filler()
 
     def step(self, step: Step) -> str:
-        sentence = str(self.rng.choice(SPOKEN[step.action]))
+        sentence = str(self.rng.choice(STORY.actions[step.action].spoken))
         spoken = sentence.format(item=self.name(step.item), target=self.name(step.target))
-        return f"{self.rng.choice(LEADS)} {spoken}"
+        return f"{self.rng.choice(STORY.leads)} {spoken}"
 
     def name(self, item: str | None) -> str:
         """An object's usual name, now and then another."""
         if item is None:
             return ""
-        common, *others = ITEMS[item].names
+        common, *others = STORY.items[item].names
         return (
             str(self.rng.choice(others)) if others and self.rng.random() < SYNONYM_SHARE else common
         )

@@ -1,7 +1,7 @@
-"""One planned video to files: H.264 and AAC in MP4, and its narration as SubRip.
+"""One planned video as files: H.264 and AAC in MP4, and its narration as SubRip.
 
 Equal plans give equal bytes: one encoder thread, no time stamps, fixed versions of the encoders, and a fresh process
-(see `mcn.demo.speech`). Sound lasts as long as the pictures, to the sample.
+(see `mcn.demo.speech`). The sound lasts as long as the pictures, to the sample.
 """
 
 from __future__ import annotations
@@ -26,37 +26,29 @@ SOUND_BLOCK = 1024  # samples, one AAC frame
 
 
 def render(plan: VideoPlan, video: Path, narration: Path) -> None:
-    """Write one video and its narration."""
+    """Write one video (.mp4) and its narration (.srt)."""
     picture_rng, sound_rng, text_rng = (
         np.random.default_rng([*plan.seed, stream]) for stream in (1, 2, 3)
     )
     said = speak(plan)
     track = sound_track(plan, said, sound_rng)
     narration.write_text(subtitles(transcribe(said, text_rng)), encoding="utf-8")
-    write_video(
-        video, frames(plan, picture_rng), plan.width, plan.height, plan.rate, track, plan.sound_rate
-    )
+    _write_video(video, plan, frames(plan, picture_rng), track)
 
 
-def write_video(
-    path: Path,
-    images: Iterable[Image.Image],
-    width: int,
-    height: int,
-    rate: int,
-    track: np.ndarray,
-    sound_rate: int,
+def _write_video(
+    path: Path, plan: VideoPlan, images: Iterable[Image.Image], track: np.ndarray
 ) -> None:
-    """Encode RGB frames at `rate` a second and a 16 kHz track, which is resampled to `sound_rate`."""
+    """Encode RGB frames and a 16 kHz track, which is resampled, in the sizes and rates of the plan."""
     with av.open(str(path), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
-        pictures = container.add_stream("libx264", rate=rate, options=X264)
-        pictures.width, pictures.height, pictures.pix_fmt = width, height, "yuv420p"
-        sound = container.add_stream("aac", rate=sound_rate, layout="mono")
+        pictures = container.add_stream("libx264", rate=plan.rate, options=X264)
+        pictures.width, pictures.height, pictures.pix_fmt = plan.width, plan.height, "yuv420p"
+        sound = container.add_stream("aac", rate=plan.sound_rate, layout="mono")
         sound.bit_rate = SOUND_BITS
         for image in images:
             container.mux(pictures.encode(av.VideoFrame.from_image(image)))
         container.mux(pictures.encode())
-        for block in _sound_blocks(track, sound_rate):
+        for block in _sound_blocks(track, plan.sound_rate):
             container.mux(sound.encode(block))
         container.mux(sound.encode())
 

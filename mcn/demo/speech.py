@@ -4,7 +4,7 @@ Conventions
 -----------
 - Sound is float32 mono at `SAMPLE_RATE`, within [-1, 1]; word times are seconds from the sentence's start.
 - espeak-ng keeps state from sentence to sentence, which changes the samples. Equal sound for equal text therefore
-  needs equal sentences before it: one fresh process a video (`mcn.demo.processes`).
+  needs equal sentences before it: one fresh process a video (`mcn.demo.render`).
 - The library comes with `espeakng-loader` (GPL-3, loaded at run time, an optional extra).
 - Constants and structures are those of espeak-ng's speak_lib.h.
 """

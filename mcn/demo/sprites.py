@@ -5,14 +5,14 @@ A look stays for the whole video, as a real object does; another video draws ano
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance
 
-from mcn.demo.assets import picture
-from mcn.demo.story import ITEMS
+from mcn.demo.story import STORY, asset
 
 ANGLE_STEP = 4  # degrees: sprites are kept by angle, so angles come in steps
 SOURCE_SIZE = 192  # pixels: pictures are reduced to this once
@@ -31,10 +31,10 @@ class Look:
 
 
 class Sprites:
-    """Sprites of one video by name: objects of `ITEMS` with a look, tools as they are."""
+    """Sprites of one video by name: objects of the story with a look, tools as they are."""
 
     def __init__(self, rng: np.random.Generator) -> None:
-        self._looks = {name: _draw_look(name, rng) for name in ITEMS}
+        self._looks = {name: _draw_look(name, rng) for name in STORY.items}
         self._sources: dict[str, Image.Image] = {}
         self._sprites: dict[tuple[str, int, int], Image.Image] = {}
 
@@ -57,8 +57,13 @@ class Sprites:
         return self._sources[name]
 
 
+def paste(canvas: Image.Image, image: Image.Image, x: float, y: float) -> None:
+    """Draw an RGBA image over `canvas`, its centre at pixel (x, y)."""
+    canvas.paste(image, (round(x - image.width / 2), round(y - image.height / 2)), image)
+
+
 def _draw_look(name: str, rng: np.random.Generator) -> Look:
-    item = ITEMS[name]
+    item = STORY.items[name]
     return Look(
         picture=item.pictures[rng.integers(len(item.pictures))],
         hue=item.hues[rng.integers(len(item.hues))],
@@ -79,6 +84,13 @@ def _apply(look: Look) -> Image.Image:
     if look.flip:
         colours = colours.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     return colours.rotate(look.tilt, Image.Resampling.BILINEAR)
+
+
+@cache
+def picture(name: str) -> Image.Image:
+    """One object picture, 256 x 256 RGBA; `FileNotFoundError` for an unknown name."""
+    data = asset(f"objects/{name}.webp").read_bytes()
+    return Image.open(io.BytesIO(data)).convert("RGBA")
 
 
 @cache
