@@ -41,9 +41,8 @@ def laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 def measure(results: Path, experiment: Experiment, steps: int) -> tuple[float, float]:
     """Median processor milliseconds of a step, and millions of parameters."""
     dataset = Dataset.at(results / str(experiment.dataset))
-    stores = dataset.stores(experiment.audio_feature)
-    log_mel = experiment.audio_feature == "logmel"
-    data = TrainingSet(stores, experiment.training, log_mel, experiment.objective.needs)
+    shards = dataset.model_shards(*experiment.training_features)
+    data = TrainingSet(shards, experiment.training, experiment.objective.needs)
     vectors = torch.from_numpy(vocabulary_vectors(dataset.table("vocabulary"))[0])
     runtime = resolve(RuntimeOptions.model_validate({"device": "cpu"}), 1)
     trainer = build_trainer(data, vectors, experiment, runtime)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,19 @@ from mcn.errors import UserError
 
 FEATURES = ("resnet152", "resnext101", "logmel", "davenet", "word2vec")
 DECODED = ("frames_1fps", "frames_24fps", "audio_16khz")
+
+
+@dataclass(frozen=True)
+class ModelShards:
+    """Shards of one data set that a model reads: feature -> its shards, for each modality, and the word vectors.
+
+    video: in the order of the clip vector. audio, text: one feature at most. vocabulary: None without text.
+    """
+
+    video: Mapping[str, Sequence[Path]]
+    audio: Mapping[str, Sequence[Path]]
+    text: Mapping[str, Sequence[Path]]
+    vocabulary: Path | None
 
 
 @dataclass(frozen=True)
@@ -43,10 +57,17 @@ class Dataset:
         """Feature -> every shard of it."""
         return {feature: self.features(feature) for feature in FEATURES}
 
-    def stores(self, audio_feature: str) -> dict[str, list[Path]]:
-        """Shards that a model reads; `audio` are those of `audio_feature` (logmel or davenet)."""
-        names = {name: name for name in ("resnet152", "resnext101", "word2vec")}
-        return {key: self.features(name) for key, name in {**names, "audio": audio_feature}.items()}
+    def model_shards(
+        self, video: Sequence[str], audio: str | None, text: str | None
+    ) -> ModelShards:
+        """The shards that a model of these features reads."""
+        named = ([*video], [audio] if audio else [], [text] if text else [])
+        shards = [{name: self.features(name) for name in names} for names in named]
+        return ModelShards(*shards, vocabulary=self.vocabulary(text) if text else None)
+
+    def vocabulary(self, feature: str) -> Path:
+        """The word vectors of a text feature."""
+        return self.table("vocabulary")
 
     def decoded(self, stream: str) -> list[Path]:
         """Every shard of one decoded stream (frames_1fps, frames_24fps, audio_16khz), in order."""

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from mcn.files import write_table
+from mcn.layout import ModelShards
 from mcn.shards import FEATURE_SCHEMA, TEXT_SCHEMA, ShardWriter, empty_row, feature_row
 
 WIDTH = 12  # of each visual feature
@@ -19,25 +20,30 @@ LINES = 8
 
 
 def write_topic_shards(
-    folder: Path, videos: int = 10, shards: int = 2, seed: int = 0, spoil: bool = False
-) -> tuple[dict[str, list[Path]], Path]:
-    """Shards of four streams and a vocabulary; `spoil` adds videos that cannot be trained on.
+    folder: Path,
+    videos: int = 10,
+    shards: int = 2,
+    seed: int = 0,
+    spoil: bool = False,
+    audio: str = "logmel",
+) -> ModelShards:
+    """Shards of four features and a vocabulary; `spoil` adds videos that cannot be trained on.
 
-    Returns what `mcn.training.train.train` takes as stores and vocabulary.
+    audio: the feature that the log-mels are written as; `davenet` makes them pass for vectors of a network.
     """
     rng = np.random.default_rng(seed)
     looks = rng.random((TOPICS, 2, WIDTH)) ** 3
     sounds = -80 * rng.random((TOPICS, 40)) ** 0.5
-    names = ("resnet152", "resnext101", "audio", "word2vec")
+    names = ("resnet152", "resnext101", audio, "word2vec")
     stores = {name: [folder / name / f"{i:05d}.parquet" for i in range(shards)] for name in names}
     rows: dict[str, list[list[dict]]] = {name: [[] for _ in range(shards)] for name in names}
     for number in range(videos):
         made = _video(f"video{number:02d}", looks, sounds, rng)
         for name in names:
-            rows[name][number % shards].append(made[name])
+            rows[name][number % shards].append(made["audio" if name == audio else name])
     if spoil:
         for name, spoiled in _spoiled(looks, sounds, rng).items():
-            rows[name][0] += spoiled
+            rows[audio if name == "audio" else name][0] += spoiled
     for name in names:
         schema = TEXT_SCHEMA if name == "word2vec" else FEATURE_SCHEMA
         for path, content in zip(stores[name], rows[name], strict=True):
@@ -48,7 +54,12 @@ def write_topic_shards(
     table = {"token": [f"w{i}" for i in range(WORDS)], "vector": [v.tobytes() for v in vectors]}
     schema = pa.schema([("token", pa.string()), ("vector", pa.large_binary())])
     write_table(folder / "vocabulary.parquet", pa.table(table, schema=schema))
-    return stores, folder / "vocabulary.parquet"
+    return ModelShards(
+        {name: stores[name] for name in names[:2]},
+        {audio: stores[audio]},
+        {"word2vec": stores["word2vec"]},
+        folder / "vocabulary.parquet",
+    )
 
 
 def _video(video_id: str, looks: np.ndarray, sounds: np.ndarray, rng: np.random.Generator) -> dict:

@@ -32,18 +32,18 @@ def options(**values):
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
-    return write_topic_shards(tmp_path_factory.mktemp("shards"), videos=10, spoil=True)[0]
+    return write_topic_shards(tmp_path_factory.mktemp("shards"), videos=10, spoil=True)
 
 
 @pytest.fixture(scope="module")
 def training_set(shards):
-    return TrainingSet(shards, options(), log_mel=True)
+    return TrainingSet(shards, options())
 
 
 def test_every_video_is_used_or_excluded_with_its_reason(training_set):
     assert training_set.videos == [f"video{i:02d}" for i in range(10)]
     assert training_set.excluded == {
-        "spoiled0": "audio missing (no_audio)",
+        "spoiled0": "logmel missing (no_audio)",
         "spoiled1": "resnext101 failed (timeout)",
         "spoiled2": "no narration line with a known word lies inside pictures and sound",
         "spoiled3": "no narration line with a known word lies inside pictures and sound",
@@ -52,16 +52,16 @@ def test_every_video_is_used_or_excluded_with_its_reason(training_set):
 
 
 def test_no_usable_video_is_an_error(tmp_path):
-    stores, _ = write_topic_shards(tmp_path, videos=0, spoil=True)
-    with pytest.raises(UserError, match=r"no video to train on .*1 audio missing \(no_audio\)"):
-        TrainingSet(stores, options(), log_mel=True)
+    shards = write_topic_shards(tmp_path, videos=0, spoil=True)
+    with pytest.raises(UserError, match=r"no video to train on .*1 logmel missing \(no_audio\)"):
+        TrainingSet(shards, options())
 
 
-def redraw(training_set, stores, epoch, step):
+def redraw(training_set, shards, epoch, step):
     """The batch by the rules of the recipe, from the stores alone: lines, then one clip after the other."""
     chosen = training_set.options
-    features = {name: FeatureStore(stores[name]) for name in ("resnet152", "resnext101", "audio")}
-    narration = RowStore(stores["word2vec"], "text")
+    features = {name: FeatureStore(paths) for name, paths in (shards.video | shards.audio).items()}
+    narration = RowStore(shards.text["word2vec"], "text")
     order = np.random.default_rng([chosen.seed, epoch, 0]).permutation(len(training_set.videos))
     rng = np.random.default_rng([chosen.seed, epoch, 1 + step])
     size = chosen.videos_per_batch
@@ -74,7 +74,9 @@ def redraw(training_set, stores, epoch, step):
             visual = clip_features(
                 features["resnet152"][video], features["resnext101"][video], start, end
             )
-            mel, valid = mel_slice(features["audio"][video].values, start, end, chosen.audio_frames)
+            mel, valid = mel_slice(
+                features["logmel"][video].values, start, end, chosen.audio_frames
+            )
             yield visual, mel, valid, words_of(joined, text["tokens"], chosen.max_words)
 
 
@@ -174,23 +176,24 @@ def test_distinct_lines_all_come_before_any_comes_again():
 
 
 def test_wordless_clips_are_redrawn_or_kept(tmp_path):
-    stores, _ = write_topic_shards(tmp_path, videos=1, shards=1)
+    shards = write_topic_shards(tmp_path, videos=1, shards=1)
     tokens = [[7]] + [[]] * (LINES - 1)
     starts = [2.0 * line for line in range(LINES)]
-    with ShardWriter(stores["word2vec"][0], TEXT_SCHEMA, {}) as shard:
+    with ShardWriter(shards.text["word2vec"][0], TEXT_SCHEMA, {}) as shard:
         shard.write(text_row("video00", starts, [start + 2 for start in starts], tokens))
     wanted = {"min_clip_seconds": 1.0, "clips_per_video": 32, "small_sets": "repeat"}
-    redrawn = TrainingSet(stores, options(**wanted), log_mel=True).batch(0, 0)
+    redrawn = TrainingSet(shards, options(**wanted)).batch(0, 0)
     assert (redrawn.words[:, 0] == 7).all()
     assert redrawn.redrawn > 0
-    kept = TrainingSet(stores, options(**wanted, empty_clips="keep"), log_mel=True).batch(0, 0)
+    kept = TrainingSet(shards, options(**wanted, empty_clips="keep")).batch(0, 0)
     assert (kept.words[:, 0] == 0).any()
     assert kept.redrawn == 0
 
 
-def test_frozen_audio_is_the_mean_of_the_rows(shards):
-    """Log-mel shards stand in for davenet vectors here: any (T, D) matrix does."""
-    frozen = TrainingSet(shards, options(), log_mel=False)
+def test_frozen_audio_is_the_mean_of_the_rows(shards, tmp_path):
+    """Log-mels stand in for davenet vectors here: any (T, D) matrix does."""
+    frozen_shards = write_topic_shards(tmp_path, videos=10, spoil=True, audio="davenet")
+    frozen = TrainingSet(frozen_shards, options())
     batch, expected = frozen.batch(0, 0), list(redraw(frozen, shards, 0, 0))
     assert batch.audio.shape == (12, 40)
     for row, (_, mel, valid, _) in enumerate(expected):
@@ -198,7 +201,7 @@ def test_frozen_audio_is_the_mean_of_the_rows(shards):
 
 
 def test_mapped_features_equal_verified_ones(shards):
-    mapped, plain = MappedFeatures(shards["audio"]), FeatureStore(shards["audio"])
+    mapped, plain = MappedFeatures(shards.audio["logmel"]), FeatureStore(shards.audio["logmel"])
     assert list(mapped) == list(plain)
     assert mapped.errors == {"spoiled0": "no_audio: none"}
     for _ in range(2):  # the first read is the verified one
@@ -213,17 +216,18 @@ def test_mapped_features_equal_verified_ones(shards):
 
 def test_fingerprints_follow_the_content_alone(shards, tmp_path):
     copies = [tmp_path / f"{i}.parquet" for i in range(2)]
-    for path, copy in zip(shards["audio"], copies, strict=True):
+    for path, copy in zip(shards.audio["logmel"], copies, strict=True):
         shutil.copy(path, copy)
-    assert MappedFeatures(copies).fingerprint == MappedFeatures(shards["audio"]).fingerprint
-    other, _ = write_topic_shards(tmp_path / "other", videos=10, seed=1, spoil=True)
-    for kind, name in ((MappedFeatures, "audio"), (Narration, "word2vec")):
-        assert kind(other[name]).fingerprint != kind(shards[name]).fingerprint
+    assert MappedFeatures(copies).fingerprint == MappedFeatures(shards.audio["logmel"]).fingerprint
+    other = write_topic_shards(tmp_path / "other", videos=10, seed=1, spoil=True)
+    for kind, modality in ((MappedFeatures, "audio"), (Narration, "text")):
+        found = [kind(*getattr(one, modality).values()).fingerprint for one in (shards, other)]
+        assert found[0] != found[1]
 
 
 def test_damage_is_found_at_the_first_read(shards, tmp_path):
     path = tmp_path / "damaged.parquet"
-    data = bytearray(shards["audio"][1].read_bytes())
+    data = bytearray(shards.audio["logmel"][1].read_bytes())
     data[len(data) // 2] ^= 1  # inside a matrix, which makes up nearly all of the file
     path.write_bytes(data)
     store = MappedFeatures([path])
@@ -233,7 +237,7 @@ def test_damage_is_found_at_the_first_read(shards, tmp_path):
 
 
 def test_narration_lines(shards):
-    narration, rows = Narration(shards["word2vec"]), RowStore(shards["word2vec"], "text")
+    narration, rows = Narration(shards.text["word2vec"]), RowStore(shards.text["word2vec"], "text")
     for video_id in narration:
         lines, row = narration[video_id], rows[video_id]
         assert lines.starts == row["starts"]
@@ -242,8 +246,7 @@ def test_narration_lines(shards):
 
 
 def test_vocabulary_has_a_zero_row_for_padding(tmp_path):
-    _, path = write_topic_shards(tmp_path, videos=1)
-    vectors, digest = vocabulary_vectors(path)
+    vectors, digest = vocabulary_vectors(write_topic_shards(tmp_path, videos=1).vocabulary)
     assert vectors.shape == (49, 8)
     assert not vectors[0].any()
     assert vectors[1:].any(axis=1).all()

@@ -75,9 +75,10 @@ def test_same_video_pairs_can_be_masked(data, tmp_path, name):
     assert np.isfinite(lines(made[1])[-1]["epoch_loss/total"])
 
 
-def test_frozen_audio(data, tmp_path):
+def test_frozen_audio(tmp_path):
+    data = write_topic_shards(tmp_path, videos=9, spoil=True, audio="davenet")
     for name in ("everything_at_once", "synchronisation"):
-        made = run(data, tmp_path / name, options(name, {"audio": "frozen"}, epochs=1))
+        made = run(data, tmp_path / name, options(name, {"audio": "davenet"}, epochs=1))
         assert np.isfinite(lines(made)[-1]["epoch_loss/total"])
 
 

@@ -29,10 +29,9 @@ STEPS = 3
 
 def train(folder, name, processes):
     """Losses of a few steps, the gradients of the first, and the weights after the last."""
-    stores, vocabulary = folder
     chosen = options(name, videos_per_batch=5, gradient_clip=1.0)
-    data = TrainingSet(stores, chosen.training, True, chosen.objective.needs)
-    vectors = torch.from_numpy(vocabulary_vectors(vocabulary)[0])
+    data = TrainingSet(folder, chosen.training, chosen.objective.needs)
+    vectors = torch.from_numpy(vocabulary_vectors(folder.vocabulary)[0])
     runtime = resolve(RuntimeOptions(device="cpu", precision="fp32"), 1)
     trainer = build_trainer(data, vectors, chosen, runtime, processes)
     trainer.network.train()
@@ -132,17 +131,15 @@ def test_several_nodes_are_started_by_srun_with_every_word_kept():
     assert shlex.join(shown).count("--nnodes=2") == 1
 
 
-def as_results(folder, root):
+def as_results(shards, root):
     """Lay synthetic shards out as the features of a data set; returns their number."""
-    stores, vocabulary = folder
-    for key, paths in stores.items():
-        name = "logmel" if key == "audio" else key
+    for name, paths in {**shards.video, **shards.audio, **shards.text}.items():
         for number, path in enumerate(paths):
             target = root / f"features/{name}/{number:05d}.parquet"
             target.parent.mkdir(parents=True, exist_ok=True)
             target.symlink_to(Path(path).resolve())
-    (root / "vocabulary.parquet").symlink_to(Path(vocabulary).resolve())
-    return len(stores["audio"])
+    (root / "vocabulary.parquet").symlink_to(shards.vocabulary.resolve())
+    return len(shards.audio["logmel"])
 
 
 def test_the_verb_becomes_two_processes_and_one_model(folder, tmp_path):

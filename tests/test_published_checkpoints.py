@@ -26,7 +26,7 @@ def test_an_imported_model_is_the_published_one(tmp_path, kind):
     model, written = load_model(tmp_path / "model")
     assert config["imported"]["kind"] == kind
     assert written["imported"]["sha256"] == file_sha256(source)
-    assert written["audio_feature"] == audio
+    assert written["features"]["audio"] == audio
     assert (tmp_path / "model/metrics.jsonl").read_bytes() == b""
     published = load_published(source)
     video = torch.randn(4, 10)

@@ -15,10 +15,12 @@ import torch.nn.functional as F
 import yaml
 
 from mcn.errors import UserError
+from mcn.features.runtime import resolve
 from mcn.files import write_table
 from mcn.networks.checkpoints import load_model
 from mcn.objectives.multimodal_clustering import MultimodalClusteringObjective
 from mcn.options.evaluation import RetrievalOptions
+from mcn.options.features import RuntimeOptions
 from mcn.options.objectives import ClusteringOptions
 from mcn.options.training import ExperimentOptions
 from mcn.shards.mapped import Narration, vocabulary_vectors
@@ -26,7 +28,7 @@ from mcn.training import train as training
 from mcn.training.data.batches import TrainingSet
 from mcn.training.schedule import check_warmup, learning_rate
 from mcn.training.step import Trainer
-from mcn.training.train import EvaluationInputs, stop_on_signals, train
+from mcn.training.train import EarlyEvaluation, TrainingJob, stop_on_signals, train
 from tests.synthetic_shards import write_topic_shards
 
 
@@ -67,9 +69,9 @@ def data(tmp_path_factory):
     return write_topic_shards(tmp_path_factory.mktemp("data"), videos=10, spoil=True)
 
 
-def run(data, folder, chosen, **arguments):
-    where = folder / "model", folder / "state"
-    train(*data, *where, chosen, threads=1, device="cpu", **arguments)
+def run(data, folder, chosen, precision="auto", early=None):
+    runtime = resolve(RuntimeOptions(device="cpu", precision=precision), 1)
+    train(TrainingJob(chosen, data, folder / "model", folder / "state", runtime, early))
     return folder / "model"
 
 
@@ -164,9 +166,11 @@ def test_model_stands_alone(undisturbed):
     network, config = load_model(undisturbed)
     assert network.embed_video(torch.zeros(2, 24)).shape == (2, 16)
     assert config["options"]["training"]["epochs"] == 5
-    assert config["features"]["audio"] == {"feature": "audio", "version": 1}
+    names = {"video": ["resnet152", "resnext101"], "audio": "logmel", "text": "word2vec"}
+    assert config["features"] == names
+    assert config["recipes"]["logmel"] == {"feature": "logmel", "version": 1}
     excluded = config["training_set"]["excluded"]
-    assert excluded["audio missing (no_audio)"] == ["spoiled0"]
+    assert excluded["logmel missing (no_audio)"] == ["spoiled0"]
     assert sum(map(len, excluded.values())) + config["training_set"]["videos"] == 15
     assert yaml.safe_load((undisturbed / "config.yaml").read_text()) == config
 
@@ -179,10 +183,9 @@ def test_learns_what_goes_together(data, tmp_path):
     totals = [r["epoch_loss/total"] for r in lines(model) if "epoch_loss/total" in r]
     assert totals[-1] < 0.6 * totals[0]
     network, _ = load_model(model)
-    stores, vocabulary = data
-    training_set = TrainingSet(stores, chosen.training, log_mel=True)
+    training_set = TrainingSet(data, chosen.training)
     batch = training_set.batch(99, 0)
-    vectors = torch.from_numpy(vocabulary_vectors(vocabulary)[0])
+    vectors = torch.from_numpy(vocabulary_vectors(data.vocabulary)[0])
     with torch.no_grad():
         text = network.embed_text(F.embedding(batch.words, vectors))
         clips = network.embed_video(batch.video) + network.embed_audio(
@@ -226,8 +229,8 @@ def test_early_scores_change_nothing(data, undisturbed, tmp_path, monkeypatch):
         torch.manual_seed(0)
         return {"t->v/R@10": float(torch.rand(1))}
 
-    monkeypatch.setattr(training, "early_scores", lambda evaluation: scores)
-    model = run(data, tmp_path, options(early_every_epochs=2), evaluation="a set")
+    monkeypatch.setattr(training, "early_scores", lambda *_: scores)
+    model = run(data, tmp_path, options(early_every_epochs=2), early="a set")
     assert weights(model) == weights(undisturbed)
     scored = [r["epoch"] for r in lines(model) if "early/t->v/R@10" in r]
     assert scored == [2, 4, 5]
@@ -236,16 +239,13 @@ def test_early_scores_change_nothing(data, undisturbed, tmp_path, monkeypatch):
 def test_interrupt_leaves_a_checkpoint_and_the_next_run_goes_on(data, tmp_path):
     """A real process, stopped in mid-run; what it and its successor make equals one undisturbed run."""
     chosen = options(epochs=25, checkpoint_every_steps=10_000)
-    stores = {name: list(map(str, paths)) for name, paths in data[0].items()}
     script = f"""
-from pathlib import Path
-from mcn.training.train import train
+from pathlib import Path, PosixPath
+from mcn.layout import ModelShards
 from mcn.options.training import ExperimentOptions
-stores = {{name: list(map(Path, paths)) for name, paths in {stores!r}.items()}}
+from tests.test_training import run
 options = ExperimentOptions.model_validate_json({chosen.model_dump_json()!r})
-folder = Path({str(tmp_path)!r})
-where = Path({str(data[1])!r}), folder / "model", folder / "state"
-train(stores, *where, options, threads=1, device="cpu")
+run({data!r}, Path({str(tmp_path)!r}), options)
 """
     command = [sys.executable, "-c", script]
     process = subprocess.Popen(command, cwd=Path(__file__).parents[1], stderr=subprocess.PIPE)
@@ -283,7 +283,7 @@ def test_unmasked_padding_is_the_released_behaviour(data, tmp_path):
 @pytest.mark.parametrize(
     ("model", "objective"),
     [
-        ({"audio": "frozen"}, {}),
+        ({"audio": None, "text": "word2vec"}, {"pairs": ["video_text"]}),
         ({}, {"variant": "paper"}),
         ({}, {"pairs": ["video_text"]}),
         ({}, {"cluster_reduction": "fused", "reset_centroids_each_epoch": True}),
@@ -331,8 +331,7 @@ def test_paper_variant_yields_to_what_is_given():
 
 def test_early_scores_of_a_retrieval_set(data, undisturbed, tmp_path):
     """The final evaluation's code on the training videos, lines as captions."""
-    stores, vocabulary = data
-    narration = Narration(stores["word2vec"])
+    narration = Narration(data.text["word2vec"])
     clips = [
         (f"{video}-{line}", video, lines.starts[line], lines.ends[line], f"w{tokens[0] - 1}")
         for video, lines in narration.items()
@@ -342,8 +341,8 @@ def test_early_scores_of_a_retrieval_set(data, undisturbed, tmp_path):
     names = ["clip_id", "video_id", "start_seconds", "end_seconds", "caption"]
     captions = tmp_path / "captions.parquet"
     write_table(captions, pa.table(dict(zip(names, zip(*clips, strict=True), strict=True))))
-    inputs = EvaluationInputs(stores, captions, vocabulary, RetrievalOptions(audio_frames=64))
-    model = run(data, tmp_path, options(early_every_epochs=5), evaluation=inputs)
+    early = EarlyEvaluation(data, captions, RetrievalOptions(audio_frames=64))
+    model = run(data, tmp_path, options(early_every_epochs=5), early=early)
     assert weights(model) == weights(undisturbed)
     last = lines(model)[-1]
     assert last["early/t->va/n"] == 80

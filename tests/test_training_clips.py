@@ -36,7 +36,7 @@ def video(narration=None, seconds=20):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return write_topic_shards(tmp_path_factory.mktemp("data"), videos=6, spoil=True)[0]
+    return write_topic_shards(tmp_path_factory.mktemp("data"), videos=6, spoil=True)
 
 
 def test_further_texts_are_the_nearest_lines_that_have_words():
@@ -106,17 +106,17 @@ def test_policies():
 
 
 def test_all_objectives_see_the_same_clips(data):
-    plain = TrainingSet(data, OPTIONS, True).batch(2, 0)
+    plain = TrainingSet(data, OPTIONS).batch(2, 0)
     for needs in (
         Needs(candidates=3),
         Needs(visual_units=3),
         Needs(second="line"),
         Needs(second="shift", shift_seconds=(2.0, 4.0)),
     ):
-        batch = TrainingSet(data, OPTIONS, True, needs).batch(2, 0)
+        batch = TrainingSet(data, OPTIONS, needs).batch(2, 0)
         for name in ("video", "audio", "frames", "words", "present"):
             assert torch.equal(getattr(batch, name), getattr(plain, name)), needs
-        again = TrainingSet(data, OPTIONS, True, needs).batch(2, 0)
+        again = TrainingSet(data, OPTIONS, needs).batch(2, 0)
         for name in ("candidates", "units"):
             assert getattr(batch, name) is None or torch.equal(
                 getattr(batch, name), getattr(again, name)
@@ -126,7 +126,7 @@ def test_all_objectives_see_the_same_clips(data):
 
 
 def test_candidates_begin_with_the_own_text(data):
-    batch = TrainingSet(data, OPTIONS, True, Needs(candidates=3)).batch(0, 0)
+    batch = TrainingSet(data, OPTIONS, Needs(candidates=3)).batch(0, 0)
     assert batch.candidates.shape == (12, 3, 4)
     assert torch.equal(batch.candidates[:, 0], batch.words)
     assert (batch.candidates[:, 1, 0] > 0).all()
@@ -134,10 +134,10 @@ def test_candidates_begin_with_the_own_text(data):
 
 
 def test_units_are_the_pooled_parts_that_evaluation_takes(data):
-    training_set = TrainingSet(data, OPTIONS, True, Needs(visual_units=3))
+    training_set = TrainingSet(data, OPTIONS, Needs(visual_units=3))
     batch = training_set.batch(0, 0)
     assert batch.units.shape == (12, 3, 24)
-    pictures = [training_set.features[name] for name in ("resnet152", "resnext101")]
+    pictures = list(training_set.video.values())
     wanted = []
     for video_id in training_set.videos:
         for line in range(8):
@@ -152,7 +152,7 @@ def test_units_are_the_pooled_parts_that_evaluation_takes(data):
 
 
 def test_second_clips_are_others_of_the_same_video(data):
-    batch = TrainingSet(data, OPTIONS, True, Needs(second="line")).batch(0, 0)
+    batch = TrainingSet(data, OPTIONS, Needs(second="line")).batch(0, 0)
     assert (batch.second.words[:, 0] != batch.words[:, 0]).all()
     assert batch.second.present.all()
 
@@ -162,7 +162,7 @@ def test_videos_without_sound_or_narration(data):
     used = lambda policy, needs: {  # noqa: E731
         video_id
         for video_id in TrainingSet(
-            data, OPTIONS.model_copy(update={"empty_clips": policy}), True, needs
+            data, OPTIONS.model_copy(update={"empty_clips": policy}), needs
         ).videos
         if video_id.startswith("spoiled")
     }
@@ -176,7 +176,7 @@ def test_videos_without_sound_or_narration(data):
 
 def test_kept_clips_tell_what_they_lack(data):
     options = OPTIONS.model_copy(update={"empty_clips": "mask", "videos_per_batch": 9})
-    training_set = TrainingSet(data, options, True)
+    training_set = TrainingSet(data, options)
     batch = training_set.batch(0, 0)
     deaf = [n for n, row in enumerate(batch.present.tolist()) if not row[1]]
     assert len(deaf) == 3  # the clips of spoiled0

@@ -37,11 +37,12 @@ def train(arguments: Namespace) -> None:
 
     spread(arguments.nodes, arguments.processes)
     from mcn.distributed import joined, local_device, local_threads
+    from mcn.features.runtime import resolve
     from mcn.layout import Dataset
     from mcn.options.base import parse_options
     from mcn.options.features import RuntimeOptions
     from mcn.options.sections import Experiment
-    from mcn.training.train import EvaluationInputs, train
+    from mcn.training.train import EarlyEvaluation, TrainingJob, train
 
     experiment: Experiment = parse_options(Experiment, arguments.options)
     runtime = parse_options(RuntimeOptions, arguments.runtime)
@@ -51,26 +52,24 @@ def train(arguments: Namespace) -> None:
         held_out = Dataset(
             arguments.results / experiment.early_evaluation.dataset, arguments.early_shards
         )
-        early = EvaluationInputs(
-            held_out.stores(experiment.audio_feature),
+        early = EarlyEvaluation(
+            held_out.model_shards(*experiment.features),
             held_out.table("captions"),
-            held_out.table("vocabulary"),
             experiment.early_evaluation.retrieval,
         )
     device = local_device(runtime.device)
+    where = runtime.model_copy(update={"device": device})
     with joined(device) as processes:
-        train(
-            dataset.stores(experiment.audio_feature),
-            dataset.table("vocabulary"),
+        job = TrainingJob(
+            experiment,
+            dataset.model_shards(*experiment.training_features),
             arguments.output,
             arguments.checkpoints,
-            experiment,
+            resolve(where, local_threads(arguments.threads)),
             early,
-            local_threads(arguments.threads),
-            device,
-            runtime.precision,
             processes,
         )
+        train(job)
 
 
 def search(arguments: Namespace) -> None:

@@ -127,6 +127,8 @@ def _references(settings: Configuration) -> list[str]:
         uses["features.calibration_dataset"] = features.calibration_dataset
     problems = []
     for name, experiment in settings.experiments.items():
+        wrong = experiment.feature_problems(settings.features.kinds)
+        problems += [f"experiments.{name}.{line}" for line in wrong]
         if experiment.dataset:
             uses[f"experiments.{name}.dataset"] = experiment.dataset
         elif not experiment.checkpoint:

@@ -61,7 +61,8 @@ class FusionNetwork(MultimodalClusteringNetwork):
         }
         self.embedding_width, self.visual_units = embedding_width, visual_units
         self.audio_columns_per_token = audio_columns_per_token
-        modalities = ["video", *["audio"] * self.has_audio, *["text"] * self.has_text]
+        branches = {"video": self.has_video, "audio": self.has_audio, "text": self.has_text}
+        modalities = [name for name, there in branches.items() if there]
         self.norms = nn.ModuleDict({name: nn.LayerNorm(fusion_width) for name in modalities})
         self.projections = nn.ModuleDict(
             {name: GatedEmbeddingUnit(fusion_width, embedding_width) for name in modalities}

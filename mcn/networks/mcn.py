@@ -34,7 +34,7 @@ class Embeddings(NamedTuple):
     pooled audio (B, audio_width), text after max (B, d)), under target `common` the embeddings themselves.
     """
 
-    video: Tensor
+    video: Tensor | None
     audio: Tensor | None
     text: Tensor | None
     inputs: dict[str, Tensor]
@@ -43,8 +43,8 @@ class Embeddings(NamedTuple):
 class MultimodalClusteringNetwork(nn.Module):
     """The three branches and, when `reconstruction_width` is given, the reconstruction heads.
 
-    video_width: features of a clip (4096 as published). word_width: of the word vectors; None leaves the text branch
-    out. davenet_widths: stages of a trainable ResDAVEnet; None: pooled vectors of `audio_width` come in, and with
+    video_width: features of a clip (4096 as published). word_width: of the word vectors. Either None: no such branch.
+    davenet_widths: stages of a trainable ResDAVEnet; None: pooled vectors of `audio_width` come in, and with
     `audio_width` None too there is no audio branch. reconstruction_width: hidden units; None: no heads.
     reconstruction_target: `input` (released code) or `common` (paper). mask_padding_words: see `WordPooling`.
     normalize: L2-normalise every embedding.
@@ -56,7 +56,7 @@ class MultimodalClusteringNetwork(nn.Module):
 
     def __init__(
         self,
-        video_width: int,
+        video_width: int | None,
         word_width: int | None,
         embedding_width: int,
         davenet_widths: Sequence[int] | None = PUBLISHED_WIDTHS,
@@ -86,9 +86,12 @@ class MultimodalClusteringNetwork(nn.Module):
         self.reconstruction_target = reconstruction_target
         self.normalize = normalize
         self.DAVEnet = None if davenet_widths is None else ResDavenet(davenet_widths)
+        self.has_video = video_width is not None
         self.has_audio, self.has_text = audio_width is not None, word_width is not None
-        self.GU_video = GatedEmbeddingUnit(video_width, embedding_width)
-        widths = {"video": video_width}
+        widths = {}
+        if video_width is not None:
+            self.GU_video = GatedEmbeddingUnit(video_width, embedding_width)
+            widths["video"] = video_width
         if audio_width is not None:
             self.GU_audio = GatedEmbeddingUnit(audio_width, audio_width)
             self.DAVEnet_projection = nn.Linear(audio_width, embedding_width)
@@ -106,7 +109,9 @@ class MultimodalClusteringNetwork(nn.Module):
                 )
 
     def embed_video(self, features: Tensor) -> Tensor:
-        """(B, video_width) -> (B, d)."""
+        """(B, video_width) -> (B, d). A network without a video branch: `UserError`."""
+        if not self.has_video:
+            raise _no_branch("video")
         return self._finish(self.GU_video(features))
 
     def embed_audio(self, log_mel: Tensor, frames: Tensor | None = None) -> Tensor:
@@ -125,7 +130,10 @@ class MultimodalClusteringNetwork(nn.Module):
         self, video: Tensor, audio: Tensor, text: Tensor, frames: Tensor | None = None
     ) -> Embeddings:
         """Embed one batch of all modalities there are branches for; shapes as in `embed_video` and its siblings."""
-        embedded, inputs = {"video": self.embed_video(video)}, {"video": video}
+        embedded: dict[str, Tensor] = {}
+        inputs: dict[str, Tensor] = {}
+        if self.has_video:
+            inputs["video"], embedded["video"] = video, self.embed_video(video)
         if self.has_audio:
             inputs["audio"] = self._pooled_audio(audio, frames)
             embedded["audio"] = self._project_audio(inputs["audio"])
@@ -134,7 +142,7 @@ class MultimodalClusteringNetwork(nn.Module):
             embedded["text"] = self._project_text(inputs["text"])
         targets = inputs if self.reconstruction_target == "input" else dict(embedded)
         return Embeddings(
-            embedded["video"], embedded.get("audio"), embedded.get("text"), inputs=targets
+            *(embedded.get(name) for name in ("video", "audio", "text")), inputs=targets
         )
 
     def reconstruct(self, embeddings: Embeddings) -> dict[str, Tensor]:

@@ -120,6 +120,12 @@ class FeaturesOptions(Options):
     )
     calibration_shards: int = Field(1, ge=1, description="how many of its first shards are read")
 
+    @property
+    def kinds(self) -> dict[str, str]:
+        """Feature -> its kind: frame, clip, audio or text."""
+        audio = {"logmel": "audio", "davenet": "audio"}
+        return {"resnet152": "frame", "resnext101": "clip", **audio, "word2vec": "text"}
+
 
 class EarlyEvaluation(Options):
     """Zero-shot scores while training goes on; they choose nothing."""

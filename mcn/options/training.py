@@ -10,23 +10,57 @@ Conventions
 
 from __future__ import annotations
 
-from typing import Literal
+import itertools
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
 
-from mcn.options.base import Options, field
+from pydantic import field_validator
+
+from mcn.options.base import Options, field, nearest
 from mcn.options.objectives import AnyObjective, ClusteringOptions
 
 
+class ModelFeatures(NamedTuple):
+    """Names of the features that a model reads, video in the order of the clip vector; None or empty: no branch."""
+
+    video: tuple[str, ...]
+    audio: str | None
+    text: str | None
+
+    @property
+    def by_modality(self) -> dict[str, tuple[str, ...]]:
+        """Modality -> the names of its features."""
+        audio, text = ((name,) if name else () for name in (self.audio, self.text))
+        return {"video": self.video, "audio": audio, "text": text}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names: video, audio, text."""
+        return tuple(itertools.chain(*self.by_modality.values()))
+
+
 class ModelOptions(Options):
-    """The network that is trained; widths of the inputs come from the shards."""
+    """The features that a network reads and its sizes; widths of the inputs come from the shards."""
+
+    video: tuple[str, ...] = field(
+        ("resnet152", "resnext101"),
+        "frame and clip features of the video vector, in this order; []: no video",
+        "",
+        "MCN youtube_dataloader.py:172-191",
+    )
+    audio: str | None = field(
+        "logmel",
+        "audio feature: log-mels go through a ResDAVEnet that is trained, any other one is averaged over the clip "
+        "(davenet: the frozen audio network of the paper's text); null: no audio",
+        "",
+        "logmel: MCN train_tri_kmeans.py:207",
+    )
+    text: str | None = field(
+        "word2vec", "text feature; null: no text", "", "MCN youtube_dataloader.py"
+    )
 
     embedding_width: int = field(
         6144, "width of the common space", "numbers", "MCN README --embd_dim", ge=1
-    )
-    audio: Literal["trainable", "frozen"] = field(
-        "trainable",
-        "trainable: log-mels go through a ResDAVEnet that is trained; frozen: davenet shards are pooled",
-        "",
-        "trainable: MCN train_tri_kmeans.py:207; frozen: paper",
     )
     davenet_widths: tuple[int, int, int, int] = field(
         (128, 256, 512, 1024), "channels of the four ResDAVEnet stages", "channels", "AVLnet"
@@ -53,6 +87,18 @@ class ModelOptions(Options):
         "MCN: false; evaluation always leaves them out",
         strict=True,
     )
+
+    @property
+    def features(self) -> ModelFeatures:
+        """All features that are named."""
+        return ModelFeatures(self.video, self.audio, self.text)
+
+    @field_validator("video")
+    @classmethod
+    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError("a feature is named twice")
+        return names
 
 
 class TrainingOptions(Options):
@@ -148,9 +194,47 @@ class ExperimentOptions(Options):
     training: TrainingOptions = TrainingOptions()
 
     @property
-    def audio_feature(self) -> str:
-        """The feature whose shards the model hears: logmel or davenet."""
-        return "logmel" if self.model.audio == "trainable" else "davenet"
+    def features(self) -> ModelFeatures:
+        """What the trained network reads: audio and text only where the objective trains them."""
+        model, trained = self.model, self.objective.needs.modalities
+        return ModelFeatures(
+            model.video,
+            model.audio if "audio" in trained else None,
+            model.text if "text" in trained else None,
+        )
+
+    @property
+    def training_features(self) -> ModelFeatures:
+        """What training reads: `features`, and the narration that clips are taken around."""
+        lines = self.objective.needs.windows == "lines"
+        return self.features._replace(text=self.model.text) if lines else self.features
+
+    def feature_problems(self, kinds: Mapping[str, str]) -> list[str]:
+        """What is wrong with the features of `model`, a line each. kinds: of every feature that there is, by name."""
+        wanted = {"video": ("frame", "clip"), "audio": ("audio",), "text": ("text",)}
+        named, problems = self.model.features.by_modality, []
+        for modality, names in named.items():
+            of_modality = [name for name, kind in kinds.items() if kind in wanted[modality]]
+            for name in names:
+                if name not in kinds:
+                    near = nearest(name, of_modality)
+                    problems.append(f"model.{modality}: no feature {name!r}{near}")
+                elif name not in of_modality:
+                    words = f"{name} is a feature of kind {kinds[name]}; wanted {' or '.join(wanted[modality])}"
+                    problems.append(f"model.{modality}: {words}")
+        needs, kind = self.objective.needs, self.objective.kind
+        lacking = [name for name in needs.modalities if not named[name]]
+        for modality in lacking:
+            cure = f"name {modality} features, or choose an objective without {modality}"
+            problems.append(
+                f"model.{modality}: none, and the objective {kind} needs {modality}; {cure}"
+            )
+        if needs.windows == "lines" and not self.model.text and "text" not in lacking:
+            cure = "name a text feature"
+            problems.append(
+                f"model.text: none, and {kind} takes clips around narration lines; {cure}"
+            )
+        return problems
 
     def measurable(self, task: str) -> bool:
         """Whether what is trained can be scored at a task: two modalities for retrieval, video and text otherwise."""

@@ -6,7 +6,7 @@ Conventions
   (roudimit/AVLnet), HowTo100M (antoine77340/howto100m: no audio, normalised embeddings). Sizes come from the rows.
 - Written: model.safetensors, config.yaml (where the rows came from, their sha256, the kind), and metrics.jsonl without
   a line, since nothing was trained here.
-- `audio_feature`: what evaluation reads for the audio branch; a network with a DAVEnet inside reads log-mels.
+- `features`: what evaluation reads for each branch of the network; those that the checkpoints were trained on.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from mcn.errors import UserError
 from mcn.files import write_text
 from mcn.networks import MultimodalClusteringNetwork
 from mcn.networks.checkpoints import file_sha256, load_published, save_model
+from mcn.options.training import ModelOptions
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ def import_checkpoint(
     Errors: `UserError` for a file that is no such checkpoint (every row that does not fit is named), or that has
     another sha256 than the one expected.
     """
-    network = load_published(source)
+    network, features = load_published(source), ModelOptions()
     digest = file_sha256(source)
     if expected_sha256 not in (None, digest):
         cure = "get the right file, or correct checkpoint_sha256"
@@ -43,7 +44,11 @@ def import_checkpoint(
             "kind": kind_of(network),
             "parameters": sum(row.numel() for row in network.parameters()),
         },
-        "audio_feature": "logmel" if network.has_audio else None,
+        "features": {
+            "video": list(features.video),
+            "audio": features.audio if network.has_audio else None,
+            "text": features.text if network.has_text else None,
+        },
     }
     write_text(output / "metrics.jsonl", "")
     save_model(output, network, config)

@@ -62,6 +62,11 @@ class MappedFeatures(FeatureStore):
         self.fingerprint = digest.hexdigest()
         self.width = next((blob.width for blob in self._blobs.values()), 0)
 
+    @property
+    def log_mel(self) -> bool:
+        """Whether rows are log-mel frames, by the recipe of the shards, rather than vectors of an audio network."""
+        return self.recipe.get("encoder", self.recipe.get("feature")) == "logmel"
+
     def _locate(self, shard: int, digest: Any) -> None:
         """Note where the features of every video of a shard lie; hash ids, times and page headers."""
         rows = read_table(self.paths[shard], _TIMES).to_pylist()

@@ -139,9 +139,11 @@ class Loop:
         if self.options.empty_clips == "redraw":
             return {}
         shares = 1 - batch.present.double().mean(dim=0)
+        needed = self.trainer.objective.modalities
         return {
             f"data/without_{name}_share": share
             for name, share in zip(MODALITIES, shares.tolist(), strict=True)
+            if name in needed
         }
 
     def _after_step(self, report: StepReport) -> None:

@@ -17,7 +17,7 @@ import logging
 import signal
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,18 +25,19 @@ from types import FrameType
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from mcn.distributed import ALONE, Processes
 from mcn.errors import UserError
-from mcn.features.runtime import Runtime, resolve
+from mcn.features.runtime import Runtime
+from mcn.layout import ModelShards
 from mcn.networks import TRAINED_NETWORKS, MultimodalClusteringNetwork
 from mcn.networks.checkpoints import file_sha256, load_davenet, save_model
 from mcn.networks.rows import load_rows
 from mcn.objectives.objective import Setting
 from mcn.objectives.registry import make_objective
 from mcn.options.evaluation import RetrievalOptions
-from mcn.options.features import RuntimeOptions
-from mcn.options.training import ExperimentOptions
+from mcn.options.training import ExperimentOptions, ModelFeatures
 from mcn.shards.mapped import vocabulary_vectors
 from mcn.training.data.batches import TrainingSet
 from mcn.training.log import publish
@@ -59,44 +60,42 @@ BOOKKEEPING = {
 
 
 @dataclass(frozen=True)
-class EvaluationInputs:
-    """A retrieval set to score on while training goes on; `stores` as for `train`."""
+class EarlyEvaluation:
+    """A retrieval set that is scored while training goes on: its shards, captions and protocol."""
 
-    stores: Mapping[str, Sequence[Path]]
+    shards: ModelShards
     captions: Path
-    vocabulary: Path
     options: RetrievalOptions
 
 
-def train(
-    stores: Mapping[str, Sequence[Path]],
-    vocabulary: Path,
-    output: Path,
-    checkpoints: Path,
-    options: ExperimentOptions,
-    evaluation: EvaluationInputs | None = None,
-    threads: int = 0,
-    device: str = "auto",
-    precision: str = "auto",
-    processes: Processes = ALONE,
-) -> None:
+@dataclass(frozen=True)
+class TrainingJob:
+    """What is trained, on what, where and how.
+
+    shards: of `options.training_features`, all of one data set. output: folder of the model. checkpoints: folder that a
+    run resumes from. processes: this one and those that share every step; the first alone scores and writes.
+    """
+
+    options: ExperimentOptions
+    shards: ModelShards
+    output: Path
+    checkpoints: Path
+    runtime: Runtime
+    early: EarlyEvaluation | None = None
+    processes: Processes = ALONE
+
+
+def train(job: TrainingJob) -> None:
     """Train one experiment.
 
-    stores: paths of the shards of `resnet152`, `resnext101`, `audio` (those of `options.audio_feature`), `word2vec`.
-    vocabulary: word vectors of the same data set. threads: of the processor, 0: PyTorch's choice. device: auto, cpu,
-    cuda, cuda:N. precision: as in `RuntimeOptions`; auto is fp32 on the CPU, else bf16 or, on older GPUs, fp16.
-    processes: this one and those that share every step; the first alone scores and writes.
     Unusable data, a diverged loss: `UserError`. SIGINT, SIGTERM: SystemExit after a checkpoint.
     """
-    runtime = resolve(
-        RuntimeOptions.model_validate({"device": device, "precision": precision}), threads
-    )
+    options, runtime, processes = job.options, job.runtime, job.processes
     torch.set_num_threads(runtime.threads)
     torch.set_flush_denormal(True)  # vanishing gradients took a processor 20 times as long
-    log_mel = options.audio_feature == "logmel"
-    data = TrainingSet(stores, options.training, log_mel, options.objective.needs)
-    vectors, vocabulary_sha256 = vocabulary_vectors(vocabulary)
-    trainer = build_trainer(data, torch.from_numpy(vectors), options, runtime, processes)
+    data = TrainingSet(job.shards, options.training, options.objective.needs)
+    vectors, vocabulary_sha256 = word_vectors(job)
+    trainer = build_trainer(data, vectors, options, runtime, processes)
     logger.info(
         "%d videos, %d a step, %d steps an epoch, %d in all, on %s in %s",
         len(data.videos),
@@ -109,23 +108,31 @@ def train(
     inputs = {**data.fingerprint, "vocabulary": vocabulary_sha256}
     if options.model.audio_weights:
         inputs["audio_weights"] = file_sha256(options.model.audio_weights)
-    state = RunState(checkpoints, identity(options, trainer.precision, inputs))
-    scores = early_scores(evaluation) if evaluation else None
+    state = RunState(job.checkpoints, identity(options, trainer.precision, inputs))
+    scores = early_scores(job.early, options.features) if job.early else None
     with stop_on_signals() as stop:
         finished = Loop(data, trainer, state, options.training, scores, stop).run()
     if not finished:
-        logger.warning("stopped after a checkpoint in %s; run again to continue", checkpoints)
+        logger.warning("stopped after a checkpoint in %s; run again to continue", job.checkpoints)
         raise SystemExit(128 + (stop.signal or signal.SIGTERM))
     if processes.first:
-        publish(state.directory, output)
-        save_model(output, trainer.network, describe(options, data, trainer, inputs))
+        publish(state.directory, job.output)
+        save_model(job.output, trainer.network, describe(options, data, trainer, inputs))
         state.clear()
     processes.wait()
 
 
+def word_vectors(job: TrainingJob) -> tuple[Tensor, str]:
+    """Word vectors (V + 1, W) of the model's text feature and their sha256; (1, 1) zeros where it reads no text."""
+    if job.options.features.text is None or job.shards.vocabulary is None:
+        return torch.zeros(1, 1), ""
+    vectors, sha256 = vocabulary_vectors(job.shards.vocabulary)
+    return torch.from_numpy(vectors), sha256
+
+
 def build_trainer(
     data: TrainingSet,
-    vectors: torch.Tensor,
+    vectors: Tensor,
     options: ExperimentOptions,
     runtime: Runtime,
     processes: Processes = ALONE,
@@ -163,18 +170,17 @@ def build_trainer(
 def build_network(
     data: TrainingSet, word_width: int, options: ExperimentOptions
 ) -> MultimodalClusteringNetwork:
-    """The objective's network, with branches for the modalities that it trains (and always for video)."""
-    model, objective = options.model, options.objective
-    modalities = objective.needs.modalities
-    hears, reads = "audio" in modalities, "text" in modalities
-    if "video" not in modalities:
+    """The objective's network, with branches for the features that the experiment's model reads."""
+    model, objective, reads = options.model, options.objective, options.features
+    widths = data.widths
+    if reads.video and "video" not in objective.needs.modalities:
         logger.warning("this objective trains no video: scores with video are those of chance")
     network = TRAINED_NETWORKS[objective.network](
-        video_width=data.video_width,
-        word_width=word_width if reads else None,
+        video_width=sum(widths.video) if reads.video else None,
+        word_width=word_width if reads.text else None,
         embedding_width=model.embedding_width,
-        davenet_widths=model.davenet_widths if hears and model.audio == "trainable" else None,
-        audio_width=data.features["audio"].width if hears else None,
+        davenet_widths=model.davenet_widths if data.log_mel else None,
+        audio_width=widths.audio if reads.audio else None,
         reconstruction_width=model.reconstruction_width if objective.reconstructs else None,
         mask_padding_words=model.mask_padding_words,
         normalize=model.normalize or objective.unit_length,
@@ -211,11 +217,8 @@ def describe(
         excluded[reason].append(video_id)
     return {
         "options": options.model_dump(mode="json"),
-        "audio_feature": options.audio_feature,
-        "features": {
-            **{name: store.recipe for name, store in data.features.items()},
-            "word2vec": data.narration.recipe,
-        },
+        "features": {**options.features._asdict(), "video": list(options.features.video)},
+        "recipes": {name: store.recipe for name, store in data.stores.items()},
         "inputs": dict(inputs),
         "training_set": {
             "videos": len(data.videos),
@@ -229,18 +232,23 @@ def describe(
     }
 
 
-def early_scores(evaluation: EvaluationInputs) -> Callable[[MultimodalClusteringNetwork], Scores]:
+def early_scores(
+    early: EarlyEvaluation, features: ModelFeatures
+) -> Callable[[MultimodalClusteringNetwork], Scores]:
     """Zero-shot retrieval of a network on a set, as flat names."""
     from mcn.evaluation.retrieval.early import quick_retrieval
+
+    heard = dict(zip(["audio"], early.shards.audio.values(), strict=False))
+    options = early.options.model_copy(update={"video_features": features.video})
 
     def score(network: MultimodalClusteringNetwork) -> Scores:
         return flatten(
             quick_retrieval(
                 network,
-                evaluation.stores,
-                evaluation.captions,
-                evaluation.vocabulary,
-                evaluation.options,
+                {**early.shards.video, **heard},
+                early.captions,
+                early.shards.vocabulary,
+                options,
             )
         )
 

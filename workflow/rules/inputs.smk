@@ -105,24 +105,21 @@ def training_shard_count(wildcards):
     return settings.datasets[settings.experiments[wildcards.experiment].dataset].shards
 
 
-def dataset_inputs(dataset, audio):
-    """What a model reads of a data set: visual and text features, and the audio form it was trained on."""
-    return {
-        "resnet152": feature_shards(dataset, "resnet152"),
-        "resnext101": feature_shards(dataset, "resnext101"),
-        "audio": feature_shards(dataset, audio),
-        "word2vec": feature_shards(dataset, "word2vec"),
-        "vocabulary": f"results/{dataset}/vocabulary.parquet",
-    }
+def model_inputs(dataset, features):
+    """What a model of some features reads of a data set: their shards, and the word vectors of its text."""
+    inputs = {name: feature_shards(dataset, name) for name in features.names}
+    if features.text:
+        inputs["vocabulary"] = f"results/{dataset}/vocabulary.parquet"
+    return inputs
 
 
 def training_inputs(wildcards):
     """Inputs of `train`: the training set, and the captions and features that early scores are taken on."""
     experiment = settings.experiments[wildcards.experiment]
-    inputs = dataset_inputs(experiment.dataset, experiment.audio_feature)
+    inputs = model_inputs(experiment.dataset, experiment.training_features)
     if experiment.early_evaluation:
         dataset = experiment.early_evaluation.dataset
-        early = dataset_inputs(dataset, experiment.audio_feature)
+        early = model_inputs(dataset, experiment.features)
         inputs |= {f"early_{name}": paths for name, paths in early.items()}
         inputs["early_captions"] = f"results/{dataset}/captions.parquet"
     return inputs
@@ -131,7 +128,7 @@ def training_inputs(wildcards):
 def evaluation_inputs(wildcards):
     """Features of the evaluated data set in the form that the experiment's model reads."""
     experiment = settings.experiments[wildcards.experiment]
-    return dataset_inputs(wildcards.dataset, experiment.audio_feature)
+    return model_inputs(wildcards.dataset, experiment.features)
 
 
 def vocabulary_texts(wildcards):

@@ -16,23 +16,22 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 
 from mcn.errors import UserError
+from mcn.layout import ModelShards
 from mcn.options.objectives import Needs
 from mcn.options.training import TrainingOptions
 from mcn.shards import FeatureSequence
 from mcn.shards.mapped import MappedFeatures, Narration
 from mcn.training.data.clips import Video, enough
-from mcn.training.data.collation import VISUAL, Batch, Collator
+from mcn.training.data.collation import Batch, Collator, Widths
 from mcn.training.data.sampling import batch_size, videos_of_step
 
 logger = logging.getLogger(__name__)
 
-STREAMS = {"video": VISUAL, "audio": ("audio",)}  # of a modality
 EVERYTHING = Needs()
 NAMES = {"video": "pictures", "audio": "sound"}
 SHORTEST_OVERLAP_SECONDS = 0.05  # a line inside the streams by this much has a row of each
@@ -41,24 +40,18 @@ SHORTEST_OVERLAP_SECONDS = 0.05  # a line inside the streams by this much has a 
 class TrainingSet:
     """Feature and text shards as batches.
 
-    stores: paths of the shards of `resnet152`, `resnext101`, `audio` (log-mel, or davenet where `log_mel` is false)
-    and `word2vec`. needs: of the objective. `videos`: ids used, in order of id; `excluded`: id -> reason.
-    Nothing usable: `UserError`.
+    needs: of the objective. `videos`: ids used, in order of id; `excluded`: id -> reason. Nothing usable: `UserError`.
     """
 
     def __init__(
-        self,
-        stores: Mapping[str, Sequence[Path]],
-        options: TrainingOptions,
-        log_mel: bool,
-        needs: Needs = EVERYTHING,
+        self, shards: ModelShards, options: TrainingOptions, needs: Needs = EVERYTHING
     ) -> None:
-        self.options, self.log_mel, self.needs = options, log_mel, needs
-        self.features = {name: MappedFeatures(stores[name]) for name in (*VISUAL, "audio")}
-        self.narration = Narration(stores["word2vec"])
-        self.videos, self.excluded = select_videos(
-            self.features, self.narration, needs, options.empty_clips
-        )
+        self.options, self.needs = options, needs
+        self.video = {name: MappedFeatures(paths) for name, paths in shards.video.items()}
+        self.audio = {name: MappedFeatures(paths) for name, paths in shards.audio.items()}
+        self.text = {name: Narration(paths) for name, paths in shards.text.items()}
+        self.log_mel = any(store.log_mel for store in self.audio.values())
+        self.videos, self.excluded = self._select()
         for reason, count in sorted(Counter(self.excluded.values()).items()):
             logger.warning("%d videos are not trained on: %s", count, reason)
         if not self.videos:
@@ -72,15 +65,20 @@ class TrainingSet:
         self.steps_per_epoch = max(1, len(self.videos) // self.batch_videos)
 
     @property
-    def video_width(self) -> int:
-        """Width of the visual clip vector."""
-        return sum(self.features[name].width for name in VISUAL)
+    def stores(self) -> dict[str, MappedFeatures | Narration]:
+        """Every feature that is read, by its name."""
+        return {**self.video, **self.audio, **self.text}
+
+    @property
+    def widths(self) -> Widths:
+        """Of one clip's vectors."""
+        audio = next(iter(self.audio.values()), None)
+        return Widths([store.width for store in self.video.values()], audio.width if audio else 0)
 
     @property
     def fingerprint(self) -> dict[str, str]:
-        """What identifies the content of every stream."""
-        streams = {name: store.fingerprint for name, store in self.features.items()}
-        return {**streams, "word2vec": self.narration.fingerprint}
+        """What identifies the content of every feature."""
+        return {name: store.fingerprint for name, store in self.stores.items()}
 
     def batch(self, epoch: int, step: int) -> Batch:
         """The batch of a step; both count from 0."""
@@ -88,80 +86,60 @@ class TrainingSet:
         order = videos_of_step(len(self.videos), self.batch_videos, options.seed, epoch, step)
         rng = np.random.default_rng([options.seed, epoch, 1 + step])
         second = np.random.default_rng([options.seed, epoch, 1 + step, 1])
-        widths = {name: store.width for name, store in self.features.items()}
         size = len(order) * options.clips_per_video
-        collator = Collator(size, widths, options, self.log_mel, self.needs)
+        collator = Collator(size, self.widths, options, self.log_mel, self.needs)
         for index in order:
             collator.add(self._video(self.videos[index]), rng, second)
         return collator.batch()
 
     def _video(self, video_id: str) -> Video:
-        lines = self.narration.get(video_id)
-        visual = tuple(self._sequence(name, video_id) for name in VISUAL)
-        return Video(visual, self._sequence("audio", video_id), self.log_mel, lines)
+        lines = next((store.get(video_id) for store in self.text.values()), None)
+        visual = tuple(_sequence(store, video_id) for store in self.video.values())
+        audio = next((_sequence(store, video_id) for store in self.audio.values()), None)
+        return Video(visual, audio, self.log_mel, lines)
 
-    def _sequence(self, name: str, video_id: str) -> FeatureSequence | None:
-        store = self.features[name]
-        return store[video_id] if store.status.get(video_id) == "ok" else None
+    def _select(self) -> tuple[list[str], dict[str, str]]:
+        """Ids of the videos that can be trained on, and the reason for every other one, ids sorted."""
+        known = sorted(set[str]().union(*(store.status for store in self.stores.values())))
+        reasons = {video_id: self._exclusion(video_id) for video_id in known}
+        excluded = {video_id: reason for video_id, reason in reasons.items() if reason}
+        return [video_id for video_id in known if video_id not in excluded], excluded
 
-
-def select_videos(
-    features: Mapping[str, MappedFeatures], narration: Narration, needs: Needs, policy: str
-) -> tuple[list[str], dict[str, str]]:
-    """Ids of the videos that can be trained on, and the reason for every other one, ids sorted."""
-    known = sorted({*narration.status}.union(*features.values()))
-    excluded = {}
-    for video_id in known:
-        reason = _exclusion(video_id, features, narration, needs, policy)
-        if reason:
-            excluded[video_id] = reason
-    return [video_id for video_id in known if video_id not in excluded], excluded
-
-
-def _exclusion(
-    video_id: str,
-    features: Mapping[str, MappedFeatures],
-    narration: Narration,
-    needs: Needs,
-    policy: str,
-) -> str | None:
-    absent = {
-        name: reason
-        for name, store in features.items()
-        if (reason := _absence(name, store, video_id))
-    }
-    lost = {
-        modality for modality, names in STREAMS.items() if any(name in absent for name in names)
-    }
-    left = [modality for modality in needs.modalities if modality not in lost]
-    if not enough(left, needs.modalities, _strict(policy)):
-        return next(iter(absent.values()))
-    if needs.windows == "random":
-        return None
-    unspoken = _absence("word2vec", narration, video_id)
-    if unspoken:
-        return unspoken
-    spans = {
-        modality: [features[name].span(video_id) for name in STREAMS[modality]]
-        for modality in left
-        if modality in STREAMS
-    }
-    starts, ends, tokens = narration[video_id]
-    for line in range(len(starts)):
-        there = [
-            modality
-            for modality, found in spans.items()
-            if _overlaps(starts[line], ends[line], found)
-        ]
-        if enough([*there, *["text"] * bool(tokens[line])], needs.modalities, _strict(policy)):
-            return None
-    words = " with a known word" if "text" in left else ""
-    return f"no narration line{words} lies inside {' and '.join(NAMES[modality] for modality in spans)}"
+    def _exclusion(self, video_id: str) -> str:
+        """Why a video cannot be trained on; empty where it can. A clip of it must be complete even under `keep`."""
+        needs, strict = self.needs, self.options.empty_clips
+        strict = "redraw" if strict == "keep" else strict
+        spans, absent = {}, []
+        for modality, stores in (("video", self.video), ("audio", self.audio)):
+            reasons = [_absence(name, store, video_id) for name, store in stores.items()]
+            absent += filter(None, reasons)
+            if modality in needs.modalities and not any(reasons):
+                spans[modality] = [store.span(video_id) for store in stores.values()]
+        texts = ["text"] * ("text" in needs.modalities)
+        if not enough([*spans, *texts], needs.modalities, strict):
+            return absent[0]
+        if needs.windows == "random":
+            return ""
+        for name, store in self.text.items():
+            if reason := _absence(name, store, video_id):
+                return reason
+            starts, ends, tokens = store[video_id]
+            for line in range(len(starts)):
+                there = [
+                    modality
+                    for modality, found in spans.items()
+                    if _overlaps(starts[line], ends[line], found)
+                ]
+                said = ["text"] * bool(tokens[line])
+                if enough([*there, *said], needs.modalities, strict):
+                    return ""
+        words = " with a known word" if texts else ""
+        places = " and ".join(NAMES[modality] for modality in spans)
+        return f"no narration line{words} lies inside {places}"
 
 
-def _strict(policy: str) -> str:
-    """A video must hold one clip that is no zero vector, also where others are kept."""
-    return "redraw" if policy == "keep" else policy
+def _sequence(store: MappedFeatures, video_id: str) -> FeatureSequence | None:
+    return store[video_id] if store.status.get(video_id) == "ok" else None
 
 
 def _absence(name: str, store: MappedFeatures | Narration, video_id: str) -> str:

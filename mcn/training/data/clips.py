@@ -51,7 +51,7 @@ class Clip(NamedTuple):
     def present(self) -> dict[str, bool]:
         """Modality -> whether the clip has it."""
         return {
-            "video": all(map(len, self.visual)),
+            "video": bool(self.visual) and all(map(len, self.visual)),
             "audio": bool(len(self.audio)),
             "text": bool(self.words),
         }
@@ -61,7 +61,7 @@ class Clip(NamedTuple):
 class Video:
     """One video's streams, None where it lacks one; `log_mel` tells whether `audio` holds log-mel frames or vectors.
 
-    visual: in the order of `mcn.training.data.collation.VISUAL`. lines: narration; None only for `random` windows.
+    visual: in the order of the clip vector. lines: narration; None only for `random` windows.
     """
 
     visual: tuple[FeatureSequence | None, ...]

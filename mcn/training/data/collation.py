@@ -10,10 +10,9 @@ Conventions
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,7 +24,12 @@ from mcn.shards.clips import maximum, unit_length
 from mcn.training.data.clips import Clip, Video, acceptable, rows_of
 from mcn.training.data.sampling import draw_distinct_lines, draw_lines
 
-VISUAL = ("resnet152", "resnext101")  # in the order of the clip vector
+
+class Widths(NamedTuple):
+    """Widths of a clip's vectors: of each video feature, in the order of the clip vector, and of audio (0: none)."""
+
+    video: list[int]
+    audio: int
 
 
 @dataclass(frozen=True)
@@ -60,13 +64,13 @@ class Batch:
 class Collator:
     """Draws clips and writes them into the arrays of one batch of `size` clips.
 
-    widths: of the features by name, `audio` among them; log_mel: whether audio is log-mel frames or vectors.
+    log_mel: whether audio is log-mel frames or vectors.
     """
 
     def __init__(
         self,
         size: int,
-        widths: Mapping[str, int],
+        widths: Widths,
         options: TrainingOptions,
         log_mel: bool,
         needs: Needs,
@@ -134,18 +138,19 @@ class ClipArrays:
     def __init__(
         self,
         size: int,
-        widths: Mapping[str, int],
+        widths: Widths,
         options: TrainingOptions,
         log_mel: bool,
         needs: Needs,
     ) -> None:
         self.log_mel, self.row = log_mel, 0
-        audio, words = widths["audio"], options.max_words
-        shape = (size, options.audio_frames, audio) if log_mel else (size, audio)
+        self.modalities, words = needs.modalities, options.max_words
+        frames = (options.audio_frames,) if log_mel else ()
+        shape = (size, *frames, widths.audio)
         self.audio = np.zeros(shape, np.float16 if log_mel else np.float32)
-        self.visual = [np.zeros((size, widths[name]), np.float16) for name in VISUAL]
-        units = needs.visual_units
-        self.units = [np.zeros((size, units, widths[name]), np.float16) for name in VISUAL]
+        self.visual = [np.zeros((size, width), np.float16) for width in widths.video]
+        parts = (size, needs.visual_units)
+        self.units = [np.zeros((*parts, width), np.float16) for width in widths.video]
         self.words = np.zeros((size, words), np.int64)
         self.candidates = np.zeros((size, needs.candidates, words), np.int64)
         self.frames = np.zeros(size, np.int64)
@@ -157,9 +162,10 @@ class ClipArrays:
         for pooled, rows in zip(self.visual, clip.visual, strict=True):
             if len(rows):
                 pooled[row] = maximum(rows)
-        for text, words in enumerate([clip.words, *clip.candidates]):
-            self.candidates[row, text, : len(words)] = words
-        self.words[row, : len(clip.words)] = clip.words
+        if "text" in self.modalities:
+            for text, words in enumerate([clip.words, *clip.candidates]):
+                self.candidates[row, text, : len(words)] = words
+            self.words[row, : len(clip.words)] = clip.words
         self.frames[row] = length
         if length and self.log_mel:
             self.audio[row, :length] = clip.audio
@@ -180,9 +186,10 @@ class ClipArrays:
 
     def batch(self) -> Batch:
         """The arrays as tensors."""
-        several, parts = self.candidates.shape[1] > 1, self.units[0].shape[1]
+        several = self.candidates.shape[1] > 1
+        parts = self.units[0].shape[1] if self.units else 0
         return Batch(
-            _concatenated(self.visual),
+            _concatenated(self.visual) if self.visual else torch.zeros(self.row, 0),
             torch.from_numpy(self.audio),
             torch.from_numpy(self.frames),
             torch.from_numpy(self.words),
