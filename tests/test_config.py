@@ -146,3 +146,44 @@ def test_seeds_make_experiments_that_differ_in_the_seed_alone(values):
     values["experiments"] = {"mcn": {**values["experiments"]["mcn"], "seeds": [1, 1]}}
     with pytest.raises(UserError, match="each seed once"):
         configure(values)
+
+
+def test_features_that_an_experiment_names_are_checked_all_at_once(values):
+    model, experiments = {"base": "mcn"}, values["experiments"]
+    experiments["typo"] = {**model, "model": {"video": ["resnet15"], "audio": "word2vec"}}
+    experiments["deaf"] = {**model, "model": {"audio": None}}
+    experiments["mute"] = {**model, "model": {"text": None}, "objective": {"kind": "avlnet"}}
+    lines = {"kind": "avlnet", "windows": "lines"}
+    experiments["told"] = {**model, "model": {"text": None}, "objective": lines}
+    with pytest.raises(UserError) as caught:
+        configure(values)
+    for part in (
+        "experiments.typo.model.video: no feature 'resnet15', did you mean 'resnet152'?",
+        "experiments.typo.model.audio: word2vec is a feature of kind text; wanted audio",
+        "experiments.deaf.model.audio: none, and the objective mcn needs audio",
+        "experiments.told.model.text: none, and avlnet takes clips around narration lines",
+    ):
+        assert part in caught.value.got
+    assert "experiments.mute" not in caught.value.got
+    experiments["twice"] = {**model, "model": {"video": ["resnet152", "resnet152"]}}
+    with pytest.raises(UserError, match=r"experiments.twice.model.video: .* named twice"):
+        configure(values)
+
+
+def test_an_experiment_reads_what_its_objective_needs(values):
+    objectives = {
+        "mcn": (("resnet152", "resnext101", "logmel", "word2vec"),) * 2,
+        "mil_nce": (("resnet152", "resnext101", "word2vec"),) * 2,
+        # clips around narration lines, which the model itself never reads
+        "synchronisation": (
+            ("resnet152", "resnext101", "logmel"),
+            ("resnet152", "resnext101", "logmel", "word2vec"),
+        ),
+        "avlnet": (("resnet152", "resnext101", "logmel"),) * 2,
+    }
+    for kind in list(objectives)[1:]:
+        values["experiments"][kind] = {"base": "mcn", "objective": {"kind": kind}}
+    experiments = configure(values).experiments
+    for kind, (model, training) in objectives.items():
+        found = experiments[kind].features.names, experiments[kind].training_features.names
+        assert found == (model, training), kind

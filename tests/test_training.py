@@ -17,6 +17,7 @@ import yaml
 from mcn.errors import UserError
 from mcn.features.runtime import resolve
 from mcn.files import write_table
+from mcn.layout import ModelShards
 from mcn.networks.checkpoints import load_model
 from mcn.objectives.multimodal_clustering import MultimodalClusteringObjective
 from mcn.options.evaluation import RetrievalOptions
@@ -360,3 +361,40 @@ def test_the_audio_network_may_start_from_a_checkpoint(data, undisturbed, tmp_pa
     wide = options({"audio_weights": str(tmp_path / "audio.pth"), "davenet_widths": (4, 4, 8, 16)})
     with pytest.raises(UserError, match=r"layer4.0.conv1.weight is 8x8x1x9, should be 16x8x1x9"):
         run(data, tmp_path / "wide", wide)
+
+
+@pytest.mark.parametrize(
+    ("model", "objective", "branches"),
+    [
+        ({"video": ["resnext101"]}, {}, ("resnext101", "logmel", "word2vec")),
+        (
+            {"video": ["resnext101", "other", "resnet152"]},
+            {},
+            ("resnext101", "other", "resnet152", "logmel", "word2vec"),
+        ),
+        ({"video": []}, {"pairs": ["audio_text"]}, ("logmel", "word2vec")),
+        ({"audio": None}, {"kind": "fine_grained"}, ("resnet152", "resnext101", "word2vec")),
+        ({"text": None}, {"kind": "avlnet"}, ("resnet152", "resnext101", "logmel")),
+    ],
+)
+def test_any_features_train(data, tmp_path, model, objective, branches):
+    """One, three and no video features, a modality left out: the model reads what is named, at its own width."""
+    chosen = options(model, epochs=2)
+    kept = objective if "kind" in objective else chosen.objective.model_dump() | objective
+    chosen = ExperimentOptions.model_validate({**chosen.model_dump(), "objective": kept})
+    stores = {**data.video, **data.audio, **data.text, "other": data.video["resnet152"]}
+    modalities = chosen.training_features.by_modality.values()
+    shards = [{name: stores[name] for name in names} for names in modalities]
+    given = ModelShards(*shards, data.vocabulary if chosen.features.text else None)
+    network, config = load_model(run(given, tmp_path, chosen))
+    width = 12 * len([name for name in branches if name not in ("logmel", "word2vec")])
+    assert network.settings["video_width"] == (width or None)
+    assert (network.has_video, network.has_audio, network.has_text) == (
+        bool(width),
+        "logmel" in branches,
+        "word2vec" in branches,
+    )
+    assert tuple(config["recipes"]) == branches
+    if not network.has_video:
+        with pytest.raises(UserError, match="a network without a branch for video"):
+            network.embed_video(torch.zeros(2, 24))

@@ -179,7 +179,7 @@ def build_network(
         video_width=sum(widths.video) if reads.video else None,
         word_width=word_width if reads.text else None,
         embedding_width=model.embedding_width,
-        davenet_widths=model.davenet_widths if data.log_mel else None,
+        davenet_widths=model.davenet_widths if reads.audio and data.log_mel else None,
         audio_width=widths.audio if reads.audio else None,
         reconstruction_width=model.reconstruction_width if objective.reconstructs else None,
         mask_padding_words=model.mask_padding_words,
