@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from mcn.objectives.objective import Setting
-from mcn.objectives.step_inputs import StepInputs
+from mcn.objectives.objective import Setting, StepInputs
 
 
 def vectors(*shape: int, seed: int = 0, unit: bool = False) -> torch.Tensor:

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from mcn.errors import UserError
-from mcn.objectives.audio_video import distances, false_rows
 from mcn.objectives.correspondence import CorrespondenceObjective
+from mcn.objectives.pairs import distances, false_rows
 from mcn.objectives.synchronisation import SynchronisationObjective
 from mcn.options.objectives import CorrespondenceOptions, SynchronisationOptions
 from tests.objective_inputs import inputs, setting, vectors

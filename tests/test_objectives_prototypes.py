@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mcn.objectives.multimodal_clustering import MultimodalClusteringObjective
+from mcn.objectives.mcn import MultimodalClusteringObjective
 from mcn.objectives.prototypes import Prototypes, sinkhorn, swapped_prediction
 from mcn.options.objectives import ClusteringOptions
 from tests.objective_inputs import inputs, setting, vectors, views

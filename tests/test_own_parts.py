@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mcn.config.own_parts import load_part, part_errors, part_file
 from mcn.errors import UserError
+from mcn.options.own_parts import load_part, part_errors, part_file
 
 
 def write(folder: Path, name: str, text: str) -> Path:

@@ -19,7 +19,7 @@ from mcn.features.runtime import resolve
 from mcn.files import write_table
 from mcn.layout import ModelShards
 from mcn.networks.checkpoints import load_model
-from mcn.objectives.multimodal_clustering import MultimodalClusteringObjective
+from mcn.objectives.mcn import MultimodalClusteringObjective
 from mcn.options.evaluation import RetrievalOptions
 from mcn.options.features import RuntimeOptions
 from mcn.options.objectives import ClusteringOptions

@@ -7,12 +7,10 @@ Conventions
 - Similarities are dot products as given; nothing is normalised here.
 """
 
-from mcn.objectives.centroid_contrast import centroid_contrast
-from mcn.objectives.masked_margin_softmax import masked_margin_softmax
-from mcn.objectives.max_margin_ranking import max_margin_ranking
+from mcn.objectives.max_margin import max_margin_ranking
+from mcn.objectives.mcn import centroid_contrast, masked_margin_softmax, reconstruction
 from mcn.objectives.mil_nce import mil_nce
 from mcn.objectives.norm_softmax import norm_softmax
-from mcn.objectives.reconstruction import reconstruction
 
 __all__ = [
     "centroid_contrast",

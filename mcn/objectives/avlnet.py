@@ -14,10 +14,9 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from mcn.objectives.masked_margin_softmax import masked_margin_softmax
-from mcn.objectives.objective import Setting
+from mcn.objectives.mcn import masked_margin_softmax
+from mcn.objectives.objective import Setting, StepInputs
 from mcn.objectives.pairs import PairObjective, similarity_loss
-from mcn.objectives.step_inputs import StepInputs
 from mcn.options.objectives import AvlnetOptions
 from mcn.options.objectives.base import ALL_PAIRS
 

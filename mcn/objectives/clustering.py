@@ -1,4 +1,4 @@
-"""K-means on a batch and its recent past, as the clustering objective needs it.
+"""K-means on a batch and its recent past, as the objectives that cluster need it.
 
 Conventions
 -----------
@@ -16,13 +16,15 @@ Conventions
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from mcn.errors import UserError
-from mcn.objectives.similarity import at_least_float32
+from mcn.objectives.objective import ClusterHealth, Setting, at_least_float32
+from mcn.options.objectives import ClusteringOptions
 
 Metric = Literal["cosine", "euclidean"]
 EmptyPolicy = Literal["zero", "previous"]
@@ -122,17 +124,6 @@ def _check_points(points: Tensor, metric: str) -> None:
         raise ValueError("points with NaN or infinite values: training has diverged")
 
 
-class ClusterHealth(NamedTuple):
-    """used: clusters with at least one member. largest_share: fraction of the points in the largest cluster.
-
-    drift: movement of all centroids relative to their size, |new - old| / |old| (Frobenius); None without a previous.
-    """
-
-    used: int
-    largest_share: float
-    drift: float | None
-
-
 def cluster_health(
     assignments: Tensor, clusters: int, centroids: Tensor, previous: Tensor | None = None
 ) -> ClusterHealth:
@@ -226,3 +217,81 @@ class FeatureQueue:
 def clips_pushed(clips_per_video: int) -> int:
     """How many of a video's clips enter the queue: half, at least one."""
     return max(1, clips_per_video // 2)
+
+
+class KMeansClustering:
+    """Queue, centroids and counters. Fewer clips a step than clusters: `UserError`."""
+
+    def __init__(self, options: ClusteringOptions, setting: Setting) -> None:
+        if setting.clips < options.clusters:
+            raise UserError(
+                f"{setting.videos} videos x {setting.clips_per_video} clips a step for {options.clusters} clusters",
+                "at least one clip a cluster",
+                "lower objective.clusters, or raise training.clips_per_video or videos_per_batch",
+            )
+        self.options, self.setting = options, setting
+        self.queue: FeatureQueue | None = None
+        if options.queue_steps:
+            self.queue = FeatureQueue.for_batches(
+                options.queue_steps,
+                setting.videos,
+                setting.clips_per_video,
+                setting.width,
+                device=setting.device,
+            )
+        self.centroids: Tensor | None = None
+        self.fits = 0
+        self.steps_since_fit = 0
+        self.health: ClusterHealth | None = None
+
+    def assignments(self, fused: Tensor) -> tuple[Tensor, Tensor]:
+        """Centroids (K, d) and the cluster of each clip of the batch (N,); fits where it is time, feeds the queue."""
+        options = self.options
+        if self.centroids is None or self.steps_since_fit >= options.refit_every_steps:
+            points = self.queue.with_batch(fused) if self.queue is not None else fused
+            self.centroids, labels = self._fit(points)
+            assignments = labels[len(points) - len(fused) :]
+        else:
+            assignments = assign(fused, self.centroids, options.cluster_metric)
+        self.steps_since_fit += 1
+        if self.queue is not None:
+            self.queue.push(fused, self.setting.clips_per_video)
+        return self.centroids, assignments
+
+    def forget(self) -> None:
+        """The next step starts from fresh centroids."""
+        self.centroids = None
+
+    def _fit(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        options, previous = self.options, self.centroids
+        centroids, labels = kmeans(
+            points,
+            options.clusters,
+            options.cluster_metric,
+            init=previous,
+            max_iterations=options.kmeans_iterations,
+            seed=self.setting.seed + self.fits,
+        )
+        self.health = cluster_health(labels, options.clusters, centroids, previous)
+        self.fits += 1
+        self.steps_since_fit = 0
+        return centroids, labels
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that an exact resume needs: tensors and plain numbers."""
+        return {
+            "queue": None if self.queue is None else self.queue.state_dict(),
+            "centroids": self.centroids,
+            "fits": self.fits,
+            "steps_since_fit": self.steps_since_fit,
+            "health": None if self.health is None else tuple(self.health),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` gave, under the same options."""
+        if self.queue is not None:
+            self.queue.load_state_dict(state["queue"])
+        centroids = state["centroids"]
+        self.centroids = None if centroids is None else centroids.to(self.setting.device)
+        self.fits, self.steps_since_fit = int(state["fits"]), int(state["steps_since_fit"])
+        self.health = None if state["health"] is None else ClusterHealth(*state["health"])

@@ -18,9 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mcn.errors import UserError
-from mcn.objectives.audio_video import distances, elsewhere, false_rows, true_rows
-from mcn.objectives.objective import Objective, Setting
-from mcn.objectives.step_inputs import StepInputs
+from mcn.objectives.objective import Objective, Setting, StepInputs
+from mcn.objectives.pairs import distances, elsewhere, false_rows, true_rows
 from mcn.options.objectives import CorrespondenceOptions
 
 

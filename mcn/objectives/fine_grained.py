@@ -22,10 +22,8 @@ from torch import Tensor
 
 from mcn.networks import MultimodalClusteringNetwork, UnitNetwork
 from mcn.networks.units import present
-from mcn.objectives.objective import Objective
+from mcn.objectives.objective import Objective, StepInputs, at_least_float32
 from mcn.objectives.pairs import without_same_video
-from mcn.objectives.similarity import at_least_float32
-from mcn.objectives.step_inputs import StepInputs
 from mcn.options.objectives import FineGrainedOptions
 
 

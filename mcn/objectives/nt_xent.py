@@ -18,9 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mcn.networks import MultimodalClusteringNetwork
-from mcn.objectives.objective import Objective, Setting, embed_clips
-from mcn.objectives.similarity import at_least_float32
-from mcn.objectives.step_inputs import StepInputs
+from mcn.objectives.objective import Objective, Setting, StepInputs, at_least_float32, embed_clips
 from mcn.options.objectives import NtXentOptions
 
 SECOND = "second "

@@ -1,5 +1,19 @@
 """What every objective is to the training step: called with network and batch, it returns named loss terms.
 
+An objective of one's own is a class that extends `Objective`, in a file beside the configuration (or in the package):
+
+    class MyOptions(ObjectiveOptions):      # mcn.options.objectives
+        temperature: float = 0.05           # what `objective.options` may hold
+        @property
+        def needs(self): return Needs(("video", "text"))
+
+    class MyObjective(Objective):
+        Options = MyOptions
+        def losses(self, views, inputs):    # modality -> (N, d) embeddings -> weighted scalars by name
+            return {"contrast": ...}
+
+    objective: {kind: "my_losses:MyObjective", options: {temperature: 0.1}}
+
 Conventions
 -----------
 - `embed` runs the network on what the objective needs, under the step's precision, every row for itself; `losses`
@@ -12,18 +26,29 @@ Conventions
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from mcn.distributed import ALONE, Processes
 from mcn.networks import MultimodalClusteringNetwork
-from mcn.objectives.clustering import ClusterHealth
-from mcn.objectives.similarity import at_least_float32
-from mcn.objectives.step_inputs import StepInputs
-from mcn.options.objectives import ObjectiveOptions
+from mcn.options.objectives import CONTRACT, ObjectiveOptions
+from mcn.options.own_parts import load_part, part_errors
+
+
+class ClusterHealth(NamedTuple):
+    """used: clusters with at least one member. largest_share: fraction of the points in the largest cluster.
+
+    drift: movement of all centroids relative to their size, |new - old| / |old| (Frobenius); None without a previous.
+    """
+
+    used: int
+    largest_share: float
+    drift: float | None
 
 
 class Setting(NamedTuple):
@@ -42,12 +67,58 @@ class Setting(NamedTuple):
         return self.videos * self.clips_per_video
 
 
+@dataclass(frozen=True)
+class StepInputs:
+    """video (N, D); audio (N, 40, T) dB or (N, A); words (N, W, word_width); word_ids (N, W).
+
+    frames: (N,) valid log-mel frames, None where padding is not masked. present: modality -> (N,) bool. candidates
+    (N, C, W, word_width) with `candidates_there` (N, C) bool; units (N, U, D); second: another clip for every clip.
+    """
+
+    video: Tensor
+    audio: Tensor
+    words: Tensor
+    word_ids: Tensor
+    clips_per_video: int
+    frames: Tensor | None = None
+    present: Mapping[str, Tensor] | None = None
+    candidates: Tensor | None = None
+    candidates_there: Tensor | None = None
+    units: Tensor | None = None
+    second: StepInputs | None = None
+
+    @property
+    def videos(self) -> Tensor:
+        """(N,) int64: which of the batch's videos a clip is from."""
+        return torch.arange(len(self.video), device=self.video.device) // self.clips_per_video
+
+    def share(self, rows: slice) -> StepInputs:
+        """The same of some rows: whole videos."""
+        if rows == slice(0, len(self.video)):
+            return self
+        parts: dict[str, Any] = {}
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                parts[name] = value[rows]
+            elif isinstance(value, StepInputs):
+                parts[name] = value.share(rows)
+        present = {name: row[rows] for name, row in (self.present or {}).items()}
+        return replace(self, **parts, present=present)
+
+    def rows_with(self, *modalities: str) -> Tensor | None:
+        """(R,) indices of the clips that have all of them; None where that is every clip."""
+        masks = [mask for name, mask in (self.present or {}).items() if name in modalities]
+        return torch.stack(masks).all(dim=0).nonzero().squeeze(1) if masks else None
+
+
 class Objective:
     """Base of all objectives: embeds the modalities that the options need; heads and epochs are its state.
 
+    Options: class of the options; only an objective that is named by `module:Class` has to give it.
     health: of the last clustering, where there is one.
     """
 
+    Options: ClassVar[type[ObjectiveOptions]]
     options: Any  # a subclass says which
     health: ClusterHealth | None = None
 
@@ -64,13 +135,30 @@ class Objective:
         processes: Processes = ALONE,
     ) -> dict[str, Tensor]:
         """Scalars: `total` and each weighted term, of the whole step; `processes` embed their shares of it."""
+        with self._blamed():
+            return self._terms(network, inputs, processes)
+
+    def _terms(
+        self, network: MultimodalClusteringNetwork, inputs: StepInputs, processes: Processes
+    ) -> dict[str, Tensor]:
         shape = len(inputs.video) // inputs.clips_per_video, inputs.clips_per_video
         views = self.embed(network, inputs.share(processes.rows(*shape)))
         views = processes.gather(views, *shape)
         with torch.autocast(inputs.video.device.type, enabled=False):
             wide = {name: at_least_float32(view) for name, view in views.items()}
             terms = self.losses(wide, inputs)
+            if not terms or any(
+                not isinstance(term, Tensor) or term.dim() for term in terms.values()
+            ):
+                raise ValueError(f"losses gave {terms!r}, not scalar tensors by name")
             return {"total": torch.stack(list(terms.values())).sum(), **terms}
+
+    def _blamed(self) -> contextlib.AbstractContextManager[None]:
+        """Errors in a class that is not of this package name its file and the contract."""
+        cls = type(self)
+        if cls.__module__.startswith("mcn."):
+            return contextlib.nullcontext()
+        return part_errors(f"{cls.__module__}:{cls.__qualname__}", CONTRACT)
 
     def embed(self, network: MultimodalClusteringNetwork, inputs: StepInputs) -> dict[str, Tensor]:
         """What `losses` takes, by name; here the (N, d) embeddings of the needed modalities."""
@@ -106,3 +194,18 @@ def embed_clips(
     if "text" in modalities:
         embedded["text"] = network.embed_text(inputs.words)
     return embedded
+
+
+def make_objective(options: ObjectiveOptions, setting: Setting) -> Objective:
+    """The objective of some options, its heads on the setting's device."""
+    reference = options.implementation or str(getattr(options, "kind", ""))
+    cls: type[Objective] = load_part(reference, Objective)
+    with part_errors(reference, CONTRACT):
+        objective = cls(options.resolved, setting)
+    objective.heads.to(setting.device)
+    return objective
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """`values` in float32 if they are of lower precision, else as they are."""
+    return values if values.dtype in (torch.float32, torch.float64) else values.float()

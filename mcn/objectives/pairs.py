@@ -6,6 +6,7 @@ Conventions
 - A pair of two clips of one video under `same_video: masked` has similarity -infinity: it is no negative, and no
   gradient flows. The diagonal stays.
 - A term without a pair (no clip has both modalities) is 0 with gradient 0.
+- A false sound is that of the clip of the same place in the video before (`elsewhere`).
 """
 
 from __future__ import annotations
@@ -13,11 +14,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from mcn.objectives.objective import Objective, Setting
-from mcn.objectives.step_inputs import StepInputs
+from mcn.objectives.objective import Objective, Setting, StepInputs, at_least_float32
 from mcn.options.objectives.base import ContrastOptions
+
+
+def square(similarity: Tensor) -> Tensor:
+    """`similarity` in at least float32; anything but (B, B) with B >= 1: ValueError."""
+    if similarity.dim() != 2 or similarity.shape[0] != similarity.shape[1] or not len(similarity):
+        raise ValueError(f"similarity must be (B, B) with B >= 1, got {tuple(similarity.shape)}")
+    return at_least_float32(similarity)
+
+
+def both_directions(logits: Tensor) -> Tensor:
+    """Cross-entropy of the diagonal over the rows plus the same over the columns; (B, B) -> scalar."""
+    target = torch.arange(len(logits), device=logits.device)
+    return F.cross_entropy(logits, target) + F.cross_entropy(logits.t(), target)
 
 
 def without_same_video(similarity: Tensor, videos: Tensor) -> Tensor:
@@ -71,3 +85,32 @@ class PairObjective(Objective):
     def losses(self, views: Mapping[str, Tensor], inputs: StepInputs) -> dict[str, Tensor]:
         terms = [pair_loss(views, pair, inputs, self.masked, self.loss) for pair in self.pairs]
         return {"contrast": torch.stack(terms).sum()}
+
+
+def distances(left: Tensor, right: Tensor) -> Tensor:
+    """(R, d), (R, d) -> (R,) Euclidean distances, with a gradient of 0 where they are equal."""
+    squared = (left - right).square().sum(dim=1)
+    equal = squared == 0
+    return squared.masked_fill(equal, 1.0).sqrt().masked_fill(equal, 0.0)
+
+
+def elsewhere(audio: Tensor, clips_per_video: int) -> Tensor:
+    """(N, d) -> (N, d): for every clip the sound of the clip of the same place in the video before it."""
+    return audio.roll(clips_per_video, dims=0)
+
+
+def true_rows(inputs: StepInputs) -> Tensor:
+    """Indices of the clips that have pictures and sound."""
+    rows = inputs.rows_with("video", "audio")
+    return torch.arange(len(inputs.video), device=inputs.video.device) if rows is None else rows
+
+
+def false_rows(inputs: StepInputs) -> Tensor:
+    """Indices of the clips that have pictures and sound, and whose sound `elsewhere` is of another video and there."""
+    rows, heard = true_rows(inputs), inputs.rows_with("audio")
+    if len(inputs.video) <= inputs.clips_per_video:
+        return rows[:0]
+    if heard is None:
+        return rows
+    before = torch.arange(len(inputs.video), device=rows.device).roll(inputs.clips_per_video)
+    return rows[torch.isin(before[rows], heard)]

@@ -18,9 +18,8 @@ import torch
 from torch import Tensor
 
 from mcn.networks import MultimodalClusteringNetwork
-from mcn.objectives.audio_video import distances, elsewhere, false_rows, true_rows
-from mcn.objectives.objective import Objective
-from mcn.objectives.step_inputs import StepInputs
+from mcn.objectives.objective import Objective, StepInputs
+from mcn.objectives.pairs import distances, elsewhere, false_rows, true_rows
 from mcn.options.objectives import SynchronisationOptions
 
 

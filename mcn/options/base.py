@@ -82,11 +82,17 @@ def parse_options(model: type[Model], text: str, settings: str = "") -> Model:
         text = Path(text[1:]).read_text(encoding="utf-8")
     try:
         values = yaml.safe_load(text) or {}
-        return model.model_validate(laid_over(_section(settings), values))
     except yaml.YAMLError as error:
         raise UserError(
             f"options that do not parse: {error}", "JSON or YAML", "mend them"
         ) from None
+    return parsed(model, laid_over(_section(settings), values))
+
+
+def parsed(model: type[Model], values: Any) -> Model:
+    """Options of plain values; `UserError` with every problem."""
+    try:
+        return model.model_validate(values)
     except ValidationError as error:
         raise several(explain(error, model), "valid options", "see --help of this verb") from None
 

@@ -16,18 +16,59 @@ import math
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mcn.distributed import ALONE, Processes, share_batch_norms
 from mcn.errors import UserError
 from mcn.networks import MultimodalClusteringNetwork
-from mcn.objectives.objective import Objective
-from mcn.objectives.step_inputs import step_inputs
+from mcn.objectives.objective import Objective, StepInputs
+from mcn.options.objectives import MODALITIES
 from mcn.options.training import ModelOptions, TrainingOptions
 from mcn.training.data.collation import Batch
 from mcn.training.schedule import learning_rate
 
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def step_inputs(
+    batch: Batch,
+    vocabulary: Tensor,
+    device: torch.device | str,
+    clips_per_video: int,
+    mask_audio: bool = False,
+    mask_absent: bool = False,
+) -> StepInputs:
+    """A batch on `device`. vocabulary: (V + 1, word_width); mask_absent: policy `mask` for what clips lack.
+
+    Second clips always tell what they lack: a moved window may have no room.
+    """
+    move: dict[str, Any] = {"device": device, "non_blocking": True}
+    audio = batch.audio.to(**move).float()
+    if audio.dim() == 3:  # (N, frames, 40) as stored -> (N, 40, frames)
+        audio = audio.transpose(1, 2).contiguous()
+    ids = batch.words.to(**move)
+    candidates = None if batch.candidates is None else batch.candidates.to(**move)
+    absent = [
+        name for name, row in zip(MODALITIES, batch.present.t(), strict=True) if not row.all()
+    ]
+    there = dict(zip(MODALITIES, batch.present.t(), strict=True))
+    second = None
+    if batch.second is not None:
+        second = step_inputs(batch.second, vocabulary, device, clips_per_video, mask_audio, True)
+    return StepInputs(
+        batch.video.to(**move),
+        audio,
+        F.embedding(ids, vocabulary),
+        ids,
+        clips_per_video,
+        batch.frames.to(**move) if mask_audio else None,
+        {name: there[name].to(**move) for name in absent} if mask_absent else {},
+        None if candidates is None else F.embedding(candidates, vocabulary),
+        None if candidates is None else (candidates != 0).any(dim=-1),
+        None if batch.units is None else batch.units.to(**move),
+        second,
+    )
 
 
 class StepReport(NamedTuple):

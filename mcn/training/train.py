@@ -34,9 +34,9 @@ from mcn.layout import ModelShards
 from mcn.networks import TRAINED_NETWORKS, MultimodalClusteringNetwork
 from mcn.networks.checkpoints import file_sha256, load_davenet, save_model
 from mcn.networks.rows import load_rows
-from mcn.objectives.objective import Setting
-from mcn.objectives.registry import make_objective
+from mcn.objectives.objective import Setting, make_objective
 from mcn.options.evaluation import RetrievalOptions
+from mcn.options.own_parts import part_file
 from mcn.options.training import ExperimentOptions, ModelFeatures
 from mcn.shards.mapped import vocabulary_vectors
 from mcn.training.data.batches import TrainingSet
@@ -108,6 +108,9 @@ def train(job: TrainingJob) -> None:
     inputs = {**data.fingerprint, "vocabulary": vocabulary_sha256}
     if options.model.audio_weights:
         inputs["audio_weights"] = file_sha256(options.model.audio_weights)
+    own = part_file(options.objective.kind)
+    if own:
+        inputs["objective"] = file_sha256(own)
     state = RunState(job.checkpoints, identity(options, trainer.precision, inputs))
     scores = early_scores(job.early, options.features) if job.early else None
     with stop_on_signals() as stop:
@@ -171,7 +174,7 @@ def build_network(
     data: TrainingSet, word_width: int, options: ExperimentOptions
 ) -> MultimodalClusteringNetwork:
     """The objective's network, with branches for the features that the experiment's model reads."""
-    model, objective, reads = options.model, options.objective, options.features
+    model, objective, reads = options.model, options.objective.resolved, options.features
     widths = data.widths
     if reads.video and "video" not in objective.needs.modalities:
         logger.warning("this objective trains no video: scores with video are those of chance")

@@ -7,15 +7,19 @@ Conventions
   2021, arXiv 2104.12671), `paper` its text; `HowTo100M`, `AVLnet`, `Everything at Once` are those systems' released
   code. `unverified` and `recalled` mark values that no source at hand confirms.
 - An options class says what its objective needs of a batch (`needs`) and of the network (`network`,
-  `network_settings`, `unit_length`); the objective itself is the class of `mcn.objectives.registry`.
+  `network_settings`, `unit_length`), and names the class of the objective itself (`implementation`).
+- A kind `module:Class` is an objective of the user's own (`OwnObjectiveOptions`). A new one in the package needs
+  nothing else either: `kind: mcn.objectives.my_loss:MyObjective`.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Tag
+from pydantic import Discriminator, PrivateAttr, Tag, model_validator
 
+from mcn.errors import UserError
+from mcn.options.base import field, parsed
 from mcn.options.objectives.audio_video import CorrespondenceOptions, SynchronisationOptions
 from mcn.options.objectives.base import MODALITIES, Needs, ObjectiveOptions
 from mcn.options.objectives.clustering import ClusteringOptions, CrossModalClusteringOptions
@@ -31,8 +35,46 @@ from mcn.options.objectives.units import (
     FineGrainedOptions,
     SupportSetOptions,
 )
+from mcn.options.own_parts import load_part, part_file
 
 DEFAULT_KIND = "mcn"
+OWN_KIND = "module:Class"
+CONTRACT = "a class that extends mcn.objectives.objective.Objective"
+
+
+class OwnObjectiveOptions(ObjectiveOptions):
+    """An objective of the user's own: a class of a module that stands beside the configuration, or is installed.
+
+    `options` is parsed into the class's own `Options`, which extends `ObjectiveOptions` and says what it needs.
+    """
+
+    kind: str = field(description="module:Class", pattern=r"^[\w.]+:\w+$")
+    options: dict[str, Any] = field({}, "options of the class")
+    _resolved: ObjectiveOptions = PrivateAttr()
+
+    @model_validator(mode="after")
+    def _load(self) -> OwnObjectiveOptions:
+        """Problems of the module, the class or its options are problems of the configuration."""
+        try:
+            model = getattr(load_part(self.kind, CONTRACT), "Options", None)
+            if not (isinstance(model, type) and issubclass(model, ObjectiveOptions)):
+                file = part_file(self.kind) or self.kind
+                wanted = "one that extends mcn.options.objectives.ObjectiveOptions"
+                raise UserError(
+                    f"{file}: the class has Options {model!r}", wanted, "mend that file"
+                )
+            self._resolved = parsed(model, self.options)
+        except UserError as error:
+            raise ValueError(f"{error.got}; wanted {error.wanted}; {error.do}") from None
+        return self
+
+    @property
+    def resolved(self) -> ObjectiveOptions:
+        return self._resolved
+
+    @property
+    def needs(self) -> Needs:
+        return self._resolved.needs
 
 
 def kind_of(values: Any) -> str:
@@ -40,6 +82,11 @@ def kind_of(values: Any) -> str:
     if isinstance(values, dict):
         return str(values.get("kind", DEFAULT_KIND))
     return str(getattr(values, "kind", DEFAULT_KIND))
+
+
+def tag_of(values: Any) -> str:
+    """`kind_of`, or one name for all that are the user's own."""
+    return OWN_KIND if ":" in kind_of(values) else kind_of(values)
 
 
 AnyObjective = Annotated[
@@ -54,11 +101,13 @@ AnyObjective = Annotated[
     | Annotated[SupportSetOptions, Tag("support_set")]
     | Annotated[SynchronisationOptions, Tag("synchronisation")]
     | Annotated[CorrespondenceOptions, Tag("correspondence")]
-    | Annotated[NtXentOptions, Tag("nt_xent")],
-    Discriminator(kind_of),
+    | Annotated[NtXentOptions, Tag("nt_xent")]
+    | Annotated[OwnObjectiveOptions, Tag(OWN_KIND)],
+    Discriminator(tag_of),
 ]
 
 __all__ = [
+    "CONTRACT",
     "MODALITIES",
     "AnyObjective",
     "AvlnetOptions",
@@ -73,6 +122,7 @@ __all__ = [
     "NormSoftmaxOptions",
     "NtXentOptions",
     "ObjectiveOptions",
+    "OwnObjectiveOptions",
     "SupportSetOptions",
     "SynchronisationOptions",
 ]

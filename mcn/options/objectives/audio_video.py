@@ -12,6 +12,7 @@ from mcn.options.objectives.base import Needs, ObjectiveOptions, field
 class SynchronisationOptions(ObjectiveOptions):
     """AVTS: sound in time with the picture against sound of elsewhere and of another moment (Korbar et al. 2018)."""
 
+    implementation: ClassVar[str] = "mcn.objectives.synchronisation:SynchronisationObjective"
     unit_length: ClassVar[bool] = True
 
     kind: Literal["synchronisation"]
@@ -44,6 +45,7 @@ class SynchronisationOptions(ObjectiveOptions):
 class CorrespondenceOptions(ObjectiveOptions):
     """AVC: does this sound belong to this video? (Arandjelovic & Zisserman 2017, 2018)."""
 
+    implementation: ClassVar[str] = "mcn.objectives.correspondence:CorrespondenceObjective"
     unit_length: ClassVar[bool] = True
 
     kind: Literal["correspondence"]

@@ -33,12 +33,19 @@ class Needs(NamedTuple):
 class ObjectiveOptions(Options):
     """Base of the options of every kind of objective.
 
-    network: class of the network that is trained; unit_length: its embeddings are L2-normalised whatever
-    `model.normalize` says, because the objective is one of cosines.
+    implementation: `module:Class` of the objective, which extends `mcn.objectives.objective.Objective`; `kind` of a
+    user's own. network: class of the network that is trained; unit_length: its embeddings are L2-normalised
+    whatever `model.normalize` says, because the objective is one of cosines.
     """
 
+    implementation: ClassVar[str] = ""
     network: ClassVar[str] = "MultimodalClusteringNetwork"
     unit_length: ClassVar[bool] = False
+
+    @property
+    def resolved(self) -> ObjectiveOptions:
+        """What the objective is made with: these options, or those of a user's own objective."""
+        return self
 
     @property
     def reconstructs(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import model_validator
 
@@ -31,6 +31,8 @@ PAPER_VARIANT: dict[str, Any] = {
 
 class ClusteringOptions(ContrastOptions):
     """Multimodal Clustering Networks: masked margin softmax over pairs of modalities + clustering + reconstruction."""
+
+    implementation: ClassVar[str] = "mcn.objectives.mcn:MultimodalClusteringObjective"
 
     kind: Literal["mcn"] = field("mcn", "which objective", "", "docs/objectives.md")
     variant: Literal["released", "paper"] = field(
@@ -168,6 +170,8 @@ class ClusteringOptions(ContrastOptions):
 
 class CrossModalClusteringOptions(ObjectiveOptions):
     """XDC: every modality predicts cluster ids; no two embeddings are ever compared."""
+
+    implementation: ClassVar[str] = "mcn.objectives.xdc:CrossModalClusteringObjective"
 
     kind: Literal["xdc"]
     variant: Literal["xdc", "sdc", "mdc", "cdc"] = field(

@@ -19,6 +19,7 @@ View = Literal["video_video", "audio_audio", "text_text", "video_text", "audio_t
 class MaxMarginOptions(ContrastOptions):
     """Max-margin ranking of cosines (Miech et al. 2019)."""
 
+    implementation: ClassVar[str] = "mcn.objectives.max_margin:MaxMarginObjective"
     unit_length: ClassVar[bool] = True
 
     kind: Literal["max_margin"]
@@ -43,6 +44,8 @@ class MaxMarginOptions(ContrastOptions):
 class MilNceOptions(ContrastOptions):
     """MIL-NCE: a clip against the texts around it, one of which may fit (Miech et al. 2020)."""
 
+    implementation: ClassVar[str] = "mcn.objectives.mil_nce:MilNceObjective"
+
     kind: Literal["mil_nce"]
     candidates: int = field(
         4,
@@ -60,6 +63,7 @@ class MilNceOptions(ContrastOptions):
 class NormSoftmaxOptions(ContrastOptions):
     """Normalised softmax, also NCE: cross-entropy of cosines in both directions."""
 
+    implementation: ClassVar[str] = "mcn.objectives.norm_softmax:NormSoftmaxObjective"
     unit_length: ClassVar[bool] = True
 
     kind: Literal["norm_softmax"]
@@ -75,6 +79,8 @@ class NormSoftmaxOptions(ContrastOptions):
 
 class AvlnetOptions(ContrastOptions):
     """AVLnet: masked margin softmax of sound and pictures, with or without text (Rouditchenko et al. 2021)."""
+
+    implementation: ClassVar[str] = "mcn.objectives.avlnet:AvlnetObjective"
 
     kind: Literal["avlnet"]
     text: Literal["none", "tri", "fused"] = field(
@@ -102,6 +108,7 @@ class AvlnetOptions(ContrastOptions):
 class NtXentOptions(ContrastOptions):
     """SimCLR's NT-Xent between two views: two windows of one video, or two modalities of one clip."""
 
+    implementation: ClassVar[str] = "mcn.objectives.nt_xent:NtXentObjective"
     unit_length: ClassVar[bool] = True
 
     kind: Literal["nt_xent"]

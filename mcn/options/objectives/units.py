@@ -23,6 +23,7 @@ class CombinationWeights(Options):
 class EverythingAtOnceOptions(ContrastOptions):
     """Combinatorial loss over single and joined modalities, with a fusion transformer (Shvetsova et al. 2022)."""
 
+    implementation: ClassVar[str] = "mcn.objectives.everything_at_once:EverythingAtOnceObjective"
     network: ClassVar[str] = "FusionNetwork"
     unit_length: ClassVar[bool] = True
 
@@ -67,6 +68,7 @@ class EverythingAtOnceOptions(ContrastOptions):
 class FineGrainedOptions(ContrastOptions):
     """Frame-word similarity with attention and weighted pairs: our reading of Wang & Karout 2021."""
 
+    implementation: ClassVar[str] = "mcn.objectives.fine_grained:FineGrainedObjective"
     network: ClassVar[str] = "UnitNetwork"
     unit_length: ClassVar[bool] = True
 
@@ -100,6 +102,7 @@ class FineGrainedOptions(ContrastOptions):
 class SupportSetOptions(ContrastOptions):
     """Contrast and captions written from the videos of the batch (Patrick et al. 2021)."""
 
+    implementation: ClassVar[str] = "mcn.objectives.support_set:SupportSetObjective"
     unit_length: ClassVar[bool] = True
 
     kind: Literal["support_set"]

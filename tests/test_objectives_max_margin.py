@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcn.objectives import max_margin_ranking
-from mcn.objectives.max_margin_ranking import video_weights
+from mcn.objectives.max_margin import video_weights
 
 
 def brute_force(s, clips, margin, rate):

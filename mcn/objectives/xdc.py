@@ -22,9 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mcn.errors import UserError
-from mcn.objectives.clustering import ClusterHealth, FeatureQueue, assign, cluster_health, kmeans
-from mcn.objectives.objective import Objective, Setting
-from mcn.objectives.step_inputs import StepInputs
+from mcn.objectives.clustering import FeatureQueue, assign, cluster_health, kmeans
+from mcn.objectives.objective import ClusterHealth, Objective, Setting, StepInputs
 from mcn.options.objectives import CrossModalClusteringOptions
 
 JOINED = "all"  # the space of all modalities side by side

@@ -1,13 +1,33 @@
-"""The whole objective of Multimodal Clustering Networks (MCN equation 1; released train_tri_kmeans.py:290-381).
+"""Multimodal Clustering Networks (MCN equation 1; Chen et al. 2021; released train_tri_kmeans.py:290-381, loss.py).
 
     L = w_c sum_pairs MMS(X Y^T) + w_k R_x L_x(cluster) + w_r L_reconstruction
 
+Masked margin softmax (equation 3; Ilharco et al. 2019), m a constant 0.001 as published, no temperature:
+
+    MMS = -1/B sum_i log( e^(s_ii - m) / (e^(s_ii - m) + sum_{k != i} e^(s_ki)) )
+          -1/B sum_i log( e^(s_ii - m) / (e^(s_ii - m) + sum_{j != i} e^(s_ij)) )
+
+Contrast with cluster centroids (equation 6), y_i the cluster of item i; no gradient flows into centroids:
+
+    paper:     L_x = -1/B sum_i [ x_i.mu_{y_i} - m - log sum_k e^(x_i.mu_k) ]
+    released:  L_x = -1/B sum_i [ x_i.mu_{y_i} - m - log( e^(x_i.mu_{y_i} - m) + sum_{k != y_i} e^(x_i.mu_k) ) ]
+
+In the paper's form the margin only adds the constant m: it has no gradient.
+
+Reconstruction of each modality's features from its embedding (equation 8, sign corrected: the paper prints a minus sign
+before the sum, which would diverge; the released code has the plus):
+
+    L_reconstruction = 1/B sum_i sum_x mean_dim ( r_x(x_i) - target_x,i )^2
+
+Conventions
+-----------
 - Pairs of modalities (`options.pairs`): text-video, audio-text, audio-video; one pair alone is the released ablation
   flags no_audio and no_video. Only modalities that occur in a pair are fused, clustered and reconstructed.
-- Fused feature M_i = mean of the modalities that clip i has (equation 4), without gradient; its clusters are those of
-  `mcn.objectives.kmeans_clustering`, or learned prototypes take their place (`mcn.objectives.prototypes`).
-- R is the mean or the sum over modalities, or one loss of M itself, with gradient (`cluster_reduction`). The released
-  code divides by 3 even with two modalities; the mean here is over the modalities there are.
+- The fused feature of clip i is the mean of the modalities that it has (equation 4), without gradient; its clusters are
+  those of a running k-means (`KMeansClustering`), or learned prototypes take their place (`mcn.objectives.prototypes`).
+- R is the mean or the sum over modalities, or one loss of the fused feature itself, with gradient
+  (`cluster_reduction`). The released code divides by 3 even with two modalities; the mean
+  here is over the modalities there are.
 - Everything is taken in float32, also where the network runs in half precision.
 """
 
@@ -18,19 +38,63 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mcn.networks import MultimodalClusteringNetwork
-from mcn.objectives.centroid_contrast import centroid_contrast
-from mcn.objectives.clustering import ClusterHealth
-from mcn.objectives.kmeans_clustering import KMeansClustering
-from mcn.objectives.masked_margin_softmax import masked_margin_softmax
-from mcn.objectives.objective import Objective, Setting
-from mcn.objectives.pairs import pair_loss
+from mcn.objectives.clustering import KMeansClustering
+from mcn.objectives.objective import ClusterHealth, Objective, Setting, StepInputs, at_least_float32
+from mcn.objectives.pairs import both_directions, pair_loss, square
 from mcn.objectives.prototypes import Prototypes, swapped_prediction
-from mcn.objectives.reconstruction import reconstruction
-from mcn.objectives.step_inputs import StepInputs
 from mcn.options.objectives import ClusteringOptions
+
+
+def masked_margin_softmax(similarity: Tensor, margin: float = 0.001) -> Tensor:
+    """(B, B) similarities of item i in one modality and item j in another, true pairs on the diagonal -> scalar."""
+    logits = square(similarity)
+    identity = torch.eye(len(logits), dtype=logits.dtype, device=logits.device)
+    return both_directions(logits - margin * identity)
+
+
+def centroid_contrast(
+    embeddings: Tensor,
+    centroids: Tensor,
+    assignments: Tensor,
+    margin: float = 0.001,
+    margin_in_denominator: bool = True,
+) -> Tensor:
+    """(B, D) embeddings of one modality, (K, D) centroids, (B,) cluster of each item -> scalar.
+
+    margin_in_denominator: the released form; False: the paper's. The products are taken in float32 also under autocast.
+    """
+    with torch.autocast(embeddings.device.type, enabled=False):
+        x = at_least_float32(embeddings)
+        logits = x @ centroids.detach().to(x).t()
+        if not margin_in_denominator:
+            return F.cross_entropy(logits, assignments) + margin
+        target = F.one_hot(assignments, len(centroids)).to(logits)
+        return F.cross_entropy(logits - margin * target, assignments)
+
+
+def reconstruction(
+    reconstructed: Mapping[str, Tensor],
+    targets: Mapping[str, Tensor],
+    detach_targets: bool = False,
+) -> Tensor:
+    """Modality -> (B, D_modality) reconstructions, the same of targets -> scalar, summed over modalities.
+
+    detach_targets: stop the gradient into the targets; as released it flows (into the audio network and the text
+    branch). Differing modalities or shapes: ValueError.
+    """
+    if not reconstructed or reconstructed.keys() != targets.keys():
+        raise ValueError(f"reconstructed {sorted(reconstructed)}, targets {sorted(targets)}")
+    losses = []
+    for modality, values in reconstructed.items():
+        target = targets[modality].detach() if detach_targets else targets[modality]
+        if values.shape != target.shape:
+            raise ValueError(f"{modality}: {tuple(values.shape)} against {tuple(target.shape)}")
+        losses.append(F.mse_loss(at_least_float32(values), at_least_float32(target)))
+    return torch.stack(losses).sum()
 
 
 class MultimodalClusteringObjective(Objective):

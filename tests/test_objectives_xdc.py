@@ -5,7 +5,7 @@ import torch
 
 from mcn.errors import UserError
 from mcn.objectives.clustering import assign
-from mcn.objectives.cross_modal_clustering import (
+from mcn.objectives.xdc import (
     CrossModalClusteringObjective,
     predictions_of,
 )
