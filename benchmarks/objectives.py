@@ -25,7 +25,7 @@ from mcn.layout import Dataset
 from mcn.options.features import RuntimeOptions
 from mcn.options.sections import Experiment
 from mcn.shards.mapped import vocabulary_vectors
-from mcn.training.data.batches import TrainingSet
+from mcn.training.data import TrainingSet
 from mcn.training.train import build_trainer
 
 

@@ -9,13 +9,17 @@ Conventions
   so rows count once, and a head that sees all rows counts once too.
 - Batch norms take their statistics over all processes (`SharedBatchNorm2d`), as one process would.
 - Shares may differ by a video. Only the first process writes.
-- `torchrun` says who a process is, in the environment: RANK, WORLD_SIZE, LOCAL_RANK.
+- `torchrun` says who a process is, in the environment: RANK, WORLD_SIZE, LOCAL_RANK. On several nodes the job's own
+  shell runs on the first; srun starts one torchrun a node, and its environment names the first node, where the
+  processes meet. The port comes from the job's number, so that two jobs on a node do not clash.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,6 +31,7 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
 T = TypeVar("T")
+FIRST_PORT, PORTS = 20_000, 10_000  # below 32768, where the ephemeral ports of Linux begin
 TIMEOUT = timedelta(hours=2)  # the others wait while the first scores, writes and reads
 
 
@@ -186,3 +191,27 @@ def joined(device: str) -> Iterator[Processes]:
         yield Processes(dist.get_rank(), dist.get_world_size())
     finally:
         dist.destroy_process_group()
+
+
+def launch_command(nodes: int, processes: int, arguments: Sequence[str]) -> list[str]:
+    """What runs `mcn` with `arguments` in `processes` processes on each of `nodes` nodes."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
+    target = ["-m", "mcn", *arguments]
+    if nodes == 1:
+        return [*torchrun, "--standalone", *target]
+    port = f"$(({FIRST_PORT} + SLURM_JOB_ID % {PORTS}))"
+    meeting = f'--rdzv-id=$SLURM_JOB_ID --rdzv-backend=c10d --rdzv-endpoint="$SLURM_LAUNCH_NODE_IPADDR:{port}"'
+    script = f"exec {shlex.join([*torchrun, f'--nnodes={nodes}'])} {meeting} {shlex.join(target)}"
+    srun = ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
+    return [*srun, "bash", "-c", script]
+
+
+def spread(nodes: int, processes: int) -> None:
+    """Replace this process by `nodes` x `processes` processes that run the same command; return where there is one.
+
+    Each of those processes finds WORLD_SIZE in its environment and goes on.
+    """
+    if nodes * processes == 1 or "WORLD_SIZE" in os.environ:
+        return
+    words = launch_command(nodes, processes, sys.argv[1:])
+    os.execvp(words[0], words)

@@ -12,9 +12,8 @@ from mcn.options.training import TrainingOptions
 from mcn.shards import TEXT_SCHEMA, FeatureStore, RowStore, ShardWriter
 from mcn.shards.clips import clip_features, extend_window, mel_slice, words_of
 from mcn.shards.mapped import MappedFeatures, Narration, vocabulary_vectors
-from mcn.training.data.batches import TrainingSet
-from mcn.training.data.loader import batches
-from mcn.training.data.sampling import batch_size, draw_distinct_lines, draw_lines, videos_of_step
+from mcn.training.clips import draw_distinct_lines, draw_lines
+from mcn.training.data import TrainingSet, batch_size, read_batches, videos_of_step
 from tests.synthetic_shards import LINES, text_row, write_topic_shards
 
 
@@ -103,31 +102,32 @@ def same(one, other):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_reading_ahead_changes_nothing(training_set, workers):
+def test_reading_ahead_changes_nothing(training_set, shards, workers):
     """Whatever the workers and wherever reading starts, step i sees batch i."""
     expected = [training_set.batch(*divmod(step, 3)) for step in range(7)]
-    read = list(batches(training_set, 0, 7, workers, ahead=2, pin=False))
+    reading = TrainingSet(shards, options(loader_workers=workers, read_ahead=2))
+    read = list(read_batches(reading, 0, 7))
     assert len(read) == 7
     assert all(map(same, read, expected))
-    resumed = list(batches(training_set, 4, 7, workers, ahead=2, pin=False))
+    resumed = list(read_batches(reading, 4, 7))
     assert all(map(same, resumed, expected[4:]))
     assert not same(expected[0], expected[1])
     assert not same(expected[0], expected[3])
 
 
-def test_reading_ahead_touches_no_global_random_state(training_set):
+def test_reading_ahead_touches_no_global_random_state(shards):
     before = torch.get_rng_state()
-    list(batches(training_set, 0, 2, 1, ahead=2, pin=False))
+    list(read_batches(TrainingSet(shards, options(loader_workers=1)), 0, 2))
     assert torch.equal(before, torch.get_rng_state())
 
 
 def test_an_error_of_the_reader_reaches_training_and_closing_ends_it(training_set, monkeypatch):
-    reader = batches(training_set, 0, 100, 0, ahead=2, pin=False)
+    reader = read_batches(training_set, 0, 100)
     next(reader)
     reader.close()  # returns: the thread has ended although 98 batches were left
     monkeypatch.setattr(training_set, "batch", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        next(batches(training_set, 0, 2, 0, ahead=2, pin=False))
+        next(read_batches(training_set, 0, 2))
 
 
 def test_epoch_is_a_permutation_and_the_rest_is_dropped():

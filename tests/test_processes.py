@@ -13,13 +13,11 @@ import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
 from torch import nn
 
-from mcn.distributed import ALONE, Processes, SharedBatchNorm2d
+from mcn.distributed import ALONE, Processes, SharedBatchNorm2d, launch_command
 from mcn.features.runtime import resolve
-from mcn.launch import command
 from mcn.options.features import RuntimeOptions
 from mcn.shards.mapped import vocabulary_vectors
-from mcn.training.data.batches import TrainingSet
-from mcn.training.data.loader import batches
+from mcn.training.data import TrainingSet, read_batches
 from mcn.training.train import build_trainer
 from tests.synthetic_shards import write_topic_shards
 from tests.test_objectives_training import OBJECTIVE_SETTINGS, options
@@ -36,7 +34,7 @@ def train(folder, name, processes):
     trainer = build_trainer(data, vectors, chosen, runtime, processes)
     trainer.network.train()
     losses = []
-    for step, batch in enumerate(batches(data, 0, STEPS, 0, 1, False)):
+    for step, batch in enumerate(read_batches(data, 0, STEPS)):
         if step % data.steps_per_epoch == 0:
             trainer.objective.start_epoch()
         losses.append(trainer.step(batch, step).losses)
@@ -112,14 +110,14 @@ def test_a_shared_norm_alone_is_the_usual_one(monkeypatch):
 
 
 def test_one_node_is_started_by_torchrun_alone():
-    words = command(1, 4, ["train", "results", "--options", '{"a": "b c"}'])
+    words = launch_command(1, 4, ["train", "results", "--options", '{"a": "b c"}'])
     assert words[:4] == [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=4"]
     assert "--standalone" in words
     assert words[-4:] == ["train", "results", "--options", '{"a": "b c"}']
 
 
 def test_several_nodes_are_started_by_srun_with_every_word_kept():
-    words = command(2, 8, ["train", "re sults", "--options", '{"a": "$HOME"}'])
+    words = launch_command(2, 8, ["train", "re sults", "--options", '{"a": "$HOME"}'])
     assert words[:6] == ["srun", "--nodes=2", "--ntasks=2", "--ntasks-per-node=1", "bash", "-c"]
     script = words[6].removeprefix("exec ").replace(sys.executable, "printf '%s\\n'", 1)
     environment = {**os.environ, "SLURM_JOB_ID": "12345", "SLURM_LAUNCH_NODE_IPADDR": "10.0.0.1"}

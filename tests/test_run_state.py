@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from mcn.training import resume as run_state
-from mcn.training.resume import RunState, random_state, restore_random_state
+from mcn.training import state as run_state
+from mcn.training.state import RunState, random_state, restore_random_state
 
 
 def state_at(step):

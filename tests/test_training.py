@@ -26,9 +26,8 @@ from mcn.options.objectives import ClusteringOptions
 from mcn.options.training import ExperimentOptions
 from mcn.shards.mapped import Narration, vocabulary_vectors
 from mcn.training import train as training
-from mcn.training.data.batches import TrainingSet
-from mcn.training.schedule import check_warmup, learning_rate
-from mcn.training.step import Trainer
+from mcn.training.data import TrainingSet
+from mcn.training.step import Trainer, check_warmup, learning_rate
 from mcn.training.train import EarlyEvaluation, TrainingJob, stop_on_signals, train
 from tests.synthetic_shards import write_topic_shards
 

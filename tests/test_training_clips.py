@@ -9,8 +9,8 @@ from mcn.options.training import TrainingOptions
 from mcn.shards import FeatureSequence
 from mcn.shards.clips import pool_parts
 from mcn.shards.mapped import Lines, Tokens
-from mcn.training.data.batches import TrainingSet
-from mcn.training.data.clips import Video, enough, neighbours, span_of
+from mcn.training.clips import Video, enough, neighbours, span_of
+from mcn.training.data import TrainingSet
 from tests.synthetic_shards import LINE_SECONDS, write_topic_shards
 
 OPTIONS = TrainingOptions(

@@ -33,10 +33,9 @@ def register(verbs: Verbs) -> None:
 
 def train(arguments: Namespace) -> None:
     """Train one experiment; an interrupted run goes on where it stopped."""
-    from mcn.launch import spread
+    from mcn.distributed import joined, local_device, local_threads, spread
 
     spread(arguments.nodes, arguments.processes)
-    from mcn.distributed import joined, local_device, local_threads
     from mcn.features.runtime import resolve
     from mcn.layout import Dataset
     from mcn.options.base import parse_options

@@ -21,12 +21,9 @@ from tqdm import tqdm
 
 from mcn.networks import MultimodalClusteringNetwork
 from mcn.options.objectives import MODALITIES
-from mcn.options.training import TrainingOptions
-from mcn.training.data.batches import TrainingSet
-from mcn.training.data.collation import Batch
-from mcn.training.data.loader import batches
-from mcn.training.log import TrainingLog
-from mcn.training.resume import RunState, random_state, restore_random_state
+from mcn.training.batches import Batch
+from mcn.training.data import TrainingSet, read_batches
+from mcn.training.state import RunState, TrainingLog, random_state, restore_random_state
 from mcn.training.step import StepReport, Trainer
 
 logger = logging.getLogger(__name__)
@@ -67,12 +64,11 @@ class Loop:
         data: TrainingSet,
         trainer: Trainer,
         state: RunState,
-        options: TrainingOptions,
         early_scores: Callable[[MultimodalClusteringNetwork], Scores] | None,
         stop: StopRequest,
     ) -> None:
         self.data, self.trainer, self.state = data, trainer, state
-        self.options, self.early_scores, self.stop = options, early_scores, stop
+        self.options, self.early_scores, self.stop = data.options, early_scores, stop
         self.interval, self.epoch_means = Means(), Means()
         self.processes = trainer.processes
         self.step, metrics_bytes, self.saved_step = 0, 0, 0
@@ -92,9 +88,7 @@ class Loop:
         """Train until the last step or until asked to stop; True where it is the last. Always leaves a checkpoint."""
         total, per_epoch = self.trainer.total, self.data.steps_per_epoch
         pin = self.trainer.device.type == "cuda"
-        reader = batches(
-            self.data, self.step, total, self.options.loader_workers, self.options.read_ahead, pin
-        )
+        reader = read_batches(self.data, self.step, total, pin)
         hidden = None if self.first else True  # None: hidden where there is no terminal
         bar = tqdm(total=total, initial=self.step, unit="step", disable=hidden)
         with contextlib.ExitStack() as stack:

@@ -4,8 +4,13 @@ Conventions
 -----------
 - Precision: `fp32`, or `bf16`/`fp16` through `torch.autocast` (matrix products and convolutions in half precision,
   parameters and losses in float32); fp16 with loss scaling, as the released code's apex O1.
-- The learning rate is a function of the step (`mcn.training.schedule`), so the state is: network, Adam, loss scale,
-  objective.
+- The learning rate is a linear warm-up, then half a cosine to 0 (MCN train_tri_kmeans.py:49-61):
+
+      lr(step) = peak * step / warmup                                            step < warmup
+                 peak * (1 + cos(pi * (step - warmup) / (total - warmup))) / 2   otherwise
+
+  Steps count from 0 over the whole run, so the first step of a warm-up has rate 0, as released. The rate follows from
+  the step alone, so the state of a run is: network, Adam, loss scale, objective.
 - The objective's own heads are trained with the network. No kind of objective is known here.
 - A loss that is not finite or that exceeds `loss_limit` times the first step's stops the run before Adam sees it.
 """
@@ -21,54 +26,34 @@ from torch import Tensor
 
 from mcn.distributed import ALONE, Processes, share_batch_norms
 from mcn.errors import UserError
+from mcn.features.runtime import Runtime
 from mcn.networks import MultimodalClusteringNetwork
 from mcn.objectives.objective import Objective, StepInputs
 from mcn.options.objectives import MODALITIES
-from mcn.options.training import ModelOptions, TrainingOptions
-from mcn.training.data.collation import Batch
-from mcn.training.schedule import learning_rate
+from mcn.options.training import ExperimentOptions
+from mcn.training.batches import Batch
+
+
+def learning_rate(step: int, total: int, peak: float, warmup: int) -> float:
+    """Rate of step `step` of `total`; ValueError outside 0 <= step < total."""
+    if not 0 <= step < total:
+        raise ValueError(f"step {step} of {total}")
+    if step < warmup:
+        return peak * step / warmup
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
+
+
+def check_warmup(total: int, warmup: int) -> None:
+    """`UserError` where the run would end inside its warm-up, as a small set under the published 5000 steps would."""
+    if warmup >= total:
+        raise UserError(
+            f"training.warmup_steps is {warmup}, and the whole run has {total} steps",
+            "a warm-up shorter than the run",
+            f"set training.warmup_steps to about {max(1, total // 10)}, or raise training.epochs",
+        )
+
 
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-def step_inputs(
-    batch: Batch,
-    vocabulary: Tensor,
-    device: torch.device | str,
-    clips_per_video: int,
-    mask_audio: bool = False,
-    mask_absent: bool = False,
-) -> StepInputs:
-    """A batch on `device`. vocabulary: (V + 1, word_width); mask_absent: policy `mask` for what clips lack.
-
-    Second clips always tell what they lack: a moved window may have no room.
-    """
-    move: dict[str, Any] = {"device": device, "non_blocking": True}
-    audio = batch.audio.to(**move).float()
-    if audio.dim() == 3:  # (N, frames, 40) as stored -> (N, 40, frames)
-        audio = audio.transpose(1, 2).contiguous()
-    ids = batch.words.to(**move)
-    candidates = None if batch.candidates is None else batch.candidates.to(**move)
-    absent = [
-        name for name, row in zip(MODALITIES, batch.present.t(), strict=True) if not row.all()
-    ]
-    there = dict(zip(MODALITIES, batch.present.t(), strict=True))
-    second = None
-    if batch.second is not None:
-        second = step_inputs(batch.second, vocabulary, device, clips_per_video, mask_audio, True)
-    return StepInputs(
-        batch.video.to(**move),
-        audio,
-        F.embedding(ids, vocabulary),
-        ids,
-        clips_per_video,
-        batch.frames.to(**move) if mask_audio else None,
-        {name: there[name].to(**move) for name in absent} if mask_absent else {},
-        None if candidates is None else F.embedding(candidates, vocabulary),
-        None if candidates is None else (candidates != 0).any(dim=-1),
-        None if batch.units is None else batch.units.to(**move),
-        second,
-    )
 
 
 class StepReport(NamedTuple):
@@ -91,29 +76,28 @@ class Trainer:
         network: MultimodalClusteringNetwork,
         objective: Objective,
         vocabulary: Tensor,
-        model_options: ModelOptions,
-        options: TrainingOptions,
+        experiment: ExperimentOptions,
         total: int,
-        device: torch.device,
-        precision: str,
+        runtime: Runtime,
         processes: Processes = ALONE,
     ) -> None:
-        self.processes = processes
+        self.processes, self.total = processes, total
         if processes.count > 1:
             share_batch_norms(network)
-        self.network, self.objective = network.to(device), objective
-        self.vocabulary, self.device = vocabulary.to(device), device
-        self.mask_audio = model_options.mask_padding_audio
-        self.options, self.total, self.precision = options, total, precision
+        self.precision, self.device = runtime.precision, runtime.device
+        self.network, self.objective = network.to(self.device), objective
+        self.vocabulary = vocabulary.to(self.device)
+        self.mask_audio = experiment.model.mask_padding_audio
+        self.options = options = experiment.training
         self.parameters = [*network.parameters(), *objective.heads.parameters()]
         self.optimizer = torch.optim.Adam(
             self.parameters,
             lr=options.learning_rate,
             betas=options.betas,
             weight_decay=options.weight_decay,
-            fused=device.type in ("cpu", "cuda"),
+            fused=self.device.type in ("cpu", "cuda"),
         )
-        self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
         self.first_loss: float | None = None
 
     def step(self, batch: Batch, step: int) -> StepReport:
@@ -136,17 +120,40 @@ class Trainer:
         return StepReport(losses, rate, norm)
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
-        inputs = step_inputs(
-            batch,
-            self.vocabulary,
-            self.device,
-            self.options.clips_per_video,
-            self.mask_audio,
-            mask_absent=self.options.empty_clips == "mask",
-        )
+        inputs = self._inputs(batch, mask_absent=self.options.empty_clips == "mask")
         half = HALF.get(self.precision)
         with torch.autocast(self.device.type, dtype=half, enabled=half is not None):
             return self.objective(self.network, inputs, self.processes)
+
+    def _inputs(self, batch: Batch, mask_absent: bool) -> StepInputs:
+        """A batch on the device, token ids as word vectors. mask_absent: leave out of the loss what clips lack.
+
+        Second clips always tell what they lack: a moved window may have no room.
+        """
+
+        def move(rows: Tensor) -> Tensor:
+            return rows.to(self.device, non_blocking=True)
+
+        audio = move(batch.audio).float()
+        if audio.dim() == 3:  # (N, frames, 40) as stored -> (N, 40, frames)
+            audio = audio.transpose(1, 2).contiguous()
+        ids = move(batch.words)
+        candidates = None if batch.candidates is None else move(batch.candidates)
+        there = dict(zip(MODALITIES, batch.present.t(), strict=True))
+        absent = {name: move(row) for name, row in there.items() if mask_absent and not row.all()}
+        return StepInputs(
+            move(batch.video),
+            audio,
+            F.embedding(ids, self.vocabulary),
+            ids,
+            self.options.clips_per_video,
+            move(batch.frames) if self.mask_audio else None,
+            absent,
+            None if candidates is None else F.embedding(candidates, self.vocabulary),
+            None if candidates is None else (candidates != 0).any(dim=-1),
+            None if batch.units is None else move(batch.units),
+            None if batch.second is None else self._inputs(batch.second, True),
+        )
 
     def _check(self, losses: dict[str, float], step: int) -> None:
         total = losses["total"]

@@ -39,12 +39,10 @@ from mcn.options.evaluation import RetrievalOptions
 from mcn.options.own_parts import part_file
 from mcn.options.training import ExperimentOptions, ModelFeatures
 from mcn.shards.mapped import vocabulary_vectors
-from mcn.training.data.batches import TrainingSet
-from mcn.training.log import publish
+from mcn.training.data import TrainingSet
 from mcn.training.loop import Loop, Scores, StopRequest
-from mcn.training.resume import RunState
-from mcn.training.schedule import check_warmup
-from mcn.training.step import Trainer
+from mcn.training.state import RunState, publish
+from mcn.training.step import Trainer, check_warmup
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +112,7 @@ def train(job: TrainingJob) -> None:
     state = RunState(job.checkpoints, identity(options, trainer.precision, inputs))
     scores = early_scores(job.early, options.features) if job.early else None
     with stop_on_signals() as stop:
-        finished = Loop(data, trainer, state, options.training, scores, stop).run()
+        finished = Loop(data, trainer, state, scores, stop).run()
     if not finished:
         logger.warning("stopped after a checkpoint in %s; run again to continue", job.checkpoints)
         raise SystemExit(128 + (stop.signal or signal.SIGTERM))
@@ -157,17 +155,8 @@ def build_trainer(
         training.seed,
         runtime.device,
     )
-    return Trainer(
-        network,
-        make_objective(options.objective, setting),
-        vectors,
-        model,
-        training,
-        total,
-        runtime.device,
-        runtime.precision,
-        processes,
-    )
+    objective = make_objective(options.objective, setting)
+    return Trainer(network, objective, vectors, options, total, runtime, processes)
 
 
 def build_network(
@@ -182,7 +171,7 @@ def build_network(
         video_width=sum(widths.video) if reads.video else None,
         word_width=word_width if reads.text else None,
         embedding_width=model.embedding_width,
-        davenet_widths=model.davenet_widths if reads.audio and data.log_mel else None,
+        davenet_widths=model.davenet_widths if reads.audio and widths.log_mel else None,
         audio_width=widths.audio if reads.audio else None,
         reconstruction_width=model.reconstruction_width if objective.reconstructs else None,
         mask_padding_words=model.mask_padding_words,

@@ -21,8 +21,7 @@ from torch import Tensor
 from mcn.options.objectives import MODALITIES, Needs
 from mcn.options.training import TrainingOptions
 from mcn.shards.clips import maximum, unit_length
-from mcn.training.data.clips import Clip, Video, acceptable, rows_of
-from mcn.training.data.sampling import draw_distinct_lines, draw_lines
+from mcn.training.clips import Clip, Video, acceptable, draw_distinct_lines, draw_lines, rows_of
 
 
 class Widths(NamedTuple):
@@ -30,6 +29,7 @@ class Widths(NamedTuple):
 
     video: list[int]
     audio: int
+    log_mel: bool  # whether audio is log-mel frames or vectors
 
 
 @dataclass(frozen=True)
@@ -62,25 +62,21 @@ class Batch:
 
 
 class Collator:
-    """Draws clips and writes them into the arrays of one batch of `size` clips.
-
-    log_mel: whether audio is log-mel frames or vectors.
-    """
+    """Draws clips and writes them into the arrays of one batch of `size` clips."""
 
     def __init__(
         self,
         size: int,
         widths: Widths,
         options: TrainingOptions,
-        log_mel: bool,
         needs: Needs,
     ) -> None:
         self.options, self.needs, self.redrawn = options, needs, 0
-        self.rows = ClipArrays(size, widths, options, log_mel, needs)
+        self.rows = ClipArrays(size, widths, options, needs)
         self.second: ClipArrays | None = None
         if needs.second != "none":
             plain = needs._replace(candidates=1, visual_units=0)
-            self.second = ClipArrays(size, widths, options, log_mel, plain)
+            self.second = ClipArrays(size, widths, options, plain)
 
     def add(self, video: Video, rng: np.random.Generator, second: np.random.Generator) -> None:
         """Draw `clips_per_video` clips of a video and append them; `second` draws their second clips."""
@@ -140,14 +136,13 @@ class ClipArrays:
         size: int,
         widths: Widths,
         options: TrainingOptions,
-        log_mel: bool,
         needs: Needs,
     ) -> None:
-        self.log_mel, self.row = log_mel, 0
+        self.log_mel, self.row = widths.log_mel, 0
         self.modalities, words = needs.modalities, options.max_words
-        frames = (options.audio_frames,) if log_mel else ()
+        frames = (options.audio_frames,) if widths.log_mel else ()
         shape = (size, *frames, widths.audio)
-        self.audio = np.zeros(shape, np.float16 if log_mel else np.float32)
+        self.audio = np.zeros(shape, np.float16 if widths.log_mel else np.float32)
         self.visual = [np.zeros((size, width), np.float16) for width in widths.video]
         parts = (size, needs.visual_units)
         self.units = [np.zeros((*parts, width), np.float16) for width in widths.video]

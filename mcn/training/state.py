@@ -1,27 +1,39 @@
-"""Checkpoints that a run resumes from, bit for bit on the CPU.
+"""What a run writes while it goes on: checkpoints that it resumes from, bit for bit on the CPU, and its metrics.
 
 Conventions
 -----------
-- A folder holds `state.json` (newest checkpoint first: file, step, sha256) and the files it names, of which the last
-  two are kept. A checkpoint is written, flushed and renamed before `state.json` names it, and older ones go after
-  that: a kill at any moment leaves a good one. A damaged file is passed over in favour of the one before.
+- The folder of a run holds `state.json` (newest checkpoint first: file, step, sha256) and the files it names, of which
+  the last two are kept. A checkpoint is written, flushed and renamed before `state.json` names it, and older ones go
+  after that: a kill at any moment leaves a good one. A damaged file is passed over in favour of the one before.
 - `identity` says which run a checkpoint belongs to: options and content of the inputs. Checkpoints of another run are
   removed, and the log says so.
-- Files are PyTorch's, of tensors and plain values, and are read with `weights_only=True`: no code is run.
+- Checkpoints are PyTorch's files, of tensors and plain values, and are read with `weights_only=True`: no code is run.
+- metrics.jsonl has one JSON object a line: `step` (steps done), `epoch` (epochs begun), then flat scalar keys, the part
+  before the first `/` being the group: loss/total, loss/contrast, ..., lr, gradient_norm, clusters/used,
+  clusters/largest_share, clusters/drift, time/step_seconds, time/loader_wait_share, time/clips_per_second,
+  data/redrawn_share, data/without_{modality}_share (where clips that lack one are let in); at the end of an epoch
+  epoch_loss/...; early/... for scores. A value that is not a finite number is null.
+- metrics.jsonl and TensorBoard's files lie in the folder of the run too. A resumed run cuts the lines that its
+  checkpoint does not know, so that no step occurs twice. `publish` writes the finished pair, TensorBoard's from the
+  lines.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import math
+import os
 import pickle
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils.tensorboard import SummaryWriter
 
-from mcn.files import atomic_path, canonical_json, write_json
+from mcn.files import atomic_path, canonical_json, write_json, write_text
 from mcn.networks.checkpoints import file_sha256
 
 logger = logging.getLogger(__name__)
@@ -112,3 +124,64 @@ def restore_random_state(state: dict[str, Any]) -> None:
     torch.set_rng_state(state["cpu"])
     if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["cuda"])
+
+
+METRICS, TENSORBOARD = "metrics.jsonl", "tensorboard"
+
+
+class TrainingLog:
+    """Append lines to `directory`/metrics.jsonl and the same scalars to `directory`/tensorboard.
+
+    kept: bytes of metrics.jsonl that the resumed checkpoint knows; 0 for a new run. step: steps done.
+    """
+
+    def __init__(self, directory: Path, kept: int, step: int) -> None:
+        self.path = directory / METRICS
+        directory.mkdir(parents=True, exist_ok=True)
+        self._file = open(self.path, "ab")  # noqa: SIM115 (until `close`)
+        self._file.truncate(kept)
+        self._file.seek(kept)
+        self._board = SummaryWriter(str(directory / TENSORBOARD), purge_step=step + 1)
+
+    def position(self) -> int:
+        """Bytes of metrics.jsonl, which are on disk by then: what a checkpoint has to remember."""
+        os.fsync(self._file.fileno())
+        return self._file.tell()
+
+    def write(self, step: int, epoch: int, values: Mapping[str, float | None]) -> None:
+        """Append one line."""
+        record = {"step": step, "epoch": epoch, **{key: finite(v) for key, v in values.items()}}
+        self._file.write(json.dumps(record, allow_nan=False).encode() + b"\n")
+        self._file.flush()
+        add_scalars(self._board, record)
+
+    def close(self) -> None:
+        """Flush and close both."""
+        self._file.close()
+        self._board.close()
+
+
+def finite(value: float | None) -> float | None:
+    """`value`, or None where JSON has no such number."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def add_scalars(board: SummaryWriter, record: Mapping[str, Any]) -> None:
+    """A line's scalars at its step."""
+    for key, value in record.items():
+        if key not in ("step", "epoch") and value is not None:
+            # TensorBoard allows no '>' in a tag
+            board.add_scalar(key.replace("->", "_to_"), value, record["step"])
+
+
+def publish(directory: Path, output: Path) -> None:
+    """Write metrics.jsonl and tensorboard/ of a finished run below `output`."""
+    text = (directory / METRICS).read_text(encoding="utf-8")
+    partial = output / f".{TENSORBOARD}.part"
+    shutil.rmtree(partial, ignore_errors=True)
+    with SummaryWriter(str(partial)) as board:
+        for line in text.splitlines():
+            add_scalars(board, json.loads(line))
+    shutil.rmtree(output / TENSORBOARD, ignore_errors=True)
+    partial.rename(output / TENSORBOARD)
+    write_text(output / METRICS, text)

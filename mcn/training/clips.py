@@ -14,7 +14,7 @@ Conventions
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -171,3 +171,41 @@ def enough(there: Collection[str], modalities: Collection[str], policy: str) -> 
     """`acceptable` of the modalities that are there."""
     found = len(set(there) & set(modalities))
     return policy == "keep" or found == len(modalities) or (policy == "mask" and found >= 2)
+
+
+def draw_lines(
+    rng: np.random.Generator, lines: int, clips: int, accept: Callable[[int], bool]
+) -> tuple[list[int], int]:
+    """`clips` acceptable lines, uniform and with replacement, and how many draws were in vain."""
+    drawn: list[int] = []
+    rejected = 0
+    while len(drawn) < clips:
+        for line in rng.integers(lines, size=clips - len(drawn)).tolist():
+            if accept(line):
+                drawn.append(line)
+            else:
+                rejected += 1
+        if not drawn and not any(accept(line) for line in range(lines)):
+            raise ValueError(f"none of {lines} lines is acceptable")
+    return drawn, rejected
+
+
+def draw_distinct_lines(
+    rng: np.random.Generator, lines: int, clips: int, accept: Callable[[int], bool]
+) -> tuple[list[int], int]:
+    """`clips` acceptable lines, none twice before all have come once, and how many draws were in vain."""
+    drawn: list[int] = []
+    rejected = 0
+    for line in rng.permutation(lines).tolist():
+        if accept(line):
+            drawn.append(line)
+            if len(drawn) == clips:
+                return drawn, rejected
+        else:
+            rejected += 1
+    if not drawn:
+        raise ValueError(f"none of {lines} lines is acceptable")
+    acceptable = np.array(drawn)
+    while len(drawn) < clips:
+        drawn += rng.permutation(acceptable).tolist()
+    return drawn[:clips], rejected

@@ -10,15 +10,23 @@ Conventions
 - Random numbers: [seed, epoch, 1 + step] draws the clips, [seed, epoch, 1 + step, 1] the second clips.
 - The released loader (MCN youtube_dataloader.py) draws lines with replacement, keeps clips without words or features
   as zero vectors and, on old PyTorch, gave all workers the same random numbers; the first two are options here.
+- Batches are read ahead in a thread or in worker processes, always in the order of the steps. A batch depends on its
+  step alone, so neither the number of workers nor the step that reading starts at changes what a step sees. No global
+  random state is touched, and an interrupt from the keyboard is left to the main process.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections import Counter
-from collections.abc import Sequence
+import signal
+from collections import Counter, deque
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
 
 from mcn.errors import UserError
 from mcn.layout import ModelShards
@@ -26,9 +34,8 @@ from mcn.options.objectives import Needs
 from mcn.options.training import TrainingOptions
 from mcn.shards import FeatureSequence
 from mcn.shards.mapped import MappedFeatures, Narration
-from mcn.training.data.clips import Video, enough
-from mcn.training.data.collation import Batch, Collator, Widths
-from mcn.training.data.sampling import batch_size, videos_of_step
+from mcn.training.batches import Batch, Collator, Widths
+from mcn.training.clips import Video, enough
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +57,6 @@ class TrainingSet:
         self.video = {name: MappedFeatures(paths) for name, paths in shards.video.items()}
         self.audio = {name: MappedFeatures(paths) for name, paths in shards.audio.items()}
         self.text = {name: Narration(paths) for name, paths in shards.text.items()}
-        self.log_mel = any(store.log_mel for store in self.audio.values())
         self.videos, self.excluded = self._select()
         for reason, count in sorted(Counter(self.excluded.values()).items()):
             logger.warning("%d videos are not trained on: %s", count, reason)
@@ -73,7 +79,8 @@ class TrainingSet:
     def widths(self) -> Widths:
         """Of one clip's vectors."""
         audio = next(iter(self.audio.values()), None)
-        return Widths([store.width for store in self.video.values()], audio.width if audio else 0)
+        widths = [store.width for store in self.video.values()]
+        return Widths(widths, audio.width if audio else 0, bool(audio and audio.log_mel))
 
     @property
     def fingerprint(self) -> dict[str, str]:
@@ -87,7 +94,7 @@ class TrainingSet:
         rng = np.random.default_rng([options.seed, epoch, 1 + step])
         second = np.random.default_rng([options.seed, epoch, 1 + step, 1])
         size = len(order) * options.clips_per_video
-        collator = Collator(size, self.widths, options, self.log_mel, self.needs)
+        collator = Collator(size, self.widths, options, self.needs)
         for index in order:
             collator.add(self._video(self.videos[index]), rng, second)
         return collator.batch()
@@ -96,7 +103,7 @@ class TrainingSet:
         lines = next((store.get(video_id) for store in self.text.values()), None)
         visual = tuple(_sequence(store, video_id) for store in self.video.values())
         audio = next((_sequence(store, video_id) for store in self.audio.values()), None)
-        return Video(visual, audio, self.log_mel, lines)
+        return Video(visual, audio, self.widths.log_mel, lines)
 
     def _select(self) -> tuple[list[str], dict[str, str]]:
         """Ids of the videos that can be trained on, and the reason for every other one, ids sorted."""
@@ -154,3 +161,85 @@ def _overlaps(start: float, end: float, spans: Sequence[tuple[float, float]]) ->
     """Whether a line lies inside all spans by enough to have a row of each."""
     first, last = max(span[0] for span in spans), min(span[1] for span in spans)
     return min(end, last) - max(start, first) >= SHORTEST_OVERLAP_SECONDS
+
+
+class StepBatches(Dataset[Batch]):
+    """Item i is the batch of step `first + i` of the whole run, up to step `total`."""
+
+    def __init__(self, training_set: TrainingSet, first: int, total: int) -> None:
+        self.training_set, self.first, self.total = training_set, first, total
+
+    def __len__(self) -> int:
+        return self.total - self.first
+
+    def __getitem__(self, index: int) -> Batch:
+        step = self.first + index
+        return self.training_set.batch(*divmod(step, self.training_set.steps_per_epoch))
+
+
+def read_batches(
+    training_set: TrainingSet, first: int, total: int, pin: bool = False
+) -> Generator[Batch, None, None]:
+    """Batches of steps first .. total - 1, read ahead as the options say. pin: in page-locked memory, for a GPU."""
+    steps, options = StepBatches(training_set, first, total), training_set.options
+    if not options.loader_workers:
+        yield from _read_in_thread(steps, options.read_ahead, pin)
+        return
+    yield from DataLoader(
+        steps,
+        batch_size=None,
+        num_workers=options.loader_workers,
+        prefetch_factor=-(-options.read_ahead // options.loader_workers),
+        pin_memory=pin,
+        worker_init_fn=_ignore_interrupts,
+        multiprocessing_context="fork",  # narration and maps are shared, not copied
+        generator=torch.Generator().manual_seed(0),  # the loader draws its workers' seeds from it
+    )
+
+
+def _ignore_interrupts(worker: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _read_in_thread(steps: StepBatches, ahead: int, pin: bool) -> Generator[Batch, None, None]:
+    """Batches that one thread reads; its errors are raised here, and it ends when the generator is closed."""
+
+    def read(index: int) -> Batch:
+        return steps[index].pin_memory() if pin else steps[index]
+
+    with ThreadPoolExecutor(1, "batch reader") as pool:
+        wanted = iter(range(len(steps)))
+        ready = deque(pool.submit(read, index) for index in itertools.islice(wanted, ahead))
+        try:
+            while ready:
+                batch = ready.popleft().result()
+                ready.extend(pool.submit(read, index) for index in itertools.islice(wanted, 1))
+                yield batch
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def batch_size(videos: int, options: TrainingOptions) -> int:
+    """Videos in a step under the policy for small sets; policy `refuse`: `UserError` where there are too few."""
+    wanted = options.videos_per_batch
+    if videos >= wanted or options.small_sets == "repeat":
+        return wanted
+    if options.small_sets == "refuse":
+        raise UserError(
+            f"{videos} videos to train on, and videos_per_batch is {wanted}",
+            "at least one full batch",
+            "lower training.videos_per_batch, or set training.small_sets to shrink or repeat",
+        )
+    logger.warning("batches hold all %d videos; videos_per_batch is %d", videos, wanted)
+    return videos
+
+
+def videos_of_step(count: int, batch: int, seed: int, epoch: int, step: int) -> np.ndarray:
+    """Indices (batch,) of the videos of a step: consecutive parts of the epoch's permutation.
+
+    A batch larger than the set holds permutation after permutation, cut to its size.
+    """
+    rng = np.random.default_rng([seed, epoch, 0])
+    rounds = -(-batch // count)
+    order = np.concatenate([rng.permutation(count) for _ in range(rounds)])
+    return order[step * batch : (step + 1) * batch]

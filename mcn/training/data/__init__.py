@@ -1,1 +1,0 @@
-"""Training data: which videos are used, and the batch of a step."""
