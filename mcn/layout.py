@@ -61,9 +61,9 @@ class Dataset:
         self, video: Sequence[str], audio: str | None, text: str | None
     ) -> ModelShards:
         """The shards that a model of these features reads."""
-        named = ([*video], [audio] if audio else [], [text] if text else [])
-        shards = [{name: self.features(name) for name in names} for names in named]
-        return ModelShards(*shards, vocabulary=self.vocabulary(text) if text else None)
+        named = [*video], [audio] if audio else [], [text] if text else []
+        visual, sound, texts = ({name: self.features(name) for name in one} for one in named)
+        return ModelShards(visual, sound, texts, self.vocabulary(text) if text else None)
 
     def vocabulary(self, feature: str) -> Path:
         """The word vectors of a text feature."""

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 import yaml
 
 from mcn.errors import UserError
+from mcn.evaluation.retrieval.early import quick_retrieval
 from mcn.features.runtime import resolve
 from mcn.files import write_table
 from mcn.layout import ModelShards
@@ -25,10 +26,9 @@ from mcn.options.features import RuntimeOptions
 from mcn.options.objectives import ClusteringOptions
 from mcn.options.training import ExperimentOptions
 from mcn.shards.mapped import Narration, vocabulary_vectors
-from mcn.training import train as training
 from mcn.training.data import TrainingSet
 from mcn.training.step import Trainer, check_warmup, learning_rate
-from mcn.training.train import EarlyEvaluation, TrainingJob, stop_on_signals, train
+from mcn.training.train import TrainingJob, stop_on_signals, train
 from tests.synthetic_shards import write_topic_shards
 
 
@@ -223,14 +223,13 @@ def test_exploding_loss_stops(data, tmp_path):
         run(data, tmp_path, options(learning_rate=30.0, loss_limit=1.5, warmup_steps=0))
 
 
-def test_early_scores_change_nothing(data, undisturbed, tmp_path, monkeypatch):
+def test_early_scores_change_nothing(data, undisturbed, tmp_path):
     def scores(network):
         assert not network.training
         torch.manual_seed(0)
-        return {"t->v/R@10": float(torch.rand(1))}
+        return {"t->v": {"R@10": float(torch.rand(1))}}
 
-    monkeypatch.setattr(training, "early_scores", lambda *_: scores)
-    model = run(data, tmp_path, options(early_every_epochs=2), early="a set")
+    model = run(data, tmp_path, options(early_every_epochs=2), early=scores)
     assert weights(model) == weights(undisturbed)
     scored = [r["epoch"] for r in lines(model) if "early/t->v/R@10" in r]
     assert scored == [2, 4, 5]
@@ -341,7 +340,12 @@ def test_early_scores_of_a_retrieval_set(data, undisturbed, tmp_path):
     names = ["clip_id", "video_id", "start_seconds", "end_seconds", "caption"]
     captions = tmp_path / "captions.parquet"
     write_table(captions, pa.table(dict(zip(names, zip(*clips, strict=True), strict=True))))
-    early = EarlyEvaluation(data, captions, RetrievalOptions(audio_frames=64))
+    stores = {**data.video, "audio": data.audio["logmel"]}
+    chosen = RetrievalOptions(audio_frames=64)
+
+    def early(network):
+        return quick_retrieval(network, stores, captions, data.vocabulary, chosen)
+
     model = run(data, tmp_path, options(early_every_epochs=5), early=early)
     assert weights(model) == weights(undisturbed)
     last = lines(model)[-1]

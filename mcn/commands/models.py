@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mcn.commands.verbs import Verbs, add_verb
+
+if TYPE_CHECKING:
+    from mcn.options.sections import Experiment
+    from mcn.training.loop import EarlyScores
 
 
 def register(verbs: Verbs) -> None:
@@ -41,21 +46,11 @@ def train(arguments: Namespace) -> None:
     from mcn.options.base import parse_options
     from mcn.options.features import RuntimeOptions
     from mcn.options.sections import Experiment
-    from mcn.training.train import EarlyEvaluation, TrainingJob, train
+    from mcn.training.train import TrainingJob, train
 
     experiment: Experiment = parse_options(Experiment, arguments.options)
     runtime = parse_options(RuntimeOptions, arguments.runtime)
     dataset = Dataset(arguments.results / experiment.dataset, arguments.shards)
-    early = None
-    if experiment.early_evaluation:
-        held_out = Dataset(
-            arguments.results / experiment.early_evaluation.dataset, arguments.early_shards
-        )
-        early = EarlyEvaluation(
-            held_out.model_shards(*experiment.features),
-            held_out.table("captions"),
-            experiment.early_evaluation.retrieval,
-        )
     device = local_device(runtime.device)
     where = runtime.model_copy(update={"device": device})
     with joined(device) as processes:
@@ -65,10 +60,31 @@ def train(arguments: Namespace) -> None:
             arguments.output,
             arguments.checkpoints,
             resolve(where, local_threads(arguments.threads)),
-            early,
+            _early_scores(arguments, experiment),
             processes,
         )
         train(job)
+
+
+def _early_scores(arguments: Namespace, experiment: Experiment) -> EarlyScores | None:
+    """What scores the network while training goes on; None where the experiment names no set for it."""
+    from mcn.evaluation.retrieval.early import quick_retrieval
+    from mcn.layout import Dataset
+
+    early = experiment.early_evaluation
+    if early is None:
+        return None
+    dataset = Dataset(arguments.results / early.dataset, arguments.early_shards)
+    shards = dataset.model_shards(*experiment.features)
+    heard = dict(zip(["audio"], shards.audio.values(), strict=False))
+    options = early.retrieval.model_copy(update={"video_features": experiment.model.video})
+    return lambda network: quick_retrieval(
+        network,
+        {**shards.video, **heard},
+        dataset.table("captions"),
+        dataset.table("vocabulary"),
+        options,
+    )
 
 
 def search(arguments: Namespace) -> None:

@@ -141,9 +141,8 @@ class MultimodalClusteringNetwork(nn.Module):
             inputs["text"] = self._pooled_text(text)
             embedded["text"] = self._project_text(inputs["text"])
         targets = inputs if self.reconstruction_target == "input" else dict(embedded)
-        return Embeddings(
-            *(embedded.get(name) for name in ("video", "audio", "text")), inputs=targets
-        )
+        get = embedded.get
+        return Embeddings(get("video"), get("audio"), get("text"), inputs=targets)
 
     def reconstruct(self, embeddings: Embeddings) -> dict[str, Tensor]:
         """What the heads make of each modality's embedding, shaped as `embeddings.inputs`; no heads: ValueError."""

@@ -116,7 +116,8 @@ class TrainingSet:
         """Why a video cannot be trained on; empty where it can. A clip of it must be complete even under `keep`."""
         needs, strict = self.needs, self.options.empty_clips
         strict = "redraw" if strict == "keep" else strict
-        spans, absent = {}, []
+        spans: dict[str, list[tuple[float, float]]] = {}
+        absent: list[str] = []
         for modality, stores in (("video", self.video), ("audio", self.audio)):
             reasons = [_absence(name, store, video_id) for name, store in stores.items()]
             absent += filter(None, reasons)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -28,7 +28,8 @@ from mcn.training.step import StepReport, Trainer
 
 logger = logging.getLogger(__name__)
 
-Scores = dict[str, float]
+# a network in eval mode -> pair of modalities -> name -> score
+EarlyScores = Callable[[MultimodalClusteringNetwork], Mapping[str, Mapping[str, float]]]
 
 
 class StopRequest:
@@ -64,7 +65,7 @@ class Loop:
         data: TrainingSet,
         trainer: Trainer,
         state: RunState,
-        early_scores: Callable[[MultimodalClusteringNetwork], Scores] | None,
+        early_scores: EarlyScores | None,
         stop: StopRequest,
     ) -> None:
         self.data, self.trainer, self.state = data, trainer, state
@@ -169,22 +170,27 @@ class Loop:
             return
         values = self.epoch_means.take()
         if self.early_scores and (epoch % self.options.early_every_epochs == 0 or last):
-            values |= {f"early/{name}": value for name, value in self._score().items()}
+            values |= self._early_values()
         self.log.write(self.step, epoch, values)
         words = ", ".join(f"{name.partition('/')[2]} {value:.4g}" for name, value in values.items())
         logger.info("epoch %d, step %d of %d: %s", epoch, self.step, self.trainer.total, words)
 
-    def _score(self) -> Scores:
+    def _early_values(self) -> dict[str, float]:
         """Zero-shot scores of the network as it is; training goes on as if nothing had been."""
         assert self.early_scores is not None
         network, before = self.trainer.network, random_state()
         network.eval()
         try:
             with torch.no_grad():
-                return self.early_scores(network)
+                found = self.early_scores(network)
         finally:
             network.train()
             restore_random_state(before)
+        return {
+            f"early/{pair}/{name}": float(score)
+            for pair, scores in found.items()
+            for name, score in scores.items()
+        }
 
     def _epochs_begun(self) -> int:
         return -(-self.step // self.data.steps_per_epoch)

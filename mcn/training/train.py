@@ -17,7 +17,7 @@ import logging
 import signal
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,12 +35,11 @@ from mcn.networks import TRAINED_NETWORKS, MultimodalClusteringNetwork
 from mcn.networks.checkpoints import file_sha256, load_davenet, save_model
 from mcn.networks.rows import load_rows
 from mcn.objectives.objective import Setting, make_objective
-from mcn.options.evaluation import RetrievalOptions
 from mcn.options.own_parts import part_file
-from mcn.options.training import ExperimentOptions, ModelFeatures
+from mcn.options.training import ExperimentOptions
 from mcn.shards.mapped import vocabulary_vectors
 from mcn.training.data import TrainingSet
-from mcn.training.loop import Loop, Scores, StopRequest
+from mcn.training.loop import EarlyScores, Loop, StopRequest
 from mcn.training.state import RunState, publish
 from mcn.training.step import Trainer, check_warmup
 
@@ -58,20 +57,12 @@ BOOKKEEPING = {
 
 
 @dataclass(frozen=True)
-class EarlyEvaluation:
-    """A retrieval set that is scored while training goes on: its shards, captions and protocol."""
-
-    shards: ModelShards
-    captions: Path
-    options: RetrievalOptions
-
-
-@dataclass(frozen=True)
 class TrainingJob:
     """What is trained, on what, where and how.
 
     shards: of `options.training_features`, all of one data set. output: folder of the model. checkpoints: folder that a
-    run resumes from. processes: this one and those that share every step; the first alone scores and writes.
+    run resumes from. early: zero-shot scores of the network as it is, which choose nothing. processes: this one and
+    those that share every step; the first alone scores and writes.
     """
 
     options: ExperimentOptions
@@ -79,7 +70,7 @@ class TrainingJob:
     output: Path
     checkpoints: Path
     runtime: Runtime
-    early: EarlyEvaluation | None = None
+    early: EarlyScores | None = None
     processes: Processes = ALONE
 
 
@@ -110,9 +101,8 @@ def train(job: TrainingJob) -> None:
     if own:
         inputs["objective"] = file_sha256(own)
     state = RunState(job.checkpoints, identity(options, trainer.precision, inputs))
-    scores = early_scores(job.early, options.features) if job.early else None
     with stop_on_signals() as stop:
-        finished = Loop(data, trainer, state, scores, stop).run()
+        finished = Loop(data, trainer, state, job.early, stop).run()
     if not finished:
         logger.warning("stopped after a checkpoint in %s; run again to continue", job.checkpoints)
         raise SystemExit(128 + (stop.signal or signal.SIGTERM))
@@ -222,40 +212,6 @@ def describe(
         "device": trainer.device.type,
         "torch": str(torch.__version__),
     }
-
-
-def early_scores(
-    early: EarlyEvaluation, features: ModelFeatures
-) -> Callable[[MultimodalClusteringNetwork], Scores]:
-    """Zero-shot retrieval of a network on a set, as flat names."""
-    from mcn.evaluation.retrieval.early import quick_retrieval
-
-    heard = dict(zip(["audio"], early.shards.audio.values(), strict=False))
-    options = early.options.model_copy(update={"video_features": features.video})
-
-    def score(network: MultimodalClusteringNetwork) -> Scores:
-        return flatten(
-            quick_retrieval(
-                network,
-                {**early.shards.video, **heard},
-                early.captions,
-                early.shards.vocabulary,
-                options,
-            )
-        )
-
-    return score
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> Scores:
-    """Nested dictionaries of numbers as one: {"t->v": {"R@1": 3}} -> {"t->v/R@1": 3}."""
-    flat: Scores = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}/")
-        else:
-            flat[prefix + key] = float(value)
-    return flat
 
 
 @contextmanager
