@@ -9,9 +9,9 @@ import torch.nn.functional as F
 import yaml
 
 from mcn.errors import UserError
+from mcn.files import file_sha256
 from mcn.networks import MultimodalClusteringNetwork, ResDavenet
 from mcn.networks.checkpoints import (
-    file_sha256,
     load_davenet,
     load_model,
     load_published,

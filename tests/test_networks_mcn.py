@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from mcn.errors import UserError
 from mcn.networks import Embeddings, MultimodalClusteringNetwork
-from mcn.networks.gated import WordPooling
-from mcn.networks.mcn import pool_audio
+from mcn.networks.mcn import WordPooling, pool_audio
 
 WIDTHS = (4, 4, 6, 8)
 

@@ -6,7 +6,8 @@ import yaml
 
 from mcn.cli import main
 from mcn.errors import UserError
-from mcn.networks.checkpoints import file_sha256, load_model, load_published
+from mcn.files import file_sha256
+from mcn.networks.checkpoints import load_model, load_published
 from mcn.published.import_checkpoint import import_checkpoint
 from tests.test_checkpoints import mcn_rows, miech_rows, saved
 

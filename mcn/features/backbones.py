@@ -18,8 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from mcn.errors import UserError
-from mcn.networks.checkpoints import read_state_dict
-from mcn.networks.rows import load_rows
+from mcn.networks.checkpoints import load_rows, read_state_dict
 from mcn.options.features import MotionOptions, Triple
 
 TORCHVISION = "torchvision:"

@@ -24,7 +24,7 @@ from pathlib import Path
 from gensim.models import KeyedVectors
 
 from mcn.errors import UserError
-from mcn.networks.checkpoints import file_sha256
+from mcn.files import file_sha256
 from mcn.published.unpickle import RestrictedUnpickler
 
 log = logging.getLogger(__name__)

@@ -27,9 +27,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mcn.errors import UserError
 from mcn.features.backbones import TORCHVISION, load_timm, load_video_network
-from mcn.files import canonical_json
-from mcn.networks.checkpoints import file_sha256, load_davenet, load_resnext101, read_state_dict
-from mcn.networks.rows import load_rows
+from mcn.files import canonical_json, file_sha256
+from mcn.networks.checkpoints import load_davenet, load_resnext101, load_rows, read_state_dict
 
 RESNET152_CLASSIFIER = ("fc.weight", "fc.bias")
 TIMM = "timm:"

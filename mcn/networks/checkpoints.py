@@ -9,11 +9,13 @@ Conventions
 - Published files are PyTorch state dicts, read with `weights_only=True`: tensors and plain containers only, no code.
 - Loaded networks are on the CPU, in float32 and in eval mode.
 - Sources of the names: `brian7685/Multimodal-Clustering-Network`, `roudimit/AVLnet`, `antoine77340/howto100m`.
+- A row is a pair (parameter or buffer name, tensor). Published files wrap their rows in a dictionary (`state_dict`,
+  `net`, `model`) and, when saved under `DataParallel`, prefix every name with `module.`. No row is skipped silently:
+  `load_rows` fails with every missing, unexpected and misshapen row named.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import pickle
 from collections.abc import Mapping
@@ -24,10 +26,10 @@ import torch
 import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from mcn.errors import UserError
-from mcn.files import atomic_path, write_text
+from mcn.errors import UserError, several
+from mcn.files import atomic_path, file_sha256, write_text
 from mcn.networks import (
     TRAINED_NETWORKS,
     MultimodalClusteringNetwork,
@@ -35,8 +37,42 @@ from mcn.networks import (
     ResNeXt3D,
     resnext101_3d,
 )
-from mcn.networks.resnext3d import CLASSIFIER_ROWS
-from mcn.networks.rows import below, load_rows, unwrap
+from mcn.networks.resnext3d import CLASSIFIER_ROWS, unwrap
+
+
+def below(rows: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The rows whose names start with `prefix`, that prefix removed."""
+    return {name.removeprefix(prefix): row for name, row in rows.items() if name.startswith(prefix)}
+
+
+def load_rows(module: nn.Module, rows: Mapping[str, Tensor], source: str) -> None:
+    """Copy `rows` into `module`, each cast to the module's dtype.
+
+    `source` names the file in the error. `num_batches_tracked` may be absent, as in files older than PyTorch 0.4.1;
+    it counts training steps and changes no output. Any other difference: `UserError` that lists all of them.
+    """
+    expected = module.state_dict()
+    problems = []
+    for name, row in expected.items():
+        if name not in rows:
+            if not name.endswith("num_batches_tracked"):
+                problems.append(f"missing {name} {_shape(row)}")
+        elif rows[name].shape != row.shape:
+            problems.append(f"{name} is {_shape(rows[name])}, should be {_shape(row)}")
+    problems += [f"unexpected {name} {_shape(rows[name])}" for name in rows.keys() - expected]
+    if problems:
+        report = several(
+            sorted(problems),
+            f"a file whose names and shapes are those of {type(module).__name__}",
+            "check that it is the checkpoint of this network, whole, and of these sizes",
+        )
+        raise UserError(f"{source}: {report.got}", report.wanted, report.do)
+    module.load_state_dict({**expected, **rows})
+
+
+def _shape(row: Tensor) -> str:
+    return "x".join(map(str, row.shape)) if isinstance(row, torch.Tensor) and row.dim() else "()"
+
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +177,7 @@ def load_resnext101(path: Path | str) -> ResNeXt3D:
 
 
 def read_state_dict(path: Path | str) -> dict[str, Tensor]:
-    """The rows of a .safetensors file or a PyTorch file, unwrapped (see `mcn.networks.rows`), on the CPU.
+    """The rows of a .safetensors file or a PyTorch file, unwrapped (see `unwrap`), on the CPU.
 
     A file that does not exist, does not parse, holds anything but tensors, or would run code: `UserError`.
     """
@@ -163,12 +199,6 @@ def read_state_dict(path: Path | str) -> dict[str, Tensor]:
     if not rows or others:
         raise _unreadable(path, f"is no state dict (not tensors: {', '.join(others[:5]) or 'all'})")
     return rows
-
-
-def file_sha256(path: Path | str) -> str:
-    """Hexadecimal sha256 of a file's bytes."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _without_unused(rows: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:

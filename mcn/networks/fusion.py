@@ -1,16 +1,22 @@
-"""Fusion transformer: tokens of any set of modalities attend to each other (Shvetsova et al. 2022).
+"""Networks of tokens: parts of a clip and words of a text, embedded one by one, and a transformer over them.
 
 Conventions
 -----------
-- Source: `ninatu/everything_at_once` fusion_model.py, fusion_transformer.py. Tokens: equal parts of a clip; averages of
-  neighbouring ResDAVEnet columns; words. Each goes through the branch of the clustering network, one by one, and a
-  layer norm. No positions, no class token.
-- A set of modalities goes through the blocks together. The embedding of one modality is the mean of its output tokens
-  through its own gated unit, L2-normalised; that of several, the mean of theirs.
+- A unit is an equal part of a clip or a word of a text. Zero rows are padding: parts without a feature, words that are
+  not there.
+- `UnitNetwork` (for frame-word similarity): every unit goes through the branch of the clustering network, words without
+  the maximum over words; unit vectors are L2-normalised. The embedding of a clip or text is the mean of its units,
+  L2-normalised: attention that is the same for all units. So a dot product of embeddings, which is what evaluation
+  takes, is the mean similarity of units up to length.
+- `FusionNetwork` (Shvetsova et al. 2022; `ninatu/everything_at_once` fusion_model.py, fusion_transformer.py): tokens
+  are equal parts of a clip, averages of neighbouring ResDAVEnet columns, and words. Each goes through the branch of the
+  clustering network and a layer norm. No positions, no class token. A set of modalities goes through the transformer
+  together. The embedding of one modality is the mean of its output tokens through its own gated unit, L2-normalised;
+  that of several modalities is the mean of theirs.
 - `embed_video`, `embed_audio`, `embed_text` are sets of one modality. Evaluation adds them for `video + audio`, where
-  the released one fuses them.
-- Zero visual rows and words are padding, as are audio columns beyond the valid frames. Where all are, the first stays:
-  attention needs one, and what comes of it is for the caller to leave out.
+  the released code fuses them.
+- Audio columns beyond the valid frames are padding too. Where all tokens are padding, the first stays: attention needs
+  one, and what comes of it is for the caller to leave out.
 """
 
 from __future__ import annotations
@@ -23,9 +29,45 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mcn.networks.davenet import ResDavenet
-from mcn.networks.gated import GatedEmbeddingUnit
-from mcn.networks.mcn import MultimodalClusteringNetwork
-from mcn.networks.units import present
+from mcn.networks.mcn import GatedEmbeddingUnit, MultimodalClusteringNetwork
+
+
+class UnitNetwork(MultimodalClusteringNetwork):
+    """`MultimodalClusteringNetwork` with embeddings of units; visual_units: parts of a clip."""
+
+    def __init__(self, visual_units: int, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.visual_units = visual_units
+        self.settings["visual_units"] = visual_units
+
+    def video_units(self, features: Tensor) -> Tensor:
+        """(B, U, video_width) -> (B, U, d)."""
+        return F.normalize(self.GU_video(features), dim=-1)
+
+    def word_units(self, words: Tensor) -> Tensor:
+        """(B, W, word_width) -> (B, W, d)."""
+        return F.normalize(
+            self.GU_text_captions(self.text_pooling_caption.fc(words).relu()), dim=-1
+        )
+
+    def embed_video(self, features: Tensor) -> Tensor:
+        """(B, U, video_width), or (B, video_width) for a clip of one unit -> (B, d)."""
+        features = features.unsqueeze(1) if features.dim() == 2 else features
+        return mean_of_units(self.video_units(features), present(features))
+
+    def embed_text(self, words: Tensor) -> Tensor:
+        """(B, W, word_width) -> (B, d)."""
+        return mean_of_units(self.word_units(words), present(words))
+
+
+def present(rows: Tensor) -> Tensor:
+    """(B, U, D) -> (B, U) bool: rows that are not padding."""
+    return (rows != 0).any(dim=-1)
+
+
+def mean_of_units(units: Tensor, there: Tensor) -> Tensor:
+    """(B, U, d), (B, U) bool -> (B, d): L2-normalised mean of the units that are there; zeros without any."""
+    return F.normalize((units * there.unsqueeze(-1).to(units.dtype)).sum(dim=1), dim=-1)
 
 
 class Tokens(NamedTuple):

@@ -16,12 +16,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mcn.networks.rows import unwrap
-
 CARDINALITY = 32
 EXPANSION = 2  # channels out of a block over channels inside it
 STEM_CHANNELS = 64
 STAGE_CHANNELS = (128, 256, 512, 1024)
+WRAPPERS = ("state_dict", "net", "model")
+DATA_PARALLEL_PREFIX = "module."
 CLASSIFIER_ROWS = ("fc.weight", "fc.bias")
 
 
@@ -102,3 +102,11 @@ class ResNeXt3D(nn.Module):
 def resnext101_3d() -> ResNeXt3D:
     """The network of the Kinetics-400 checkpoint: (B, 3, 16, 112, 112) -> (B, 2048), 47.5 M parameters."""
     return ResNeXt3D((3, 4, 23, 3))
+
+
+def unwrap(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The rows inside `state`: out of a wrapper if there is one, without the `DataParallel` prefix."""
+    for wrapper in WRAPPERS:
+        if isinstance(state.get(wrapper), Mapping):
+            return unwrap(state[wrapper])
+    return {name.removeprefix(DATA_PARALLEL_PREFIX): row for name, row in state.items()}

@@ -29,8 +29,7 @@ from tqdm import tqdm
 
 from mcn.errors import UserError, VideoError
 from mcn.features.recipes import library_versions
-from mcn.files import atomic_path, write_json
-from mcn.networks.checkpoints import file_sha256
+from mcn.files import atomic_path, file_sha256, write_json
 from mcn.published.import_features import CLIPS, VERSION, failed_row, matrix_row
 from mcn.published.unpickle import stream
 from mcn.shards import FEATURE_SCHEMA, ShardWriter

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from mcn.errors import UserError
-from mcn.files import write_text
+from mcn.files import file_sha256, write_text
 from mcn.networks import MultimodalClusteringNetwork
-from mcn.networks.checkpoints import file_sha256, load_published, save_model
+from mcn.networks.checkpoints import load_published, save_model
 from mcn.options.training import ModelOptions
 
 log = logging.getLogger(__name__)

@@ -14,11 +14,19 @@ Conventions
   `DamagedShard`, which names the file and the cure.
 """
 
-from mcn.shards.reading import ShardReader
-from mcn.shards.rows import FeatureSequence, empty_row, feature_row, feature_sequence
-from mcn.shards.schemas import AUDIO_SCHEMA, FEATURE_SCHEMA, FRAME_SCHEMA, TEXT_SCHEMA
-from mcn.shards.stores import FeatureStore, RowStore
-from mcn.shards.writing import ShardWriter
+from mcn.shards.mapped import FeatureStore, RowStore
+from mcn.shards.shard import (
+    AUDIO_SCHEMA,
+    FEATURE_SCHEMA,
+    FRAME_SCHEMA,
+    TEXT_SCHEMA,
+    FeatureSequence,
+    ShardReader,
+    ShardWriter,
+    empty_row,
+    feature_row,
+    feature_sequence,
+)
 
 __all__ = [
     "AUDIO_SCHEMA",

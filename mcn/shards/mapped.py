@@ -1,7 +1,9 @@
-"""Shards as training reads them: features mapped from disk, narration in memory.
+"""Random access by video id over the shards of a data set: read row by row, mapped from disk, or held in memory.
 
 Conventions
 -----------
+- `RowStore` and `FeatureStore` read a row at a time, with checksums. `MappedFeatures` and `Narration` are for many
+  reads of the same videos, as training makes them.
 - The first read of a video in a process verifies its checksums; later reads are views of the memory-mapped shard, so
   that a clip touches only its own rows. `mcn.shards` writes one video a row group, uncompressed, as a single value:
   its bytes are the end of the column's only page. Shards laid out otherwise are read, with checksums, every time.
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import mmap
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +27,69 @@ import pyarrow.parquet as pq
 
 from mcn.errors import UserError
 from mcn.files import canonical_json, read_table
-from mcn.shards import FeatureSequence, FeatureStore, RowStore
 from mcn.shards.clips import values_of
+from mcn.shards.shard import FeatureSequence, ShardReader, feature_sequence
+
+
+class RowStore(Mapping[str, Any]):
+    """Random access by video id over many shards of one kind; safe in forked loader processes.
+
+    Errors: `UserError` where two shards hold the same id or were made by different recipes.
+    """
+
+    def __init__(self, paths: Sequence[Path | str], kind: str) -> None:
+        self.paths, self.kind = [Path(path) for path in paths], kind
+        self._readers: dict[tuple[int, int], ShardReader] = {}
+        self._where: dict[str, tuple[int, int]] = {}
+        self.status: dict[str, str] = {}
+        self.recipe: dict[str, Any] = {}
+        for shard, path in enumerate(self.paths):
+            self._index(shard, path)
+
+    def _index(self, shard: int, path: Path) -> None:
+        reader = ShardReader(path, self.kind)
+        if shard and reader.recipe != self.recipe:
+            cure = f"delete the one that is out of date and run snakemake again (rm {path})"
+            raise UserError(f"{self.paths[0]} and {path} differ in recipe", "one recipe", cure)
+        self.recipe = reader.recipe
+        for row, (video_id, status) in enumerate(
+            zip(reader.video_ids, reader.column("status"), strict=True)
+        ):
+            if video_id in self._where:
+                other = self.paths[self._where[video_id][0]]
+                cure = f"delete both and run snakemake again (rm {other} {path})"
+                raise UserError(f"{video_id} in {other} and {path}", "each video once", cure)
+            self._where[video_id], self.status[video_id] = (shard, row), status
+        reader.close()
+
+    def _row(self, video_id: str) -> dict[str, Any]:
+        shard, row = self._where[video_id]
+        key = os.getpid(), shard
+        if key not in self._readers:
+            if len(self._readers) >= 128:  # open files a process
+                self._readers.pop(next(iter(self._readers))).close()
+            self._readers[key] = ShardReader(self.paths[shard], self.kind)
+        return self._readers[key].read(row)
+
+    def __getitem__(self, video_id: str) -> Any:
+        return self._row(video_id)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._where)
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+
+class FeatureStore(RowStore):
+    """`RowStore` of feature shards: values are `FeatureSequence`."""
+
+    def __init__(self, paths: Sequence[Path | str]) -> None:
+        super().__init__(paths, "features")
+
+    def __getitem__(self, video_id: str) -> FeatureSequence:
+        return feature_sequence(self._row(video_id))
+
 
 MAPPED_SHARDS = 256  # open maps a process
 LENGTH_BYTES = 4  # a parquet byte array is preceded by its length

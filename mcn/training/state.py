@@ -33,8 +33,7 @@ from typing import Any
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from mcn.files import atomic_path, canonical_json, write_json, write_text
-from mcn.networks.checkpoints import file_sha256
+from mcn.files import atomic_path, canonical_json, file_sha256, write_json, write_text
 
 logger = logging.getLogger(__name__)
 

@@ -30,10 +30,10 @@ from torch import Tensor
 from mcn.distributed import ALONE, Processes
 from mcn.errors import UserError
 from mcn.features.runtime import Runtime
+from mcn.files import file_sha256
 from mcn.layout import ModelShards
 from mcn.networks import TRAINED_NETWORKS, MultimodalClusteringNetwork
-from mcn.networks.checkpoints import file_sha256, load_davenet, save_model
-from mcn.networks.rows import load_rows
+from mcn.networks.checkpoints import load_davenet, load_rows, save_model
 from mcn.objectives.objective import Setting, make_objective
 from mcn.options.own_parts import part_file
 from mcn.options.training import ExperimentOptions

@@ -32,7 +32,7 @@ from mcn.files import scratch_folder
 from mcn.layout import Dataset
 from mcn.media.decode import decode_audio, decode_frames
 from mcn.shards import ShardReader, ShardWriter
-from mcn.shards.schemas import SCHEMAS
+from mcn.shards.shard import SCHEMAS
 from mcn.sources.partition import shard_of
 
 log = logging.getLogger(__name__)

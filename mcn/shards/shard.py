@@ -1,0 +1,225 @@
+"""One shard: its columns, atomic checksummed writing, verified reading, and its rows to features and back."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mcn.errors import DamagedShard, UserError
+from mcn.files import atomic_path, canonical_json
+
+SCHEMA_VERSION = 1
+
+_HEAD = [("video_id", pa.string()), ("status", pa.string()), ("error", pa.string())]
+_TIME = [("start_seconds", pa.float64()), ("step_seconds", pa.float64())]
+_INT, _BLOB = pa.int32(), pa.large_binary()
+
+FEATURE_SCHEMA = pa.schema(
+    [*_HEAD, *_TIME, ("length", _INT), ("width", _INT), ("features", _BLOB)],
+    metadata={"kind": "features"},
+)
+# video: Matroska file of x264 RGB at qp 0, exactly the RGB frames (length, height, width, 3)
+FRAME_SCHEMA = pa.schema(
+    [*_HEAD, *_TIME, ("length", _INT), ("height", _INT), ("width", _INT), ("video", _BLOB)],
+    metadata={"kind": "frames"},
+)
+# samples: (length,) float32 little-endian, mono, in [-1, 1]
+AUDIO_SCHEMA = pa.schema(
+    [
+        *_HEAD,
+        ("start_seconds", pa.float64()),
+        ("sample_rate", _INT),
+        ("length", pa.int64()),
+        ("samples", _BLOB),
+    ],
+    metadata={"kind": "audio"},
+)
+# one list entry a narration line; tokens: ids into the data set's vocabulary, 1-based (0 pads)
+TEXT_SCHEMA = pa.schema(
+    [
+        *_HEAD,
+        ("starts", pa.list_(pa.float64())),
+        ("ends", pa.list_(pa.float64())),
+        ("texts", pa.list_(pa.string())),
+        ("tokens", pa.list_(pa.list_(pa.int32()))),
+    ],
+    metadata={"kind": "text"},
+)
+SCHEMAS = {
+    schema.metadata[b"kind"].decode(): schema
+    for schema in (FEATURE_SCHEMA, FRAME_SCHEMA, AUDIO_SCHEMA, TEXT_SCHEMA)
+}
+
+
+@dataclass(frozen=True)
+class FeatureSequence:
+    """One video's features: `values` (T, D) float16, or None where status is not `ok`."""
+
+    video_id: str
+    status: str
+    error: str
+    start_seconds: float
+    step_seconds: float
+    values: np.ndarray | None
+
+
+def feature_row(
+    video_id: str, values: np.ndarray, start_seconds: float, step_seconds: float
+) -> dict[str, Any]:
+    """A row of `FEATURE_SCHEMA`; ValueError where `values` is not a finite (T, D) matrix that float16 can hold."""
+    if values.ndim != 2 or 0 in values.shape:
+        raise ValueError(
+            f"{video_id}: features of shape {values.shape}, wanted (T, D), T and D >= 1"
+        )
+    with np.errstate(over="ignore"):
+        half = np.ascontiguousarray(values, dtype="<f2")
+    if not np.isfinite(half).all():
+        raise ValueError(f"{video_id}: features hold NaN, infinity or values beyond float16")
+    return {
+        "video_id": video_id,
+        "status": "ok",
+        "error": "",
+        "start_seconds": float(start_seconds),
+        "step_seconds": float(step_seconds),
+        "length": half.shape[0],
+        "width": half.shape[1],
+        "features": half.tobytes(),
+    }
+
+
+def empty_row(schema: pa.Schema, video_id: str, status: str, error: str) -> dict[str, Any]:
+    """A row without content: status `failed` or `missing`, error `code: words`."""
+    if status not in ("failed", "missing"):
+        raise ValueError(f"status {status!r} of a row without content; wanted failed or missing")
+    row: dict[str, Any] = dict.fromkeys(schema.names)
+    return {**row, "video_id": video_id, "status": status, "error": error}
+
+
+def feature_sequence(row: Mapping[str, Any]) -> FeatureSequence:
+    """The sequence of a row of `FEATURE_SCHEMA`; `values` is a read-only view of the row's bytes."""
+    if row["status"] != "ok":
+        return FeatureSequence(row["video_id"], row["status"], row["error"], 0.0, 0.0, None)
+    values = np.frombuffer(row["features"], "<f2").reshape(row["length"], row["width"])
+    times = float(row["start_seconds"]), float(row["step_seconds"])
+    return FeatureSequence(row["video_id"], "ok", "", *times, values)
+
+
+class ShardWriter:
+    """Write one shard atomically; a context manager. Nothing is left behind when the body raises.
+
+    Args: `path` of the shard, one of the schemas above, `recipe` (JSON values only).
+    """
+
+    def __init__(self, path: Path | str, schema: pa.Schema, recipe: dict[str, Any]) -> None:
+        self.path = Path(path)
+        kind = schema.metadata[b"kind"].decode()
+        header = {"schema_version": SCHEMA_VERSION, "kind": kind, "recipe": recipe}
+        self.schema = schema.with_metadata({"mcn": canonical_json(header)})
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> ShardWriter:
+        with self._stack:
+            temporary = self._stack.enter_context(atomic_path(self.path))
+            self._writer = self._stack.enter_context(
+                pq.ParquetWriter(
+                    temporary,
+                    self.schema,
+                    compression="none",
+                    use_dictionary=False,
+                    write_statistics=False,  # of blobs they are blobs, held until the file is closed
+                    write_page_checksum=True,
+                )
+            )
+            self._stack = self._stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, traceback)
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Append one video; ValueError where the row's columns are not the schema's."""
+        if set(row) != set(self.schema.names):
+            raise ValueError(f"row has {sorted(row)}, the schema wants {sorted(self.schema.names)}")
+        self._writer.write_table(pa.Table.from_pylist([dict(row)], schema=self.schema))
+
+
+class ShardReader:
+    """Read one shard, verifying checksums.
+
+    Errors: `DamagedShard` for anything that is not an intact shard of `kind` (None: of any kind); a missing file
+    is a `UserError` that says how to make it.
+    """
+
+    def __init__(self, path: Path | str, kind: str | None = None) -> None:
+        self.path = Path(path)
+        if not self.path.exists():
+            raise UserError(f"no file {path}", "a shard", f"make it: snakemake --cores N {path}")
+        with self._damage():
+            self._file = pq.ParquetFile(self.path, page_checksum_verification=True)
+            header = self._header()
+        self.kind: str = header["kind"]
+        self.recipe: dict[str, Any] = header["recipe"]
+        if header["schema_version"] != SCHEMA_VERSION:
+            found = header["schema_version"]
+            raise DamagedShard(path, f"schema version {found}, this code reads {SCHEMA_VERSION}")
+        if not self._file.schema_arrow.equals(SCHEMAS.get(self.kind, pa.schema([]))):
+            raise DamagedShard(path, f"its columns are not those of a shard of {self.kind}")
+        if kind is not None and self.kind != kind:
+            raise DamagedShard(path, f"a shard of {self.kind}, wanted one of {kind}")
+
+    def _header(self) -> dict[str, Any]:
+        """What the file says of itself. No checksum covers it, but parquet keeps it twice."""
+        once, again = self._file.schema_arrow.metadata, self._file.metadata.metadata
+        if not once or not again or b"mcn" not in once:
+            raise ValueError("a parquet file, but not a shard of this pipeline")
+        if once[b"mcn"] != again.get(b"mcn"):
+            raise ValueError("its two headers differ")
+        header = json.loads(once[b"mcn"])
+        if not isinstance(header, dict) or set(header) != {"schema_version", "kind", "recipe"}:
+            raise ValueError("not the header of a shard")
+        return header
+
+    @contextlib.contextmanager
+    def _damage(self) -> Iterator[None]:
+        try:
+            yield
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise DamagedShard(self.path, str(error)) from error
+
+    def __len__(self) -> int:
+        return int(self._file.num_row_groups)
+
+    def column(self, name: str) -> list[Any]:
+        """One column over all rows."""
+        with self._damage():
+            return list(self._file.read(columns=[name]).column(0).to_pylist())
+
+    @property
+    def video_ids(self) -> list[str]:
+        """Ids in row order."""
+        return self.column("video_id")
+
+    def read(self, index: int) -> dict[str, Any]:
+        """Row `index` as a dict."""
+        with self._damage():
+            return dict(self._file.read_row_group(index).to_pylist()[0])
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (self.read(index) for index in range(len(self)))
+
+    def close(self) -> None:
+        self._file.close()
