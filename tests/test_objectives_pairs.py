@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from mcn.objectives import masked_margin_softmax, max_margin_ranking, mil_nce, norm_softmax
-from mcn.objectives.objective import make_objective
-from mcn.objectives.pairs import without_same_video
+from mcn.objectives.objective import make_objective, without_same_video
 from mcn.options.objectives import (
     AvlnetOptions,
     ClusteringOptions,

@@ -35,7 +35,7 @@ def test_loss_falls_and_the_model_stands_alone(data, tmp_path, name):
     network, config = load_model(model)
     modalities = chosen.objective.needs.modalities
     assert (network.has_audio, network.has_text) == ("audio" in modalities, "text" in modalities)
-    assert config["network_class"] == chosen.objective.network
+    assert config["network_class"] == chosen.objective.needs.network
     vectors = [network.embed_video(torch.rand(2, 24))]
     if network.has_audio:
         vectors.append(network.embed_audio(torch.rand(2, 40, 64), torch.tensor([64, 20])))
@@ -43,7 +43,9 @@ def test_loss_falls_and_the_model_stands_alone(data, tmp_path, name):
         vectors.append(network.embed_text(torch.rand(2, 4, 8)))
     for vector in vectors:
         assert vector.shape == (2, 16)
-        assert not chosen.objective.unit_length or torch.allclose(vector.norm(dim=1), torch.ones(2))
+        assert not chosen.objective.needs.unit_length or torch.allclose(
+            vector.norm(dim=1), torch.ones(2)
+        )
 
 
 @every_kind

@@ -15,8 +15,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from mcn.objectives.mcn import masked_margin_softmax
-from mcn.objectives.objective import Setting, StepInputs
-from mcn.objectives.pairs import PairObjective, similarity_loss
+from mcn.objectives.objective import PairObjective, Setting, StepInputs, similarity_loss
 from mcn.options.objectives import AvlnetOptions
 from mcn.options.objectives.base import ALL_PAIRS
 

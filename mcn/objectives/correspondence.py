@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from mcn.errors import UserError
 from mcn.objectives.objective import Objective, Setting, StepInputs
-from mcn.objectives.pairs import distances, elsewhere, false_rows, true_rows
+from mcn.objectives.synchronisation import distances, elsewhere, false_rows, true_rows
 from mcn.options.objectives import CorrespondenceOptions
 
 

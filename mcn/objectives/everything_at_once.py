@@ -20,8 +20,7 @@ from torch import Tensor
 
 from mcn.networks import FusionNetwork, MultimodalClusteringNetwork
 from mcn.objectives.norm_softmax import norm_softmax
-from mcn.objectives.objective import Objective, Setting, StepInputs
-from mcn.objectives.pairs import similarity_loss
+from mcn.objectives.objective import Objective, Setting, StepInputs, similarity_loss
 from mcn.options.objectives import EverythingAtOnceOptions
 
 LETTERS = {"t": "text", "v": "video", "a": "audio"}

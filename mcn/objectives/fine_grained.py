@@ -22,8 +22,7 @@ from torch import Tensor
 
 from mcn.networks import MultimodalClusteringNetwork, UnitNetwork
 from mcn.networks.fusion import present
-from mcn.objectives.objective import Objective, StepInputs, at_least_float32
-from mcn.objectives.pairs import without_same_video
+from mcn.objectives.objective import Objective, StepInputs, at_least_float32, without_same_video
 from mcn.options.objectives import FineGrainedOptions
 
 

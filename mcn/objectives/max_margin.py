@@ -17,8 +17,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mcn.objectives.objective import Setting
-from mcn.objectives.pairs import PairObjective, square
+from mcn.objectives.objective import PairObjective, Setting, square
 from mcn.options.objectives import MaxMarginOptions
 
 

@@ -43,8 +43,16 @@ from torch import Tensor
 
 from mcn.networks import MultimodalClusteringNetwork
 from mcn.objectives.clustering import KMeansClustering
-from mcn.objectives.objective import ClusterHealth, Objective, Setting, StepInputs, at_least_float32
-from mcn.objectives.pairs import both_directions, pair_loss, square
+from mcn.objectives.objective import (
+    ClusterHealth,
+    Objective,
+    Setting,
+    StepInputs,
+    at_least_float32,
+    both_directions,
+    pair_loss,
+    square,
+)
 from mcn.objectives.prototypes import Prototypes, swapped_prediction
 from mcn.options.objectives import ClusteringOptions
 

@@ -18,8 +18,13 @@ import torch
 from torch import Tensor
 
 from mcn.networks import MultimodalClusteringNetwork
-from mcn.objectives.objective import Objective, Setting, StepInputs, at_least_float32
-from mcn.objectives.pairs import without_same_video
+from mcn.objectives.objective import (
+    Objective,
+    Setting,
+    StepInputs,
+    at_least_float32,
+    without_same_video,
+)
 from mcn.options.objectives import MilNceOptions
 
 

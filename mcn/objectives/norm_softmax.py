@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mcn.objectives.objective import Setting
-from mcn.objectives.pairs import PairObjective, both_directions, square
+from mcn.objectives.objective import PairObjective, Setting, both_directions, square
 from mcn.options.objectives import NormSoftmaxOptions
 
 

@@ -20,6 +20,9 @@ Conventions
   turns the vectors of all rows, those of other processes too, into weighted scalars in float32. A call does both
   and adds `total`.
 - `heads` are networks that only the objective needs; they are trained with the network and left behind with it.
+- Clips that lack a modality of a pair are no rows and columns of its similarity matrix. Under `same_video: masked` two
+  clips of one video have similarity -infinity: they are no negatives, and no gradient flows. The diagonal stays. A
+  term without a pair (no clip has both modalities) is 0 with gradient 0.
 - Nothing random is drawn in a step, and everything that changes from step to step is in `state_dict`: a resumed run
   equals an undisturbed one.
 """
@@ -27,16 +30,19 @@ Conventions
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import importlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mcn.distributed import ALONE, Processes
 from mcn.networks import MultimodalClusteringNetwork
 from mcn.options.objectives import CONTRACT, ObjectiveOptions
+from mcn.options.objectives.base import ContrastOptions
 from mcn.options.own_parts import load_part, part_errors
 
 
@@ -198,10 +204,13 @@ def embed_clips(
 
 def make_objective(options: ObjectiveOptions, setting: Setting) -> Objective:
     """The objective of some options, its heads on the setting's device."""
-    reference = options.implementation or str(getattr(options, "kind", ""))
-    cls: type[Objective] = load_part(reference, Objective)
-    with part_errors(reference, CONTRACT):
-        objective = cls(options.resolved, setting)
+    module, _, name = options.part.partition(":")
+    if module.startswith("mcn."):
+        objective = getattr(importlib.import_module(module), name)(options.resolved, setting)
+    else:
+        cls: type[Objective] = load_part(options.part, Objective)
+        with part_errors(options.part, CONTRACT):
+            objective = cls(options.resolved, setting)
     objective.heads.to(setting.device)
     return objective
 
@@ -209,3 +218,69 @@ def make_objective(options: ObjectiveOptions, setting: Setting) -> Objective:
 def at_least_float32(values: Tensor) -> Tensor:
     """`values` in float32 if they are of lower precision, else as they are."""
     return values if values.dtype in (torch.float32, torch.float64) else values.float()
+
+
+def square(similarity: Tensor) -> Tensor:
+    """`similarity` in at least float32; anything but (B, B) with B >= 1: ValueError."""
+    if similarity.dim() != 2 or similarity.shape[0] != similarity.shape[1] or not len(similarity):
+        raise ValueError(f"similarity must be (B, B) with B >= 1, got {tuple(similarity.shape)}")
+    return at_least_float32(similarity)
+
+
+def both_directions(logits: Tensor) -> Tensor:
+    """Cross-entropy of the diagonal over the rows plus the same over the columns; (B, B) -> scalar."""
+    target = torch.arange(len(logits), device=logits.device)
+    return F.cross_entropy(logits, target) + F.cross_entropy(logits.t(), target)
+
+
+def without_same_video(similarity: Tensor, videos: Tensor) -> Tensor:
+    """(R, R, ...) similarities with -infinity for two clips of one video; videos (R,): where each clip is from."""
+    same = videos.unsqueeze(0) == videos.unsqueeze(1)
+    same = same & ~torch.eye(len(videos), dtype=torch.bool, device=videos.device)
+    return similarity.masked_fill(same.view(*same.shape, *[1] * (similarity.dim() - 2)), -torch.inf)
+
+
+def similarity_loss(
+    left: Tensor,
+    right: Tensor,
+    rows: Tensor | None,
+    videos: Tensor,
+    masked: bool,
+    loss: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """`loss` of the (R, R) dot products of (N, d) and (N, d); rows (R,): clips that count, None: all N."""
+    if rows is not None:
+        if not len(rows):
+            return (left.sum() + right.sum()) * 0
+        left, right, videos = left[rows], right[rows], videos[rows]
+    similarity = left @ right.t()
+    return loss(without_same_video(similarity, videos) if masked else similarity)
+
+
+def pair_loss(
+    views: Mapping[str, Tensor],
+    pair: str,
+    inputs: StepInputs,
+    masked: bool,
+    loss: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """`similarity_loss` of the two modalities that `pair` names, joined by `_`."""
+    left, right = pair.split("_")
+    rows = inputs.rows_with(left, right)
+    return similarity_loss(views[left], views[right], rows, inputs.videos, masked, loss)
+
+
+class PairObjective(Objective):
+    """Sum over pairs of modalities of one loss of their (R, R) similarities: `loss` of a subclass."""
+
+    def __init__(self, options: ContrastOptions, setting: Setting, pairs: tuple[str, ...]) -> None:
+        super().__init__(options, setting)
+        self.masked, self.pairs = options.same_video == "masked", pairs
+
+    def loss(self, similarity: Tensor) -> Tensor:
+        """(R, R) -> scalar."""
+        raise NotImplementedError
+
+    def losses(self, views: Mapping[str, Tensor], inputs: StepInputs) -> dict[str, Tensor]:
+        terms = [pair_loss(views, pair, inputs, self.masked, self.loss) for pair in self.pairs]
+        return {"contrast": torch.stack(terms).sum()}

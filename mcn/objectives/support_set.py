@@ -22,8 +22,7 @@ from torch import Tensor, nn
 from mcn.errors import UserError
 from mcn.networks import MultimodalClusteringNetwork
 from mcn.objectives.max_margin import max_margin_ranking
-from mcn.objectives.objective import Objective, Setting, StepInputs, embed_clips
-from mcn.objectives.pairs import without_same_video
+from mcn.objectives.objective import Objective, Setting, StepInputs, embed_clips, without_same_video
 from mcn.options.objectives import SupportSetOptions
 
 IGNORED = -100  # target that no loss is taken of

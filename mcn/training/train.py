@@ -153,20 +153,20 @@ def build_network(
     data: TrainingSet, word_width: int, options: ExperimentOptions
 ) -> MultimodalClusteringNetwork:
     """The objective's network, with branches for the features that the experiment's model reads."""
-    model, objective, reads = options.model, options.objective.resolved, options.features
+    model, needs, reads = options.model, options.objective.needs, options.features
     widths = data.widths
-    if reads.video and "video" not in objective.needs.modalities:
+    if reads.video and "video" not in needs.modalities:
         logger.warning("this objective trains no video: scores with video are those of chance")
-    network = TRAINED_NETWORKS[objective.network](
+    network = TRAINED_NETWORKS[needs.network](
         video_width=sum(widths.video) if reads.video else None,
         word_width=word_width if reads.text else None,
         embedding_width=model.embedding_width,
         davenet_widths=model.davenet_widths if reads.audio and widths.log_mel else None,
         audio_width=widths.audio if reads.audio else None,
-        reconstruction_width=model.reconstruction_width if objective.reconstructs else None,
+        reconstruction_width=model.reconstruction_width if needs.reconstructs else None,
         mask_padding_words=model.mask_padding_words,
-        normalize=model.normalize or objective.unit_length,
-        **objective.network_settings,
+        normalize=model.normalize or needs.unit_length,
+        **needs.network_settings,
     )
     if model.audio_weights and network.DAVEnet is not None:
         rows = load_davenet(model.audio_weights).state_dict()

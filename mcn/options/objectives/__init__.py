@@ -6,8 +6,8 @@ Conventions
 - Every field carries its unit and its source. `MCN` is the code released with Multimodal Clustering Networks (ICCV
   2021, arXiv 2104.12671), `paper` its text; `HowTo100M`, `AVLnet`, `Everything at Once` are those systems' released
   code. `unverified` and `recalled` mark values that no source at hand confirms.
-- An options class says what its objective needs of a batch (`needs`) and of the network (`network`,
-  `network_settings`, `unit_length`), and names the class of the objective itself (`implementation`).
+- An options class says what its objective needs of a batch and of the network (`needs`), and names the class
+  of the objective itself (`implementation`).
 - A kind `module:Class` is an objective of the user's own (`OwnObjectiveOptions`). A new one in the package needs
   nothing else either: `kind: mcn.objectives.my_loss:MyObjective`.
 """
@@ -21,7 +21,15 @@ from pydantic import Discriminator, PrivateAttr, Tag, model_validator
 from mcn.errors import UserError
 from mcn.options.base import field, parsed
 from mcn.options.objectives.audio_video import CorrespondenceOptions, SynchronisationOptions
-from mcn.options.objectives.base import MODALITIES, Needs, ObjectiveOptions
+from mcn.options.objectives.base import (
+    DEFAULT_KIND,
+    MODALITIES,
+    OWN_KIND,
+    Needs,
+    ObjectiveOptions,
+    kind_of,
+    tag_of,
+)
 from mcn.options.objectives.clustering import ClusteringOptions, CrossModalClusteringOptions
 from mcn.options.objectives.contrast import (
     AvlnetOptions,
@@ -37,8 +45,6 @@ from mcn.options.objectives.units import (
 )
 from mcn.options.own_parts import load_part, part_file
 
-DEFAULT_KIND = "mcn"
-OWN_KIND = "module:Class"
 CONTRACT = "a class that extends mcn.objectives.objective.Objective"
 
 
@@ -69,24 +75,16 @@ class OwnObjectiveOptions(ObjectiveOptions):
         return self
 
     @property
+    def part(self) -> str:
+        return self.kind
+
+    @property
     def resolved(self) -> ObjectiveOptions:
         return self._resolved
 
     @property
     def needs(self) -> Needs:
         return self._resolved.needs
-
-
-def kind_of(values: Any) -> str:
-    """The kind that a section of the configuration, or its parsed options, names."""
-    if isinstance(values, dict):
-        return str(values.get("kind", DEFAULT_KIND))
-    return str(getattr(values, "kind", DEFAULT_KIND))
-
-
-def tag_of(values: Any) -> str:
-    """`kind_of`, or one name for all that are the user's own."""
-    return OWN_KIND if ":" in kind_of(values) else kind_of(values)
 
 
 AnyObjective = Annotated[
@@ -108,7 +106,9 @@ AnyObjective = Annotated[
 
 __all__ = [
     "CONTRACT",
+    "DEFAULT_KIND",
     "MODALITIES",
+    "OWN_KIND",
     "AnyObjective",
     "AvlnetOptions",
     "ClusteringOptions",
@@ -125,4 +125,5 @@ __all__ = [
     "OwnObjectiveOptions",
     "SupportSetOptions",
     "SynchronisationOptions",
+    "kind_of",
 ]

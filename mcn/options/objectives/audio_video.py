@@ -12,8 +12,7 @@ from mcn.options.objectives.base import Needs, ObjectiveOptions, field
 class SynchronisationOptions(ObjectiveOptions):
     """AVTS: sound in time with the picture against sound of elsewhere and of another moment (Korbar et al. 2018)."""
 
-    implementation: ClassVar[str] = "mcn.objectives.synchronisation:SynchronisationObjective"
-    unit_length: ClassVar[bool] = True
+    implementation: ClassVar[str] = "synchronisation:SynchronisationObjective"
 
     kind: Literal["synchronisation"]
     margin: float = field(0.99, "distance that negatives are pushed to", "", "AVTS, recalled", gt=0)
@@ -39,14 +38,13 @@ class SynchronisationOptions(ObjectiveOptions):
     @property
     def needs(self) -> Needs:
         shifts = self.least_shift_seconds, self.most_shift_seconds
-        return Needs(("video", "audio"), second="shift", shift_seconds=shifts)
+        return Needs(("video", "audio"), second="shift", shift_seconds=shifts, unit_length=True)
 
 
 class CorrespondenceOptions(ObjectiveOptions):
     """AVC: does this sound belong to this video? (Arandjelovic & Zisserman 2017, 2018)."""
 
-    implementation: ClassVar[str] = "mcn.objectives.correspondence:CorrespondenceObjective"
-    unit_length: ClassVar[bool] = True
+    implementation: ClassVar[str] = "correspondence:CorrespondenceObjective"
 
     kind: Literal["correspondence"]
     form: Literal["distance", "fusion"] = field(
@@ -62,4 +60,4 @@ class CorrespondenceOptions(ObjectiveOptions):
 
     @property
     def needs(self) -> Needs:
-        return Needs(("video", "audio"))
+        return Needs(("video", "audio"), unit_length=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from mcn.options.base import Options, field
@@ -9,17 +11,34 @@ from mcn.options.base import Options, field
 Pair = Literal["video_text", "audio_text", "video_audio"]
 Modality = Literal["video", "audio", "text"]
 
+DEFAULT_KIND = "mcn"
+OWN_KIND = "module:Class"
 MODALITIES: tuple[Modality, ...] = ("video", "audio", "text")
 ALL_PAIRS: tuple[Pair, ...] = ("video_text", "audio_text", "video_audio")
 
 
+def kind_of(values: Any) -> str:
+    """The kind that a section of the configuration, or its parsed options, names."""
+    if isinstance(values, dict):
+        return str(values.get("kind", DEFAULT_KIND))
+    return str(getattr(values, "kind", DEFAULT_KIND))
+
+
+def tag_of(values: Any) -> str:
+    """`kind_of`, or one name for all that are the user's own."""
+    return OWN_KIND if ":" in kind_of(values) else kind_of(values)
+
+
 class Needs(NamedTuple):
-    """What an objective needs of a batch; the collation supplies it.
+    """What an objective needs of a batch, which the collation supplies, and of the network.
 
     modalities: those it trains, and the network has branches for. windows: `lines`: clips around narration lines;
     `random`: anywhere in the video, which then needs no narration. candidates: texts of a clip, its own among them.
     visual_units: equal parts of a clip with a visual vector each; 0: the clip as one. second: another clip of the same
     video for every clip: around another `line`, or the same window moved by `shift_seconds` (least, most).
+    reconstructs: the network has heads that reconstruct each modality's features. unit_length: embeddings are
+    L2-normalised whatever `model.normalize` says, because the objective is one of cosines. network: class of the
+    network that is trained. network_settings: arguments of the network that only this objective has.
     """
 
     modalities: tuple[Modality, ...] = MODALITIES
@@ -28,19 +47,21 @@ class Needs(NamedTuple):
     visual_units: int = 0
     second: Literal["none", "line", "shift"] = "none"
     shift_seconds: tuple[float, float] = (0.0, 0.0)
+    reconstructs: bool = False
+    unit_length: bool = False
+    network: str = "MultimodalClusteringNetwork"
+    network_settings: Mapping[str, Any] = MappingProxyType({})
 
 
 class ObjectiveOptions(Options):
-    """Base of the options of every kind of objective.
-
-    implementation: `module:Class` of the objective, which extends `mcn.objectives.objective.Objective`; `kind` of a
-    user's own. network: class of the network that is trained; unit_length: its embeddings are L2-normalised
-    whatever `model.normalize` says, because the objective is one of cosines.
-    """
+    """Base of the options of every kind of objective; `implementation`: `module:Class` of it in `mcn.objectives`."""
 
     implementation: ClassVar[str] = ""
-    network: ClassVar[str] = "MultimodalClusteringNetwork"
-    unit_length: ClassVar[bool] = False
+
+    @property
+    def part(self) -> str:
+        """`module:Class` of the objective, which extends `mcn.objectives.objective.Objective`."""
+        return f"mcn.objectives.{self.implementation}"
 
     @property
     def resolved(self) -> ObjectiveOptions:
@@ -48,19 +69,9 @@ class ObjectiveOptions(Options):
         return self
 
     @property
-    def reconstructs(self) -> bool:
-        """Whether the network has heads that reconstruct each modality's features."""
-        return False
-
-    @property
     def needs(self) -> Needs:
-        """What a batch must hold."""
+        """What a batch must hold, and what the network must be."""
         return Needs()
-
-    @property
-    def network_settings(self) -> dict[str, Any]:
-        """Arguments of the network that only this kind has."""
-        return {}
 
 
 class ContrastOptions(ObjectiveOptions):

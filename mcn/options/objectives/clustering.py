@@ -32,7 +32,7 @@ PAPER_VARIANT: dict[str, Any] = {
 class ClusteringOptions(ContrastOptions):
     """Multimodal Clustering Networks: masked margin softmax over pairs of modalities + clustering + reconstruction."""
 
-    implementation: ClassVar[str] = "mcn.objectives.mcn:MultimodalClusteringObjective"
+    implementation: ClassVar[str] = "mcn:MultimodalClusteringObjective"
 
     kind: Literal["mcn"] = field("mcn", "which objective", "", "docs/objectives.md")
     variant: Literal["released", "paper"] = field(
@@ -156,22 +156,18 @@ class ClusteringOptions(ContrastOptions):
         return modalities_of(self.pairs)
 
     @property
-    def reconstructs(self) -> bool:
-        return self.reconstruction_weight > 0
-
-    @property
     def needs(self) -> Needs:
-        return Needs(self.modalities)
-
-    @property
-    def network_settings(self) -> dict[str, Any]:
-        return {"reconstruction_target": self.reconstruction_target}
+        return Needs(
+            self.modalities,
+            reconstructs=self.reconstruction_weight > 0,
+            network_settings={"reconstruction_target": self.reconstruction_target},
+        )
 
 
 class CrossModalClusteringOptions(ObjectiveOptions):
     """XDC: every modality predicts cluster ids; no two embeddings are ever compared."""
 
-    implementation: ClassVar[str] = "mcn.objectives.xdc:CrossModalClusteringObjective"
+    implementation: ClassVar[str] = "xdc:CrossModalClusteringObjective"
 
     kind: Literal["xdc"]
     variant: Literal["xdc", "sdc", "mdc", "cdc"] = field(

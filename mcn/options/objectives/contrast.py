@@ -19,8 +19,7 @@ View = Literal["video_video", "audio_audio", "text_text", "video_text", "audio_t
 class MaxMarginOptions(ContrastOptions):
     """Max-margin ranking of cosines (Miech et al. 2019)."""
 
-    implementation: ClassVar[str] = "mcn.objectives.max_margin:MaxMarginObjective"
-    unit_length: ClassVar[bool] = True
+    implementation: ClassVar[str] = "max_margin:MaxMarginObjective"
 
     kind: Literal["max_margin"]
     pairs: tuple[Pair, ...] = field(
@@ -38,13 +37,13 @@ class MaxMarginOptions(ContrastOptions):
 
     @property
     def needs(self) -> Needs:
-        return Needs(modalities_of(self.pairs))
+        return Needs(modalities_of(self.pairs), unit_length=True)
 
 
 class MilNceOptions(ContrastOptions):
     """MIL-NCE: a clip against the texts around it, one of which may fit (Miech et al. 2020)."""
 
-    implementation: ClassVar[str] = "mcn.objectives.mil_nce:MilNceObjective"
+    implementation: ClassVar[str] = "mil_nce:MilNceObjective"
 
     kind: Literal["mil_nce"]
     candidates: int = field(
@@ -63,8 +62,7 @@ class MilNceOptions(ContrastOptions):
 class NormSoftmaxOptions(ContrastOptions):
     """Normalised softmax, also NCE: cross-entropy of cosines in both directions."""
 
-    implementation: ClassVar[str] = "mcn.objectives.norm_softmax:NormSoftmaxObjective"
-    unit_length: ClassVar[bool] = True
+    implementation: ClassVar[str] = "norm_softmax:NormSoftmaxObjective"
 
     kind: Literal["norm_softmax"]
     pairs: tuple[Pair, ...] = field(
@@ -74,13 +72,13 @@ class NormSoftmaxOptions(ContrastOptions):
 
     @property
     def needs(self) -> Needs:
-        return Needs(modalities_of(self.pairs))
+        return Needs(modalities_of(self.pairs), unit_length=True)
 
 
 class AvlnetOptions(ContrastOptions):
     """AVLnet: masked margin softmax of sound and pictures, with or without text (Rouditchenko et al. 2021)."""
 
-    implementation: ClassVar[str] = "mcn.objectives.avlnet:AvlnetObjective"
+    implementation: ClassVar[str] = "avlnet:AvlnetObjective"
 
     kind: Literal["avlnet"]
     text: Literal["none", "tri", "fused"] = field(
@@ -108,8 +106,7 @@ class AvlnetOptions(ContrastOptions):
 class NtXentOptions(ContrastOptions):
     """SimCLR's NT-Xent between two views: two windows of one video, or two modalities of one clip."""
 
-    implementation: ClassVar[str] = "mcn.objectives.nt_xent:NtXentObjective"
-    unit_length: ClassVar[bool] = True
+    implementation: ClassVar[str] = "nt_xent:NtXentObjective"
 
     kind: Literal["nt_xent"]
     views: tuple[View, ...] = field(
@@ -136,4 +133,4 @@ class NtXentOptions(ContrastOptions):
         named = {name for pair in self.views for name in pair.split("_")}
         modalities = tuple(name for name in Needs().modalities if name in named)
         twice = any(len(set(pair.split("_"))) == 1 for pair in self.views)
-        return Needs(modalities, second="line" if twice else "none")
+        return Needs(modalities, second="line" if twice else "none", unit_length=True)

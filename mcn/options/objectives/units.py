@@ -3,7 +3,7 @@ captioning from a support set."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from mcn.options.base import Options, field
 from mcn.options.objectives.base import ContrastOptions, Needs
@@ -23,9 +23,7 @@ class CombinationWeights(Options):
 class EverythingAtOnceOptions(ContrastOptions):
     """Combinatorial loss over single and joined modalities, with a fusion transformer (Shvetsova et al. 2022)."""
 
-    implementation: ClassVar[str] = "mcn.objectives.everything_at_once:EverythingAtOnceObjective"
-    network: ClassVar[str] = "FusionNetwork"
-    unit_length: ClassVar[bool] = True
+    implementation: ClassVar[str] = "everything_at_once:EverythingAtOnceObjective"
 
     kind: Literal["everything_at_once"]
     weights: CombinationWeights = CombinationWeights()
@@ -51,26 +49,25 @@ class EverythingAtOnceOptions(ContrastOptions):
 
     @property
     def needs(self) -> Needs:
-        return Needs(visual_units=self.visual_tokens)
-
-    @property
-    def network_settings(self) -> dict[str, Any]:
-        return {
-            "visual_units": self.visual_tokens,
-            "audio_columns_per_token": self.audio_columns_per_token,
-            "fusion_width": self.fusion_width,
-            "fusion_heads": self.fusion_heads,
-            "fusion_mlp_ratio": self.fusion_mlp_ratio,
-            "fusion_layers": self.fusion_layers,
-        }
+        return Needs(
+            visual_units=self.visual_tokens,
+            unit_length=True,
+            network="FusionNetwork",
+            network_settings={
+                "visual_units": self.visual_tokens,
+                "audio_columns_per_token": self.audio_columns_per_token,
+                "fusion_width": self.fusion_width,
+                "fusion_heads": self.fusion_heads,
+                "fusion_mlp_ratio": self.fusion_mlp_ratio,
+                "fusion_layers": self.fusion_layers,
+            },
+        )
 
 
 class FineGrainedOptions(ContrastOptions):
     """Frame-word similarity with attention and weighted pairs: our reading of Wang & Karout 2021."""
 
-    implementation: ClassVar[str] = "mcn.objectives.fine_grained:FineGrainedObjective"
-    network: ClassVar[str] = "UnitNetwork"
-    unit_length: ClassVar[bool] = True
+    implementation: ClassVar[str] = "fine_grained:FineGrainedObjective"
 
     kind: Literal["fine_grained"]
     visual_units: int = field(
@@ -92,18 +89,19 @@ class FineGrainedOptions(ContrastOptions):
 
     @property
     def needs(self) -> Needs:
-        return Needs(("video", "text"), visual_units=self.visual_units)
-
-    @property
-    def network_settings(self) -> dict[str, Any]:
-        return {"visual_units": self.visual_units}
+        return Needs(
+            ("video", "text"),
+            visual_units=self.visual_units,
+            unit_length=True,
+            network="UnitNetwork",
+            network_settings={"visual_units": self.visual_units},
+        )
 
 
 class SupportSetOptions(ContrastOptions):
     """Contrast and captions written from the videos of the batch (Patrick et al. 2021)."""
 
-    implementation: ClassVar[str] = "mcn.objectives.support_set:SupportSetObjective"
-    unit_length: ClassVar[bool] = True
+    implementation: ClassVar[str] = "support_set:SupportSetObjective"
 
     kind: Literal["support_set"]
     attention: Literal["none", "identity", "full", "cross", "hybrid"] = field(
@@ -124,4 +122,4 @@ class SupportSetOptions(ContrastOptions):
 
     @property
     def needs(self) -> Needs:
-        return Needs(("video", "text"))
+        return Needs(("video", "text"), unit_length=True)
