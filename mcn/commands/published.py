@@ -16,7 +16,7 @@ def register(verbs: Verbs) -> None:
     register_annotations(imports)
     _register_features(add_group(imports, "features", "Published features.", "FORM"))
 
-    verb = add_verb(imports, "checkpoint", import_checkpoint)
+    verb = add_verb(imports, "checkpoint", import_checkpoint, "mcn.options.training:ModelOptions")
     verb.add_argument("source", type=Path, help=".pth of MCN, AVLnet(-Text-Tri) or HowTo100M")
     verb.add_argument("--output", type=Path, required=True, help="folder of the model")
     verb.add_argument("--sha256", help="stop unless the file has this sha256")
@@ -67,9 +67,12 @@ def import_clips(arguments: Namespace) -> None:
 
 def import_checkpoint(arguments: Namespace) -> None:
     """A published checkpoint, as a model folder that `mcn evaluate` uses like its own."""
+    from mcn.options.base import parse_options
+    from mcn.options.training import ModelOptions
     from mcn.published.import_checkpoint import import_checkpoint
 
-    import_checkpoint(arguments.source, arguments.output, arguments.sha256)
+    features = parse_options(ModelOptions, arguments.options).features
+    import_checkpoint(arguments.source, arguments.output, arguments.sha256, features)
 
 
 def compare_features(arguments: Namespace) -> None:

@@ -19,20 +19,24 @@ from mcn.errors import UserError
 from mcn.files import file_sha256, write_text
 from mcn.networks import MultimodalClusteringNetwork
 from mcn.networks.checkpoints import load_published, save_model
-from mcn.options.training import ModelOptions
+from mcn.options.training import ModelFeatures, ModelOptions
 
 log = logging.getLogger(__name__)
 
 
 def import_checkpoint(
-    source: Path, output: Path, expected_sha256: str | None = None
+    source: Path,
+    output: Path,
+    expected_sha256: str | None = None,
+    features: ModelFeatures | None = None,
 ) -> dict[str, Any]:
     """Write the folder `output` from the state dict `source`; returns what config.yaml says of it.
 
+    features: what the model reads; those of branches that the network lacks are left out. None: the published ones.
     Errors: `UserError` for a file that is no such checkpoint (every row that does not fit is named), or that has
     another sha256 than the one expected.
     """
-    network, features = load_published(source), ModelOptions()
+    network, features = load_published(source), features or ModelOptions().features
     digest = file_sha256(source)
     if expected_sha256 not in (None, digest):
         cure = "get the right file, or correct checkpoint_sha256"

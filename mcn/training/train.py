@@ -35,6 +35,7 @@ from mcn.layout import ModelShards
 from mcn.networks import TRAINED_NETWORKS, MultimodalClusteringNetwork
 from mcn.networks.checkpoints import load_davenet, load_rows, save_model
 from mcn.objectives.objective import Setting, make_objective
+from mcn.options.base import recipe
 from mcn.options.own_parts import part_file
 from mcn.options.training import ExperimentOptions
 from mcn.shards.mapped import vocabulary_vectors
@@ -46,14 +47,6 @@ from mcn.training.step import Trainer, check_warmup
 logger = logging.getLogger(__name__)
 
 VERSION = 1  # raised when the same options would give other weights
-# options that say when something is written or how it is read, not what is computed
-BOOKKEEPING = {
-    "log_every_steps",
-    "checkpoint_every_steps",
-    "early_every_epochs",
-    "loader_workers",
-    "read_ahead",
-}
 
 
 @dataclass(frozen=True)
@@ -178,16 +171,8 @@ def identity(
     options: ExperimentOptions, precision: str, inputs: Mapping[str, str]
 ) -> dict[str, Any]:
     """What a checkpoint must agree on to be continued."""
-    values = options.model_dump(mode="json")
-    training = {key: value for key, value in values["training"].items() if key not in BOOKKEEPING}
-    return {
-        "version": VERSION,
-        "model": values["model"],
-        "objective": values["objective"],
-        "training": training,
-        "precision": precision,
-        **inputs,
-    }
+    parts = {name: recipe(getattr(options, name)) for name in ("model", "objective", "training")}
+    return {"version": VERSION, **parts, "precision": precision, **inputs}
 
 
 def describe(

@@ -1,5 +1,6 @@
 """Input functions and parameters of the rules: what one data set, experiment or network needs. No rule is defined here."""
 
+import json
 import shlex
 
 from mcn.sources.official import require_files
@@ -201,3 +202,8 @@ def checkpoint_sha256(wildcards):
     """The option that pins a checkpoint, where it is pinned."""
     digest = settings.experiments[wildcards.experiment].checkpoint_sha256
     return f"--sha256 {digest}" if digest else ""
+
+
+def imported_features(wildcards):
+    """The features that an imported model reads, as options of its import."""
+    return json.dumps(settings.experiments[wildcards.experiment].features._asdict())

@@ -76,5 +76,7 @@ rule import_checkpoint:
     params:
         directory=subpath(output.model, parent=True),
         sha256=checkpoint_sha256,
+        features=imported_features,
     shell:
-        "python -m mcn import checkpoint {input.checkpoint:q} --output {params.directory} {params.sha256} &> {log}"
+        "python -m mcn import checkpoint {input.checkpoint:q} --output {params.directory} {params.sha256}"
+        " --options {params.features:q} &> {log}"
