@@ -20,8 +20,8 @@ import pyarrow as pa
 import yaml
 
 from mcn.files import write_table
+from mcn.sources.annotation_tables import NARRATION, VIDEOS
 from mcn.sources.partition import partition
-from mcn.sources.tables import NARRATION, VIDEOS
 
 ROOT = Path(__file__).resolve().parent.parent
 

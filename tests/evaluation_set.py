@@ -13,7 +13,7 @@ from mcn.files import write_table
 from mcn.networks import MultimodalClusteringNetwork
 from mcn.networks.checkpoints import save_model
 from mcn.shards import FEATURE_SCHEMA, ShardWriter, empty_row, feature_row
-from mcn.sources.tables import CAPTIONS, STEPS, TASKS
+from mcn.sources.annotation_tables import CAPTIONS, STEPS, TASKS
 
 SECONDS, WIDTH, WORD_WIDTH = 20, 6, 5
 WORDS = ["pour", "water", "cut", "the", "bread", "stir", "Tea", "it's"]

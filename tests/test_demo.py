@@ -25,9 +25,9 @@ from mcn.demo.sprites import PLANKS, Sprites, picture
 from mcn.demo.story import STORY, Story, asset
 from mcn.errors import UserError
 from mcn.options.demo import DemoOptions
+from mcn.sources.annotation_tables import prepare_captions, prepare_steps
 from mcn.sources.manifest import read_manifest
 from mcn.sources.narration import read_narration
-from mcn.sources.tables import prepare_captions, prepare_steps
 from mcn.sources.videos import prepare_videos
 
 SMALL = DemoOptions(training_videos=1, held_out_videos=1, training_seconds=14, held_out_seconds=20)

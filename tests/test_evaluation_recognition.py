@@ -22,7 +22,7 @@ from mcn.options.evaluation import RecognitionOptions
 from mcn.shards import FeatureStore
 from mcn.shards.clips import tokenize
 from mcn.sources.action_folders import class_words, import_action_folders, video_ids
-from mcn.sources.actions import ACTIONS, LABELS, prepare_actions
+from mcn.sources.annotation_tables import ACTIONS, LABELS, prepare_actions
 from mcn.sources.manifest import read_manifest
 from tests.evaluation_set import BROKEN, GOOD, SILENT, EvaluationSet, make_model, make_set
 

@@ -12,7 +12,7 @@ import pytest
 
 from mcn.cli import main
 from mcn.files import write_table
-from mcn.sources.actions import ACTIONS, LABELS
+from mcn.sources.annotation_tables import ACTIONS, LABELS
 from tests.evaluation_set import GOOD, make_set
 from tests.test_evaluation_stage_alignment import write_transcripts
 

@@ -8,8 +8,8 @@ import pytest
 
 from mcn.errors import UserError
 from mcn.files import stream_table, write_table
+from mcn.sources.annotation_tables import NARRATION
 from mcn.sources.partition import partition, shard_of
-from mcn.sources.tables import NARRATION
 from mcn.sources.videos import prepare_videos
 
 

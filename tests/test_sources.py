@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from mcn.errors import UserError, VideoError
+from mcn.sources.annotation_tables import prepare_captions, prepare_steps
 from mcn.sources.manifest import read_manifest
 from mcn.sources.narration import Line, read_narration
-from mcn.sources.tables import prepare_captions, prepare_steps
 from mcn.sources.videos import prepare_videos
 
 SRT = "1\n00:00:01,500 --> 00:00:02,000\n<i>stir</i>\nthe pot\n\n2\n00:00:00,250 --> 00:00:01,000\nhello\n"

@@ -10,9 +10,9 @@ import pytest
 
 from mcn.errors import UserError
 from mcn.options.official import OfficialOptions
+from mcn.sources.annotation_tables import prepare_steps
 from mcn.sources.crosstask import read_tasks
-from mcn.sources.official import import_annotations
-from mcn.sources.tables import prepare_steps
+from mcn.sources.official import adapter_of, import_annotations
 from mcn.sources.videos import prepare_videos
 from tests.official_files import crosstask, write
 from tests.test_sources_official import imported, rows
@@ -71,7 +71,9 @@ def test_tables_of_seconds_are_read_where_there_is_no_csv(tmp_path):
     table = np.zeros((9, 2), np.uint8)
     table[0:2, 1], table[7:9, 0], table[4, 1] = 1, 1, 1
     np.save(folder / "annotations/16815_a_b-cdefghi.npy", table)
-    import_annotations(OfficialOptions(kind="crosstask", directory=str(folder)), tmp_path / "out")
+    import_annotations(
+        adapter_of(OfficialOptions(kind="crosstask", directory=str(folder))), tmp_path / "out"
+    )
     assert [row[2:] for row in steps(tmp_path / "out") if row[1] == "16815"] == [
         ("1", "0.0", "2.0"),
         ("1", "4.0", "5.0"),
@@ -94,7 +96,7 @@ def test_a_step_outside_its_task_is_an_error_with_its_line(tmp_path, step):
     write(folder / "annotations/23521_a_b-cdefghi.csv", f"1,1,2\n{step},3,4\n")
     with pytest.raises(UserError, match=f"cdefghi.csv, line 2: step '{step}'"):
         import_annotations(
-            OfficialOptions(kind="crosstask", directory=str(folder)), tmp_path / "out"
+            adapter_of(OfficialOptions(kind="crosstask", directory=str(folder))), tmp_path / "out"
         )
 
 

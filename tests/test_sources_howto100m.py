@@ -15,7 +15,7 @@ from mcn.errors import UserError
 from mcn.options.official import OfficialOptions
 from mcn.sources import json_members as reader
 from mcn.sources.json_members import json_members
-from mcn.sources.official import import_annotations
+from mcn.sources.official import adapter_of, import_annotations
 from mcn.sources.videos import prepare_videos
 from tests.official_files import BOM, howto100m, write
 from tests.test_sources_official import imported, rows
@@ -34,7 +34,7 @@ def narration(output):
 
 def again(tmp_path, folder, **options):
     options = OfficialOptions(kind="howto100m", directory=str(folder), **options)
-    import_annotations(options, tmp_path / "output")
+    import_annotations(adapter_of(options), tmp_path / "output")
     return tmp_path / "output"
 
 
@@ -143,7 +143,7 @@ def test_a_narration_table_of_other_videos_is_refused(tmp_path):
 LARGE = """
 import resource, sys
 from pathlib import Path
-from mcn.sources.official import import_annotations
+from mcn.sources.official import adapter_of, import_annotations
 from mcn.options.official import OfficialOptions
 import mcn.sources.howto100m
 
@@ -151,7 +151,7 @@ def megabytes():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 before = megabytes()
-import_annotations(OfficialOptions(kind="howto100m", directory=sys.argv[1]), Path(sys.argv[2]))
+import_annotations(adapter_of(OfficialOptions(kind="howto100m", directory=sys.argv[1])), Path(sys.argv[2]))
 print(megabytes() - before)
 """
 

@@ -9,9 +9,9 @@ import pytest
 
 from mcn.errors import UserError
 from mcn.options.official import OfficialOptions
-from mcn.sources.alignment import prepare_alignment
-from mcn.sources.mining_labels import read_classes
-from mcn.sources.official import import_annotations
+from mcn.sources.annotation_tables import prepare_alignment
+from mcn.sources.mining_youtube import read_classes
+from mcn.sources.official import adapter_of, import_annotations
 from mcn.sources.videos import prepare_videos
 from tests import media_files
 from tests.official_files import MINING_LABELS, mining_youtube, write
@@ -26,7 +26,7 @@ def of(rows_of_all, video_id):
 
 def again(tmp_path, folder, split=""):
     options = OfficialOptions(kind="mining_youtube", directory=str(folder), split=split)
-    import_annotations(options, tmp_path / "output")
+    import_annotations(adapter_of(options), tmp_path / "output")
     return tmp_path / "output"
 
 

@@ -11,8 +11,8 @@ import pytest
 from mcn.errors import UserError
 from mcn.evaluation.annotations import read_captions
 from mcn.options.official import OfficialOptions
-from mcn.sources.official import import_annotations
-from mcn.sources.tables import prepare_captions
+from mcn.sources.annotation_tables import prepare_captions
+from mcn.sources.official import adapter_of, import_annotations
 from mcn.sources.videos import prepare_videos
 from tests.official_files import msrvtt, write
 from tests.test_sources_official import imported, rows
@@ -38,7 +38,9 @@ def test_a_test_clip_is_the_whole_of_its_file(tmp_path):
 def test_the_test_csv_alone_leaves_every_end_open(tmp_path):
     folder = msrvtt(tmp_path / "data")
     (folder / "MSRVTT_data.json").unlink()
-    import_annotations(OfficialOptions(kind="msrvtt", directory=str(folder)), tmp_path / "output")
+    import_annotations(
+        adapter_of(OfficialOptions(kind="msrvtt", directory=str(folder))), tmp_path / "output"
+    )
     path = tables(tmp_path, tmp_path / "output")
     assert pd.read_parquet(path).end_seconds.isna().all()
     assert [clip.end for clip in read_captions(path).clips] == [np.inf, np.inf]
@@ -83,4 +85,4 @@ def test_json_of_another_form_is_named(tmp_path):
     write(folder / "MSRVTT_data.json", '{"videos": [{"video_id": "video0"}], "sentences": []}')
     options = OfficialOptions(kind="msrvtt", directory=str(folder), split="train_9k")
     with pytest.raises(UserError, match=r"MSRVTT_data\.json: KeyError: 'end time'"):
-        import_annotations(options, tmp_path / "output")
+        import_annotations(adapter_of(options), tmp_path / "output")

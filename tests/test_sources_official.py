@@ -13,13 +13,19 @@ from mcn.cli import main
 from mcn.config.configuration import configure
 from mcn.errors import UserError
 from mcn.options.official import OfficialOptions
-from mcn.sources.catalogue import ACCOUNTS, KINDS
 from mcn.sources.manifest import read_manifest
-from mcn.sources.official import import_annotations, missing_files, provenance
-from mcn.sources.reading import csv_lines, find_videos, read_json, text_lines
+from mcn.sources.official import (
+    ACCOUNTS,
+    adapter_of,
+    built_in,
+    import_annotations,
+    provenance,
+)
+from mcn.sources.official_text import csv_lines, find_videos, read_json, text_lines
 from tests.official_files import BOM, MAKERS, video, write
 
 ROOT = Path(__file__).parent.parent
+KINDS = {kind: built_in(kind) for kind in provenance()}
 EVERY_SPLIT = [
     (kind, split) for kind in KINDS for split in KINDS[kind].splits if split != "videopaths_336"
 ]
@@ -30,7 +36,7 @@ def imported(tmp_path, kind, split=""):
     options = OfficialOptions(
         kind=kind, directory=str(MAKERS[kind](tmp_path / "official files")), split=split
     )
-    import_annotations(options, tmp_path / "output")
+    import_annotations(adapter_of(options), tmp_path / "output")
     return tmp_path / "output"
 
 
@@ -63,10 +69,12 @@ def test_every_missing_file_is_named_with_where_to_get_it(tmp_path, kind):
     for split in KINDS[kind].splits:
         options = OfficialOptions(kind=kind, directory=str(tmp_path), split=split)
         with pytest.raises(UserError) as caught:
-            import_annotations(options, tmp_path / "output")
-        for alternatives in options.selection.needs:
+            import_annotations(adapter_of(options), tmp_path / "output")
+        for alternatives in adapter_of(options).selection.needs:
             assert any(str(tmp_path / name) in caught.value.got for name in alternatives)
-        assert caught.value.got.count("get it from http") == len(options.selection.needs)
+        assert caught.value.got.count("get it from http") == len(
+            adapter_of(options).selection.needs
+        )
         assert not (tmp_path / "output").exists()
 
 
@@ -84,22 +92,28 @@ def test_the_provenance_of_every_official_file_is_on_record(kind):
     assert all(set(one) == {"page", "sha256", "verified"} for one in source["files"].values())
 
 
-def test_a_split_or_captions_file_that_does_not_exist_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match="known: validation_clips, validation, training"):
-        OfficialOptions(kind="youcook2", directory="x", split="test")
-    with pytest.raises(ValueError, match="captions is for howto100m"):
-        OfficialOptions(kind="youcook2", directory="x", captions="caption.json")
+def test_a_split_or_captions_file_that_does_not_exist_is_refused_with_the_known_ones(tmp_path):
+    for words, message in [
+        ({"split": "test"}, "known: validation_clips, validation, training"),
+        ({"captions": "caption.json"}, "captions is for howto100m"),
+    ]:
+        options = OfficialOptions(kind="youcook2", directory=str(tmp_path), **words)
+        with pytest.raises(UserError, match=message):
+            import_annotations(adapter_of(options), tmp_path / "output")
+    options = OfficialOptions(kind="howto100m", directory=str(tmp_path), captions="captions.json")
+    assert "known: caption.json, raw" in adapter_of(options).refusals()[0]
 
 
 def test_alternatives_count_in_their_order(tmp_path):
     options = OfficialOptions(kind="msrvtt", directory=str(tmp_path), split="train_7k")
     write(tmp_path / "MSRVTT_data.json", "{}")
-    assert len(missing_files(options)) == 1
+    adapter = adapter_of(options)
+    assert len(adapter.missing_files()) == 1
     write(tmp_path / "MSRVTT_train.csv", "video_id\n")
-    assert missing_files(options) == []
-    assert options.file(0).name == "MSRVTT_train.csv"
+    assert adapter.missing_files() == []
+    assert adapter.file(0).name == "MSRVTT_train.csv"
     write(tmp_path / "MSRVTT_train.7k.csv", "video_id\n")
-    assert options.file(0).name == "MSRVTT_train.7k.csv"
+    assert adapter.file(0).name == "MSRVTT_train.7k.csv"
 
 
 def test_videos_are_found_by_id_anywhere_below_their_folder(tmp_path):
@@ -123,7 +137,7 @@ def test_a_results_folder_behind_a_link_still_finds_the_videos(tmp_path):
     (tmp_path / "big/disk").mkdir(parents=True)
     (tmp_path / "results").symlink_to(tmp_path / "big/disk")
     output = tmp_path / "results/set/official"
-    import_annotations(OfficialOptions(kind="youcook2", directory=str(folder)), output)
+    import_annotations(adapter_of(OfficialOptions(kind="youcook2", directory=str(folder))), output)
     assert read_manifest(output / "manifest.csv", check_files=False)[0].path.exists()
 
 

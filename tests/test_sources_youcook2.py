@@ -9,8 +9,8 @@ import pytest
 
 from mcn.errors import UserError
 from mcn.options.official import OfficialOptions
-from mcn.sources.official import import_annotations
-from mcn.sources.tables import prepare_captions
+from mcn.sources.annotation_tables import prepare_captions
+from mcn.sources.official import adapter_of, import_annotations
 from mcn.sources.videos import prepare_videos
 from tests.official_files import write, youcook2
 from tests.test_sources_official import imported, rows
@@ -65,7 +65,9 @@ def test_the_common_tables_accept_what_is_imported(tmp_path):
 def test_a_cell_of_another_form_is_named_with_its_line(tmp_path, row, message):
     write(tmp_path / "validation_youcook.csv", f"end,start,task,text,video_id\n{row}\n")
     with pytest.raises(UserError, match=message):
-        import_annotations(OfficialOptions(kind="youcook2", directory=str(tmp_path)), tmp_path)
+        import_annotations(
+            adapter_of(OfficialOptions(kind="youcook2", directory=str(tmp_path))), tmp_path
+        )
     assert not (tmp_path / "captions.csv").exists()
 
 
@@ -74,4 +76,4 @@ def test_json_of_another_form_is_named(tmp_path):
     write(tmp_path / "youcookii_annotations_trainval.json", '{"database": {"a": {}}}')
     options = OfficialOptions(kind="youcook2", directory=str(tmp_path), split="training")
     with pytest.raises(UserError, match=r"trainval\.json: KeyError: 'subset'"):
-        import_annotations(options, tmp_path / "output")
+        import_annotations(adapter_of(options), tmp_path / "output")

@@ -29,7 +29,7 @@ def import_annotations(arguments: Namespace) -> None:
     from mcn.files import canonical_json
     from mcn.options.base import parse_options
     from mcn.options.official import OfficialOptions
-    from mcn.sources.official import import_annotations
+    from mcn.sources.official import adapter_of, import_annotations
 
     values = {
         "kind": arguments.data_set,
@@ -37,7 +37,8 @@ def import_annotations(arguments: Namespace) -> None:
         "split": arguments.split,
         "captions": arguments.captions,
     }
-    import_annotations(parse_options(OfficialOptions, canonical_json(values)), arguments.output)
+    options = parse_options(OfficialOptions, canonical_json(values))
+    import_annotations(adapter_of(options), arguments.output)
 
 
 def import_actions(arguments: Namespace) -> None:

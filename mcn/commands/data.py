@@ -114,14 +114,14 @@ def prepare_videos(arguments: Namespace) -> None:
 
 def prepare_captions(arguments: Namespace) -> None:
     """Check retrieval captions against the videos; write them as a table."""
-    from mcn.sources.tables import prepare_captions
+    from mcn.sources.annotation_tables import prepare_captions
 
     prepare_captions(arguments.annotations, arguments.videos, arguments.output)
 
 
 def prepare_steps(arguments: Namespace) -> None:
     """Check step annotations against the videos and step lists; write them as tables."""
-    from mcn.sources.tables import prepare_steps
+    from mcn.sources.annotation_tables import prepare_steps
 
     prepare_steps(
         arguments.task_list,
@@ -134,7 +134,7 @@ def prepare_steps(arguments: Namespace) -> None:
 
 def prepare_alignment(arguments: Namespace) -> None:
     """Check classes, transcripts and segments against each other and the videos; write them as tables."""
-    from mcn.sources.alignment import prepare_alignment
+    from mcn.sources.annotation_tables import prepare_alignment
 
     prepare_alignment(
         arguments.class_list,
@@ -149,7 +149,7 @@ def prepare_alignment(arguments: Namespace) -> None:
 
 def prepare_actions(arguments: Namespace) -> None:
     """Check action classes and the labels of the videos; write them as tables."""
-    from mcn.sources.actions import prepare_actions
+    from mcn.sources.annotation_tables import prepare_actions
 
     prepare_actions(
         arguments.action_list,

@@ -11,6 +11,7 @@ Conventions
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,8 @@ from mcn.options.features import (
     RuntimeOptions,
 )
 from mcn.options.sections import DatasetOptions, Experiment, FeaturesOptions, Name
-from mcn.sources.catalogue import KINDS
 from mcn.sources.manifest import read_manifest
+from mcn.sources.official import Adapter, adapter_of
 from mcn.sources.videos import narration_lines
 
 SCHEMA_PATH = Path("workflow/schemas/config.schema.yaml")
@@ -71,10 +72,17 @@ class Configuration(Options):
 
         '' for other splits.
         """
+        adapters = self.adapters()
+        own = {name: one.benchmark for name, one in adapters.items()}
         return {
-            name: dataset.benchmark or (dataset.official.benchmark if dataset.official else name)
+            name: dataset.benchmark or own.get(name, name)
             for name, dataset in self.datasets.items()
         }
+
+    def adapters(self) -> dict[str, Adapter]:
+        """Data set -> the adapter of its official files, of those that have some; `UserError` for an unknown one."""
+        sets = self.datasets.items()
+        return {name: adapter_of(one.official) for name, one in sets if one.official}
 
     @model_validator(mode="before")
     @classmethod
@@ -92,10 +100,13 @@ class Configuration(Options):
                 dataset.manifest = dataset.manifest or f"results/{name}/published/manifest.csv"
                 if dataset.captions is None and not published.clips.endswith(".pth"):
                     dataset.captions = f"results/{name}/published/captions.csv"
-            makes = KINDS[dataset.official.kind].makes if dataset.official else {}
-            for key, file in makes.items():
-                if not getattr(dataset, key):
-                    setattr(dataset, key, f"results/{name}/official/{file}")
+            if dataset.official:
+                with contextlib.suppress(
+                    UserError
+                ):  # told by `_references`, with all other problems
+                    for key, file in adapter_of(dataset.official).makes.items():
+                        if not getattr(dataset, key):
+                            setattr(dataset, key, f"results/{name}/official/{file}")
         return self
 
 
@@ -144,6 +155,13 @@ def _references(settings: Configuration) -> list[str]:
         if used not in settings.datasets:
             problems.append(f"{key}: no data set {used!r}{nearest(used, settings.datasets)}")
     for name, dataset in settings.datasets.items():
+        if dataset.official:
+            try:
+                refused = adapter_of(dataset.official).refusals()
+            except UserError as error:
+                problems.append(f"datasets.{name}.official.kind: {error.got}")
+                continue
+            problems += [f"datasets.{name}.official: {one}" for one in refused]
         if not dataset.manifest:
             problems.append(f"datasets.{name}.manifest: missing; or name a published set: official")
         if bool(dataset.tasks) != bool(dataset.steps):

@@ -23,8 +23,9 @@ import yaml
 from pydantic import ValidationError
 
 from mcn.config.composition import compose
+from mcn.errors import UserError
 from mcn.options.official import OfficialOptions
-from mcn.sources.official import missing_files
+from mcn.sources.official import adapter_of
 
 VISUAL = ("resnet152", "resnext101")
 
@@ -70,8 +71,9 @@ def _missing_of(dataset: Mapping[str, Any]) -> Iterator[str]:
     """Official files, manifests and published features that a data set needs and that are not there."""
     if dataset.get("official"):
         try:
-            yield from missing_files(OfficialOptions.model_validate(dataset["official"]))
-        except ValidationError:
+            official = OfficialOptions.model_validate(dataset["official"])
+            yield from adapter_of(official).missing_files()
+        except (ValidationError, UserError, KeyError):
             return
     elif dataset.get("manifest") and not Path(dataset["manifest"]).exists():
         yield f"no manifest {dataset['manifest']}"

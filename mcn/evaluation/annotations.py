@@ -1,8 +1,8 @@
 """The annotated sets and the vocabulary as the evaluation reads them.
 
-Conventions: seconds from container start; steps count from 0 in the order of their task. Tables as `mcn.sources.tables`
-writes them; a clip id that comes again is one clip with several captions. A clip without an end lasts until the last
-row of each feature: its `end` is infinity.
+Conventions: seconds from container start; steps count from 0 in the order of their task. Tables are those that
+`mcn.sources.annotation_tables` writes; a clip id that comes again is one clip with several captions. A clip without an
+end lasts until the last row of each feature: its `end` is infinity.
 """
 
 from __future__ import annotations

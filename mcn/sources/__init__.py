@@ -1,1 +1,1 @@
-"""Where videos and annotations come from: every source ends in the same tables (see `mcn.sources.tables`)."""
+"""Where videos and annotations come from: every source ends in the tables of `annotation_tables.py`."""

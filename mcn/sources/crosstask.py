@@ -1,4 +1,4 @@
-"""CrossTask: how-to videos of tasks with ordered step lists, and the times of the steps; a localization set.
+"""CrossTask: how-to videos of tasks with ordered step lists, and the times of the steps; a data set for localization.
 
 Conventions
 -----------
@@ -21,18 +21,25 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from mcn.errors import UserError
-from mcn.options.official import OfficialOptions
-from mcn.sources.account import Account, write_csv
-from mcn.sources.reading import csv_lines, identifier, number, text_lines, wrong
-from mcn.sources.tables import STEPS, TASKS
+from mcn.sources.annotation_tables import STEPS, TASKS
+from mcn.sources.official import Account, Adapter, Split, csv_inputs
+from mcn.sources.official_text import (
+    GET_AGAIN,
+    csv_lines,
+    identifier,
+    number,
+    text_lines,
+    wrong,
+)
 
 PRIMARY_TASKS = 18
 LINES_OF_A_TASK = 5
+TEST_LIST, VALIDATION_LIST = "cvpr19_test.csv", "videos_val.csv"
 
 
 class Pair(NamedTuple):
@@ -44,37 +51,59 @@ class Pair(NamedTuple):
 
     @property
     def name(self) -> str:
-        """As files are named."""
+        """The name of the files of the pair, without suffix."""
         return f"{self.task}_{self.video_id}"
 
 
-def read(options: OfficialOptions, account: Account) -> None:
-    """Write manifest.csv, tasks.csv and steps.csv."""
-    tasks = read_tasks(options.file(0))
-    listed, times = options.file(1), options.file(2)
-    rows: list[tuple[str, str, int, float, float]] = []
-    annotated: list[Pair] = []
-    for pair in _usable_pairs(listed, tasks, account):
-        found = _read_times(times, pair, len(tasks[pair.task]), account)
-        if found:
-            rows += [(pair.video_id, pair.task, *segment) for segment in found]
-            annotated.append(pair)
-        else:
-            account.leave_out(listed, pair.line, pair.name, "no usable times of its steps")
-    write_csv(account.output / "steps.csv", STEPS.names, rows)
-    write_csv(
-        account.output / "tasks.csv",
-        TASKS.names,
-        [(task, step, text) for task, steps in tasks.items() for step, text in enumerate(steps)],
-    )
-    splits = _splits(options)
-    videos = dict.fromkeys(pair.video_id for pair in annotated)
-    account.write_manifest((one, splits.get(one, options.split_name), "") for one in videos)
-    account.count("tasks", len(tasks), None if options.split_name == "related" else PRIMARY_TASKS)
-    account.count("tasks with videos", len({pair.task for pair in annotated}))
-    account.count("videos", len(videos))
-    account.count("videos of tasks with times", len(annotated), note="a video counts in each task")
-    account.count("step segments", len(rows))
+class CrossTask(Adapter):
+    """Reads the tasks, and the videos of them that have times."""
+
+    makes = csv_inputs("manifest", "tasks", "steps")
+    splits: ClassVar = {
+        "test": Split((("tasks_primary.txt",), (TEST_LIST,), ("annotations",))),
+        "validation": Split((("tasks_primary.txt",), (VALIDATION_LIST,), ("annotations",))),
+        "primary": Split(
+            (("tasks_primary.txt",), ("videos.csv",), ("annotations",)),
+            (VALIDATION_LIST, TEST_LIST),
+        ),
+        "related": Split((("tasks_related.txt",), ("videos.csv",), ("crosstask_constraints",))),
+    }
+
+    def read(self, account: Account) -> None:
+        """Write manifest.csv, tasks.csv and steps.csv."""
+        tasks = read_tasks(self.file(0))
+        listed, times = self.file(1), self.file(2)
+        rows: list[tuple[str, str, int, float, float]] = []
+        annotated: list[Pair] = []
+        for pair in _usable_pairs(listed, tasks, account):
+            found = _read_times(times, pair, len(tasks[pair.task]), account)
+            if found:
+                rows += [(pair.video_id, pair.task, *segment) for segment in found]
+                annotated.append(pair)
+            else:
+                account.leave_out(listed, pair.line, pair.name, "no usable times of its steps")
+        texts = [(task, step, text) for task in tasks for step, text in enumerate(tasks[task])]
+        account.write("steps.csv", STEPS, rows)
+        account.write("tasks.csv", TASKS, texts)
+        subsets = self._subsets()
+        videos = dict.fromkeys(pair.video_id for pair in annotated)
+        account.write_manifest((one, subsets.get(one, self.split), "") for one in videos)
+        account.count("tasks", len(tasks), None if self.split == "related" else PRIMARY_TASKS)
+        account.count("tasks with videos", len({pair.task for pair in annotated}))
+        account.count("videos", len(videos))
+        note = "a video counts in each task"
+        account.count("videos of tasks with times", len(annotated), note=note)
+        account.count("step segments", len(rows))
+
+    def _subsets(self) -> dict[str, str]:
+        """Video id -> `validation` or `test`, for the split `primary`, where the lists are there."""
+        lists = {VALIDATION_LIST: "validation", TEST_LIST: "test"}
+        names = lists if self.split == "primary" else ()
+        return {
+            pair.video_id: lists[path.name]
+            for path in self.find(names)
+            for pair in _read_pairs(path)
+        }
 
 
 def read_tasks(path: Path) -> dict[str, list[str]]:
@@ -97,7 +126,7 @@ def read_tasks(path: Path) -> dict[str, list[str]]:
 
 
 def _read_pairs(path: Path) -> Iterator[Pair]:
-    headed = path.name == "cvpr19_test.csv"
+    headed = path.name == TEST_LIST
     columns = ("task", "video_id") if headed else ("task", "video_id", "url")
     for line, (task, video_id, *_) in csv_lines(path, columns, header=headed):
         yield Pair(task, identifier(path, line, video_id), line)
@@ -114,17 +143,6 @@ def _usable_pairs(path: Path, tasks: Collection[str], account: Account) -> Itera
         else:
             seen.add(pair.name)
             yield pair
-
-
-def _splits(options: OfficialOptions) -> dict[str, str]:
-    """Video id -> `validation` or `test`, for `primary`, where the lists are there."""
-    lists = {"videos_val.csv": "validation", "cvpr19_test.csv": "test"}
-    return {
-        pair.video_id: split
-        for name, split in lists.items()
-        if options.split_name == "primary" and (options.folder / name).exists()
-        for pair in _read_pairs(options.folder / name)
-    }
 
 
 def _read_times(
@@ -153,10 +171,10 @@ def _from_table(path: Path, steps: int) -> list[tuple[int, float, float]]:
     try:
         table = np.load(path, allow_pickle=False)
     except ValueError as error:
-        raise UserError(f"{path}: {error}", "an array of numbers", "get it again") from error
+        raise UserError(f"{path}: {error}", "an array of numbers", GET_AGAIN) from error
     if table.ndim != 2 or table.shape[1] != steps:
         got = f"{path}: shape {table.shape}"
-        raise UserError(got, f"seconds by {steps} steps", "get the official file again")
+        raise UserError(got, f"seconds by {steps} steps", GET_AGAIN)
     found = []
     for step in range(steps):
         edges = np.flatnonzero(np.diff(table[:, step] > 0, prepend=False, append=False))

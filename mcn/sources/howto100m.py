@@ -1,4 +1,4 @@
-"""HowTo100M: 1.2 million narrated how-to videos; the set to train on.
+"""HowTo100M: 1.2 million narrated how-to videos; the data set to train on.
 
 Conventions
 -----------
@@ -19,45 +19,71 @@ Source: antoine77340/howto100m README.md and loaders; the README of HowTo100M.zi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mcn.errors import UserError, VideoError
 from mcn.files import stream_table
-from mcn.options.official import OfficialOptions
-from mcn.sources.account import Account
-from mcn.sources.catalogue import HOWTO100M_CAPTIONS, found
+from mcn.sources.annotation_tables import NARRATION
 from mcn.sources.json_members import json_members
 from mcn.sources.narration import read_narration
-from mcn.sources.reading import GET_AGAIN, csv_lines, identifier
-from mcn.sources.tables import NARRATION
+from mcn.sources.official import Account, Adapter, Split, csv_inputs
+from mcn.sources.official_text import GET_AGAIN, csv_lines, identifier
 
 LINES_A_BATCH = 200_000
-Captions = Callable[[str, Any], None]
+CAPTIONS_FILES = (
+    "caption.json",
+    "raw_caption.json",
+    "raw_caption_superclean.json",
+    "caption.pickle",
+    "howto100m_captions",
+)
 
 
-def read(options: OfficialOptions, account: Account) -> None:
-    """Write manifest.csv and narration.parquet."""
-    path = options.file(0)
-    expected: dict[str, str] = {}
-    for line, video_id, place in _videos(path):
-        if video_id in expected:
-            account.leave_out(path, line, video_id, "a video that is listed twice")
-        else:
-            expected[video_id] = place
-    account.write_manifest((video_id, "train", place) for video_id, place in expected.items())
-    account.count("videos", len(expected), note="the home page says 1.2 million")
-    source = _captions_file(options)
-    with stream_table(account.output / "narration.parquet", NARRATION) as writer:
-        narration = _Narration(expected, source, account, writer)
-        _give(source, narration)
-        narration.flush()
-    account.count("videos with captions", len(narration.seen))
-    account.count("lines", narration.lines, note="the home page says 136 million")
+class HowTo100M(Adapter):
+    """Reads a list of videos and one form of the captions."""
+
+    makes = csv_inputs("manifest") | {"narration_table": "narration.parquet"}
+    captions = CAPTIONS_FILES
+    splits: ClassVar = {
+        "all": Split((("HowTo100M_v1.csv",), CAPTIONS_FILES)),
+        "videopaths_1166": Split((("HowTo100M_1166_videopaths.txt",), CAPTIONS_FILES)),
+        "videopaths_336": Split((("HowTo100M_336_videopaths.txt",), CAPTIONS_FILES)),
+    }
+
+    def read(self, account: Account) -> None:
+        """Write manifest.csv and narration.parquet."""
+        path = self.file(0)
+        expected: dict[str, str] = {}
+        for line, video_id, place in _videos(path):
+            if video_id in expected:
+                account.leave_out(path, line, video_id, "a video that is listed twice")
+            else:
+                expected[video_id] = place
+        account.write_manifest((video_id, "train", place) for video_id, place in expected.items())
+        account.count("videos", len(expected), note="the home page says 1.2 million")
+        source = self._captions_file()
+        with stream_table(account.output / "narration.parquet", NARRATION) as writer:
+            narration = _Narration(expected, source, account, writer)
+            _give(source, narration.take)
+            narration.flush()
+        account.count("videos with captions", len(narration.seen))
+        account.count("lines", narration.lines, note="the home page says 136 million")
+
+    def _captions_file(self) -> Path:
+        """The captions that were asked for, or the only ones there are."""
+        there = self.find(self.selection.needs[1])
+        if len(there) > 1:
+            raise UserError(
+                f"{', '.join(path.name for path in there)} in {self.folder}",
+                f"one of {', '.join(CAPTIONS_FILES)}, or a choice",
+                "set `official.captions` to the one that is meant",
+            )
+        return there[0]
 
 
 def _videos(path: Path) -> Iterator[tuple[int, str, str]]:
@@ -68,73 +94,63 @@ def _videos(path: Path) -> Iterator[tuple[int, str, str]]:
         yield line, identifier(path, line, (place or text).rpartition("/")[2]), place
 
 
-def _captions_file(options: OfficialOptions) -> Path:
-    """The captions that were asked for, or the only ones there are."""
-    there = found(options.folder, options.selection.needs[1])
-    if len(there) > 1:
-        raise UserError(
-            f"{', '.join(path.name for path in there)} in {options.folder}",
-            f"one of {', '.join(HOWTO100M_CAPTIONS)}, or a choice",
-            "set `official.captions` to the one that is meant",
-        )
-    return there[0]
-
-
-def _give(source: Path, captions: Captions) -> None:
-    """Call `captions(video id, value)` for everything in the source."""
+def _give(source: Path, take: Callable[[str, Any], None]) -> None:
+    """Call `take(video id, captions)` for every video of the captions file or folder, in its order."""
     if source.is_dir():
         for path in sorted(source.glob("*.csv")):
-            captions(path.stem, path)
+            take(path.stem, path)
     elif source.suffix == ".pickle":
         from mcn.published.unpickle import stream
 
-        stream(source, lambda pair: captions(*pair))
+        stream(source, lambda pair: take(*pair))
     else:
         for video_id, value in json_members(source):
-            captions(video_id, value)
+            take(video_id, value)
 
 
 class _Narration:
-    """Takes the captions of one video after the other and writes their lines in batches."""
+    """Takes the captions of one video after the other, and writes their lines in batches."""
 
     def __init__(
-        self, videos: dict[str, str], source: Path, account: Account, writer: pq.ParquetWriter
+        self, videos: Collection[str], source: Path, account: Account, writer: pq.ParquetWriter
     ) -> None:
         self.videos, self.source, self.account, self.writer = videos, source, account, writer
         self.seen: set[str] = set()
         self.lines = 0
-        self._columns: list[list[Any]] = [[] for _ in NARRATION.names]
+        self._waiting: list[tuple[str, float, float, str]] = []
 
-    def __call__(self, video_id: str, value: Any) -> None:
+    def take(self, video_id: str, value: Any) -> None:
+        """Keep the usable lines of a video; `value` is a file, or the lists start, end and text."""
         if video_id not in self.videos:
             self._leave_out(video_id, "captions of a video that is not listed")
         elif video_id in self.seen:
             self._leave_out(video_id, "captions of a video that has captions already")
         else:
             self.seen.add(video_id)
-            self._add(video_id, self._usable(video_id, *self._values(video_id, value)))
+            found = self._lines(video_id, value)
+            self._waiting += sorted(line for line in found if self._usable(line))
+            if len(self._waiting) >= LINES_A_BATCH:
+                self.flush()
 
     def flush(self) -> None:
         """Write the lines that are waiting."""
-        table = pa.table([pa.array(column) for column in self._columns], schema=NARRATION)
-        self.writer.write_table(table)
-        self.lines += table.num_rows
-        self._columns = [[] for _ in NARRATION.names]
+        columns = zip(*self._waiting, strict=True) if self._waiting else [()] * len(NARRATION)
+        arrays = [pa.array(one, field.type) for one, field in zip(columns, NARRATION, strict=True)]
+        self.writer.write_table(pa.Table.from_arrays(arrays, schema=NARRATION))
+        self.lines += len(self._waiting)
+        self._waiting = []
 
     def _leave_out(self, item: str, reason: str) -> None:
         self.account.leave_out(self.source, None, item, reason)
 
-    def _values(
-        self, video_id: str, value: Any
-    ) -> tuple[Sequence[float], Sequence[float], Sequence[Any]]:
-        """Starts, ends and texts of one video."""
+    def _lines(self, video_id: str, value: Any) -> list[tuple[str, float, float, Any]]:
+        """The lines of one video as they are."""
         if isinstance(value, Path):
             try:
-                lines = read_narration(value)
+                return [(video_id, *line) for line in read_narration(value)]
             except VideoError as error:
                 self.account.leave_out(value, None, video_id, f"captions: {error.code}")
-                lines = []
-            return tuple(zip(*lines, strict=True)) or ((), (), ())  # type: ignore[return-value]
+                return []
         try:
             start, end = ([float(time) for time in value[name]] for name in ("start", "end"))
             text = list(value["text"])
@@ -142,32 +158,20 @@ class _Narration:
             raise self._wrong(video_id, f"{type(error).__name__}: {error}") from error
         if not len(start) == len(end) == len(text):
             raise self._wrong(video_id, f"{len(start)}, {len(end)} and {len(text)} values")
-        return start, end, text
+        texts = (" ".join(one.split()) if isinstance(one, str) else "" for one in text)
+        return [(video_id, *line) for line in zip(start, end, texts, strict=True)]
 
     def _wrong(self, video_id: str, got: str) -> UserError:
         wanted = "start, end and text, of one length"
         return UserError(f"{self.source}, video {video_id}: {got}", wanted, GET_AGAIN)
 
-    def _usable(
-        self, video_id: str, starts: Sequence[float], ends: Sequence[float], texts: Sequence[Any]
-    ) -> list[tuple[float, float, str]]:
-        """Lines with words and with times in order."""
-        lines = []
-        for start, end, text in zip(starts, ends, texts, strict=True):
-            words = " ".join(text.split()) if isinstance(text, str) else ""
-            if not words:
-                self._leave_out(video_id, "a line without words")
-            elif not 0 <= start <= end < math.inf:
-                self._leave_out(video_id, "a line whose times are not in order")
-            else:
-                lines.append((start, end, words))
-        return sorted(lines)
-
-    def _add(self, video_id: str, lines: list[tuple[float, float, str]]) -> None:
-        if not lines:
-            return
-        self._columns[0] += [video_id] * len(lines)
-        for column, values in zip(self._columns[1:], zip(*lines, strict=True), strict=True):
-            column += values
-        if len(self._columns[0]) >= LINES_A_BATCH:
-            self.flush()
+    def _usable(self, line: tuple[str, float, float, str]) -> bool:
+        """Whether a line has words and times in order; it is left out where it has not."""
+        video_id, start, end, text = line
+        if not text:
+            self._leave_out(video_id, "a line without words")
+        elif not 0 <= start <= end < math.inf:
+            self._leave_out(video_id, "a line whose times are not in order")
+        else:
+            return True
+        return False

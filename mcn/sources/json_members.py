@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from mcn.errors import UserError
-from mcn.sources.reading import GET_AGAIN, opened
+from mcn.sources.official_text import GET_AGAIN, opened
 
 CHUNK = 1 << 22  # characters read at a time
 LONGEST_WORD = 16  # characters: -Infinity, an escape, a number's end

@@ -1,75 +1,287 @@
-"""The import of a published data set: official files in, the common inputs of a data set out.
+"""Published data sets: the contract of an adapter, which reads official files, and the import that all of them share.
+
+How to add a data set
+---------------------
+An adapter is a class beneath `Adapter`. It names the official files that it needs (`splits`) and the inputs that it
+makes (`makes`), and its method `read` writes these inputs into the folder of the account. An adapter of this package
+is a file of this folder and a row of provenance.yaml; an adapter of your own is a file beside the configuration, which
+names it: `official: {kind: "my_adapter:MyAdapter", directory: ...}`.
 
 Conventions
 -----------
-- Official files keep their official names (`mcn.sources.catalogue`); where to get each stands in provenance.yaml.
-- The module `mcn.sources.{kind}` has `read(options, account)`, which writes the files that `Kind.makes` names into
-  `account.output`; the account of it is made for every kind alike.
+- Official files keep their official names. A split is one published selection of videos and clips; the first split of
+  an adapter is its default.
+- `accounting.json` has `counts` (the number found, and the published number, null where none is known), `left_out`
+  (reason -> number of rows) and `absent_videos`. `left_out.csv` has every row that was left out (file, line, item,
+  reason), `absent.csv` has every video without a file (video_id, expected).
+- A count that differs from the published one is a warning in the log, never an error.
+- A video without a file stays in the manifest, with the path where its file was expected. Paths in manifest.csv are
+  relative to the manifest.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import importlib.resources
 import logging
+import os
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, ClassVar
 
+import pyarrow as pa
 import yaml
 
 from mcn.errors import UserError
+from mcn.files import write_json
+from mcn.options.base import nearest
 from mcn.options.official import OfficialOptions
-from mcn.sources.account import Account
-from mcn.sources.catalogue import KINDS, Alternatives, found
+from mcn.sources.official_text import SUFFIXES, csv_file, find_videos, write_csv
 
 log = logging.getLogger(__name__)
+
+# Files that are made beside the inputs of every data set.
+ACCOUNTS = ("accounting.json", "left_out.csv", "absent.csv")
+Alternatives = tuple[str, ...]
+
+
+def csv_inputs(*keys: str) -> dict[str, str]:
+    """The usual `makes` of an adapter: the input `key` of a data set is the file `key`.csv."""
+    return {key: f"{key}.csv" for key in keys}
+
+
+@dataclass(frozen=True)
+class Split:
+    """The official files that one selection is read from, by their names below the data set's folder.
+
+    needs: for each file or folder that must be there, its possible names, the preferred one first. helps: names of
+    files and folders that are read only where they are there.
+    """
+
+    needs: tuple[Alternatives, ...]
+    helps: Alternatives = ()
+
+
+class Adapter(ABC):
+    """The contract of a data set: class attributes that describe it, and `read`.
+
+    makes: which inputs `read` writes, as keys of a data set of the configuration -> file name; all of them have the
+    columns of `mcn.sources.annotation_tables`. splits: name -> official files. captions: names of captions files among
+    which `official.captions` chooses, empty where there is no choice. title, home_page: for messages about missing
+    files, where provenance.yaml has no row of the data set.
+    """
+
+    title: ClassVar[str] = ""
+    home_page: ClassVar[str] = ""
+    makes: ClassVar[Mapping[str, str]]
+    splits: ClassVar[Mapping[str, Split]]
+    captions: ClassVar[Alternatives] = ()
+
+    def __init__(self, options: OfficialOptions) -> None:
+        self.kind, self.folder = options.kind, Path(options.directory)
+        self.split = options.split or next(iter(self.splits))
+        self.chosen_captions = options.captions
+
+    @abstractmethod
+    def read(self, account: Account) -> None:
+        """Write every file of `makes` into `account.output`, and account for what was found and left out.
+
+        Errors: `UserError` for an official file in the wrong format, with its name and line.
+        """
+
+    @property
+    def benchmark(self) -> str:
+        """The kind, where this is its first split, which the published tables are about; '' for other splits."""
+        return self.kind if self.split == next(iter(self.splits)) else ""
+
+    @property
+    def selection(self) -> Split:
+        """The official files of the chosen split and captions."""
+        split = self.splits[self.split]
+        if not self.chosen_captions:
+            return split
+        chosen = (self.chosen_captions,)
+        return Split(
+            tuple(chosen if one == self.captions else one for one in split.needs), split.helps
+        )
+
+    def refusals(self) -> list[str]:
+        """One line for each option that this data set does not have."""
+        found = []
+        if self.split not in self.splits:
+            known = ", ".join(self.splits)
+            found.append(f"split {self.split!r} of {self.kind}; known: {known}")
+        if self.chosen_captions and not self.captions:
+            found.append(f"captions is for howto100m, {self.kind} has its own")
+        elif self.chosen_captions and self.chosen_captions not in self.captions:
+            known = ", ".join(self.captions)
+            found.append(f"captions {self.chosen_captions!r}; known: {known}")
+        return found
+
+    def find(self, names: Iterable[str]) -> list[Path]:
+        """The files and folders of these names that are there, in the order of the names."""
+        return [self.folder / name for name in names if (self.folder / name).exists()]
+
+    def file(self, need: int) -> Path:
+        """The file or folder of a need of the split: the first of its alternatives that is there."""
+        return self.find(self.selection.needs[need])[0]
+
+    def files(self) -> list[Path]:
+        """The official files and folders that are there and that the import reads."""
+        needed = [path for names in self.selection.needs for path in self.find(names)[:1]]
+        return list(dict.fromkeys([*needed, *self.find(self.selection.helps)]))
+
+    def missing_files(self) -> list[str]:
+        """One line for every official file that is needed and not there: its name, and where to get it."""
+        source = self.provenance
+        lines = []
+        for names in self.selection.needs:
+            if not self.find(names):
+                wanted = " or ".join(str(self.folder / name) for name in names)
+                page = source["files"].get(Path(names[0]).name, {}).get("page", source["home_page"])
+                lines.append(f"{source['name']}: no {wanted}; get it from {page}")
+        return lines
+
+    def require_files(self) -> None:
+        """Raise `UserError` naming every official file that is missing, and where to get it."""
+        absent = self.missing_files()
+        if absent:
+            raise UserError(
+                "\n  ".join([f"{len(absent)} official file(s) missing", *absent]),
+                f"the official files of {self.provenance['name']} in {self.folder}",
+                "put them there under these names (docs/datasets.md shows the tree), or correct "
+                "`official.directory`",
+            )
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """Name, home page and pages of the official files."""
+        own = {"name": self.title or self.kind, "home_page": self.home_page, "files": {}}
+        return provenance().get(self.kind, own)
 
 
 @functools.cache
 def provenance() -> dict[str, Any]:
-    """Home page, licence and official files of every kind: provenance.yaml."""
+    """Adapter, home page, licence and official files of every data set that this package reads: provenance.yaml."""
     text = importlib.resources.files("mcn.sources").joinpath("provenance.yaml").read_text("utf-8")
     value: dict[str, Any] = yaml.safe_load(text)
     return value
 
 
-def missing_files(options: OfficialOptions) -> list[str]:
-    """One line for every official file that the import needs and does not find: its name and where to get it."""
-    return [
-        _missing(options, alternatives)
-        for alternatives in options.selection.needs
-        if not found(options.folder, alternatives)
-    ]
+def built_in(kind: str) -> type[Adapter]:
+    """The adapter of this package for a kind; `UserError` with the nearest known kind where there is none."""
+    if kind not in provenance():
+        wanted = "a data set that this package reads, or module:Class of an adapter of your own"
+        raise UserError(f"{kind!r}{nearest(kind, provenance())}", wanted, "correct official.kind")
+    module, _, name = provenance()[kind]["adapter"].partition(":")
+    adapter: type[Adapter] = getattr(importlib.import_module(module), name)
+    return adapter
 
 
-def _missing(options: OfficialOptions, alternatives: Alternatives) -> str:
-    source = provenance()[options.kind]
-    wanted = " or ".join(str(options.folder / name) for name in alternatives)
-    known = source["files"].get(Path(alternatives[0]).name, {})
-    return f"{source['name']}: no {wanted}; get it from {known.get('page', source['home_page'])}"
+def adapter_of(options: OfficialOptions) -> Adapter:
+    """The adapter that options name, bound to them; `UserError` where there is none."""
+    return built_in(options.kind)(options)
 
 
-def require_files(options: OfficialOptions) -> None:
-    """`UserError` naming every official file that is missing and where to get it."""
-    absent = missing_files(options)
-    if absent:
-        raise UserError(
-            "\n  ".join([f"{len(absent)} official file(s) missing", *absent]),
-            f"the official files of {provenance()[options.kind]['name']} in {options.folder}",
-            "put them there under these names (docs/datasets.md shows the tree), or correct "
-            "`official.directory`",
-        )
+def import_annotations(adapter: Adapter, output: Path) -> None:
+    """Official files -> the common inputs of a data set and their account, in the folder `output`.
 
-
-def import_annotations(options: OfficialOptions, output: Path) -> None:
-    """Official files -> the common inputs of a data set and their account, below `output`.
-
-    Errors: `UserError` naming missing files with where to get them, or a file in the wrong format with its line.
+    Errors: `UserError` for options that the data set does not have, for missing files (with where to get them), for a
+    file in the wrong format (with its line), and for an input that the adapter did not write.
     """
-    require_files(options)
+    refused = adapter.refusals()
+    if refused:
+        raise UserError("; ".join(refused), "options of this data set", "correct them")
+    adapter.require_files()
     output.mkdir(parents=True, exist_ok=True)
-    adapter = importlib.import_module(f"mcn.sources.{options.kind}")
-    with Account(options, output) as account:
-        adapter.read(options, account)
-    log.info("made %s in %s", ", ".join(KINDS[options.kind].makes.values()), output)
+    with Account(adapter, output) as account:
+        adapter.read(account)
+        absent = [name for name in adapter.makes.values() if not (output / name).exists()]
+        if absent:
+            got = f"{type(adapter).__module__}: read of {adapter.kind} did not write {', '.join(absent)}"
+            raise UserError(got, "every file of `makes`", "correct the adapter")
+    log.info("made %s in %s", ", ".join(adapter.makes.values()), output)
+
+
+class Account(contextlib.AbstractContextManager["Account"]):
+    """The account of one import; its three files appear in the folder `output` when the import ends well."""
+
+    def __init__(self, adapter: Adapter, output: Path) -> None:
+        self.adapter, self.output = adapter, output
+        self._counts: dict[str, dict[str, Any]] = {}
+        self._reasons: Counter[str] = Counter()
+        self._absent = 0
+        self._files = contextlib.ExitStack()
+
+    def __enter__(self) -> Account:
+        self._left_out = self._open("left_out.csv", ("file", "line", "item", "reason"))
+        self._absences = self._open("absent.csv", ("video_id", "expected"))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._files.__exit__(kind, error, trace) or error is not None:
+            return
+        write_json(
+            self.output / "accounting.json",
+            {
+                "kind": self.adapter.kind,
+                "split": self.adapter.split,
+                "files": [str(path) for path in self.adapter.files()],
+                "counts": self._counts,
+                "left_out": dict(sorted(self._reasons.items())),
+                "absent_videos": self._absent,
+            },
+        )
+        for name, count in self._counts.items():
+            log.info("%s: %s", name, count["found"])
+        for reason, times in sorted(self._reasons.items()):
+            log.warning("left out %d: %s", times, reason)
+        if self._absent:
+            log.warning("%d videos have no file, see %s", self._absent, self.output / "absent.csv")
+
+    def _open(self, name: str, columns: Sequence[str]) -> Any:
+        return self._files.enter_context(csv_file(self.output / name, columns))
+
+    def count(self, name: str, counted: int, published: int | None = None, note: str = "") -> None:
+        """Note a count beside the published one (None where none is known)."""
+        entry: dict[str, Any] = {"found": counted, "published": published}
+        self._counts[name] = {**entry, "note": note} if note else entry
+        if published not in (None, counted):
+            log.warning("%s: %d found, %d published", name, counted, published)
+
+    def leave_out(self, path: Path, line: int | None, item: str, reason: str) -> None:
+        """Note a row that is not used, and why; `line` is None for the file as a whole."""
+        self._left_out.writerow([path, "" if line is None else line, item, reason])
+        self._reasons[reason] += 1
+
+    def write(self, name: str, schema: pa.Schema, rows: Iterable[Sequence[Any]]) -> None:
+        """Write one input, a CSV with the columns of `schema`."""
+        write_csv(self.output / name, schema.names, rows)
+
+    def write_manifest(self, videos: Iterable[tuple[str, str, str]]) -> None:
+        """Write manifest.csv from triples: video id, split, and where below the folder `videos` the file is expected.
+
+        Where it is expected is a path without suffix, or empty for the id itself.
+        """
+        folder = self.adapter.folder / "videos"
+        files = find_videos(folder)
+        base = os.path.relpath(folder.resolve(), self.output.resolve())
+        with csv_file(self.output / "manifest.csv", ("video_id", "path", "split")) as writer:
+            for video_id, split, expected in videos:
+                path = files.get(video_id)
+                if path is None:
+                    path = f"{expected or video_id}{SUFFIXES[0]}"
+                    self._absences.writerow([video_id, folder / path])
+                    self._absent += 1
+                writer.writerow([video_id, f"{base}/{path}", split])

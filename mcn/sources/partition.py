@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from mcn.errors import UserError
 from mcn.files import read_table, scratch_folder, table_batches, write_table, write_text
-from mcn.sources.tables import NARRATION
+from mcn.sources.annotation_tables import NARRATION
 
 log = logging.getLogger(__name__)
 

@@ -2,10 +2,10 @@
 
 Conventions
 -----------
-- Tables as in `mcn.sources.tables`. Paths below the working directory are stored relative to it; a file that is a link
-  keeps its own name.
+- Tables are those of `mcn.sources.annotation_tables`. Paths below the working directory are stored relative to it; a
+  file that is a link keeps its own name.
 - Narration comes from a file a video, named in the manifest, or from one parquet table of all videos in the form of
-  `mcn.sources.tables.NARRATION`: a million small files would take hours to open.
+  `mcn.sources.annotation_tables.NARRATION`: a million small files would take hours to open.
 - Rows are read, checked and written some thousands at a time; of the whole only the ids are held.
 """
 
@@ -25,9 +25,9 @@ from tqdm import tqdm
 
 from mcn.errors import UserError, VideoError, several
 from mcn.files import stream_table, table_batches
+from mcn.sources.annotation_tables import NARRATION, VIDEOS
 from mcn.sources.manifest import ROWS_AT_A_TIME, ManifestRow, manifest_rows
 from mcn.sources.narration import read_narration
-from mcn.sources.tables import NARRATION, VIDEOS
 
 log = logging.getLogger(__name__)
 Item = TypeVar("Item")

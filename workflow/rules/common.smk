@@ -10,7 +10,7 @@ from mcn.config.configuration import check_manifests, configure, dump_json
 from mcn.errors import UserError
 from mcn.config.left_out import leave_out
 from mcn.config.one_configuration import require_one_configuration
-from mcn.sources.catalogue import ACCOUNTS, KINDS
+from mcn.sources.official import ACCOUNTS
 
 FEATURES = ["resnet152", "resnext101", "logmel", "davenet", "word2vec"]
 NETWORKS = ["resnet152", "resnext101", "davenet"]
@@ -20,6 +20,7 @@ try:
     require_one_configuration(config, workflow.is_main_process)
     present, left_out = leave_out(config)
     settings = configure(present, left_out=bool(left_out))
+    adapters = settings.adapters()
 except (UserError, ValueError) as error:
     raise WorkflowError(f"config.yaml\n{error}")
 
@@ -79,11 +80,10 @@ def options(*keys):
 
 
 def official_sets():
-    """Kind of published data set -> names of the data sets of that kind that are imported."""
+    """Adapter of a published data set -> names of the data sets that it imports."""
     sets = {}
-    for name, dataset in settings.datasets.items():
-        if dataset.official:
-            sets.setdefault(dataset.official.kind, []).append(name)
+    for name, adapter in adapters.items():
+        sets.setdefault(type(adapter), []).append(name)
     return sets
 
 

@@ -3,8 +3,6 @@
 import json
 import shlex
 
-from mcn.sources.official import require_files
-
 
 def dataset_options(wildcards):
     """The settings of the data set of a rule."""
@@ -71,18 +69,18 @@ def transcript_tables(wildcards):
 def official_files(wildcards):
     """The official files of a data set; those that are missing are named with where to get them."""
     try:
-        require_files(settings.datasets[wildcards.dataset].official)
+        adapters[wildcards.dataset].require_files()
     except UserError as error:
         raise WorkflowError(f"datasets.{wildcards.dataset}\n{error}")
-    return settings.datasets[wildcards.dataset].official.files()
+    return adapters[wildcards.dataset].files()
 
 
 def official_options(wildcards):
     """Arguments of the import of a data set."""
-    official = settings.datasets[wildcards.dataset].official
-    chosen = {"--split": official.split_name, "--captions": official.captions}
+    adapter = adapters[wildcards.dataset]
+    chosen = {"--split": adapter.split, "--captions": adapter.chosen_captions}
     words = [f"{name} {value}" for name, value in chosen.items() if value]
-    return " ".join([official.kind, shlex.quote(official.directory), *words])
+    return " ".join([adapter.kind, shlex.quote(str(adapter.folder)), *words])
 
 
 def shard_count(wildcards):

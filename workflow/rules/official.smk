@@ -1,18 +1,18 @@
 """Official files of published data sets to the inputs that `prepare` takes."""
 
-# One rule a kind: each makes other files.
-for kind, names in official_sets().items():
+# One rule an adapter: each makes other files.
+for adapter, names in official_sets().items():
 
     rule:
         name:
-            f"import_{kind}"
+            f"import_{adapter.__module__.rpartition('.')[2]}"
         input:
             official_files,
-            code=code(f"sources/{kind}.py"),
+            code=code(f"sources/{adapter.__module__.rpartition('.')[2]}.py"),
         output:
             expand(
                 "results/{{dataset}}/official/{file}",
-                file=[*KINDS[kind].makes.values(), *ACCOUNTS],
+                file=[*adapter.makes.values(), *ACCOUNTS],
             ),
         log:
             "results/logs/{dataset}/import_annotations.log",
@@ -33,8 +33,4 @@ for kind, names in official_sets().items():
 rule import_annotations:
     """Every published data set's inputs and account; docs/datasets.md says how to notice videos that were added."""
     input:
-        [
-            f"results/{name}/official/accounting.json"
-            for names in official_sets().values()
-            for name in names
-        ],
+        expand("results/{dataset}/official/accounting.json", dataset=list(adapters)),

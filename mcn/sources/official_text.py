@@ -1,12 +1,12 @@
-"""Official files of published data sets: read strictly, with the file and the line of whatever is wrong.
+"""Texts and CSV files of published data sets: read strictly, with the file and the line of whatever is wrong.
 
 Conventions
 -----------
-- UTF-8 with or without a byte order mark, any line ends, blank lines skipped.
-- A file in the wrong format is a `UserError` that names file and line. Whether a well-formed row is of use is for the
-  adapters to say.
-- Videos lie anywhere below a folder, named by id with one of `SUFFIXES`; of several files of one id the suffix that
-  comes first counts, then the path.
+- Texts are UTF-8, with or without a byte order mark and with any line ends; blank lines are skipped.
+- A file in the wrong format is a `UserError` that names file and line. Whether a row of the right format is of use is
+  for the adapters to say.
+- Videos lie anywhere below a folder and are named by id, with one of `SUFFIXES`. Where several files have one id, the
+  suffix that comes first in `SUFFIXES` counts, then the path that comes first in order.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import csv
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 from mcn.errors import UserError
+from mcn.files import atomic_path
 from mcn.sources.manifest import SAFE_ID
 
 SUFFIXES = (".mp4", ".webm", ".mkv", ".avi", ".m4v")
@@ -28,13 +29,13 @@ GET_AGAIN = "get the official file again"
 
 
 def wrong(path: Path, line: int, got: str, wanted: str) -> UserError:
-    """A file in the wrong format."""
+    """The error for a file in the wrong format."""
     return UserError(f"{path}, line {line}: {got}", wanted, GET_AGAIN)
 
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[TextIO]:
-    """The text of an official file; `UserError` where it cannot be read as UTF-8."""
+    """Open the text of an official file; `UserError` where it cannot be read as UTF-8."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             yield file
@@ -43,7 +44,7 @@ def opened(path: Path) -> Iterator[TextIO]:
 
 
 def text_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbered lines that are not blank, stripped."""
+    """Yield (line number, text) of the lines that are not blank; blanks at both ends are stripped."""
     with opened(path) as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
@@ -51,9 +52,10 @@ def text_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def csv_lines(path: Path, columns: Sequence[str], header: bool) -> Iterator[tuple[int, list[str]]]:
-    """Numbered rows of a CSV: the cells of `columns`, in that order.
+    """Yield (line number, cells of `columns` in that order) for the rows of a CSV file.
 
-    header: the first row names the columns, in any order and with others; otherwise they are the first ones of a row.
+    header: whether the first row names the columns, in any order and perhaps with others; without it, `columns` are the
+    first ones of every row. Errors: `UserError` for a file or row without these columns.
     """
     wanted = f"the columns {','.join(columns)}"
     places = None if header else list(range(len(columns)))
@@ -76,8 +78,23 @@ def csv_lines(path: Path, columns: Sequence[str], header: bool) -> Iterator[tupl
         raise wrong(path, 1, "an empty file", wanted)
 
 
+@contextlib.contextmanager
+def csv_file(path: Path, columns: Sequence[str]) -> Iterator[Any]:
+    """Yield a writer of the rows of a CSV file, whose header is written; the file appears when all is written."""
+    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        yield writer
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a whole CSV file atomically."""
+    with csv_file(path, columns) as writer:
+        writer.writerows(rows)
+
+
 def number(path: Path, line: int, name: str, text: str) -> float:
-    """A finite number of a cell."""
+    """The finite number that a cell holds; `UserError` where it holds something else."""
     with contextlib.suppress(ValueError):
         value = float(text)
         if math.isfinite(value):
@@ -86,14 +103,14 @@ def number(path: Path, line: int, name: str, text: str) -> float:
 
 
 def identifier(path: Path, line: int, text: str) -> str:
-    """A video id that is safe as a name."""
+    """`text`, a video id that is safe as a name; `UserError` where it is not."""
     if not SAFE_ID.fullmatch(text):
         raise wrong(path, line, f"video id {text!r}", "letters, digits, _ - . as YouTube has them")
     return text
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file that fits into memory."""
+    """The value of a JSON file that fits into memory; `UserError` with the line where it is no JSON."""
     try:
         with opened(path) as file:
             return json.load(file)
@@ -102,7 +119,7 @@ def read_json(path: Path) -> Any:
 
 
 def find_videos(folder: Path) -> dict[str, str]:
-    """Video id -> path of its file relative to `folder`."""
+    """Find the videos below a folder: video id -> path of its file, relative to `folder`."""
     best: dict[str, tuple[int, str]] = {}
     for place, _, names in os.walk(folder, followlinks=True):
         below = "" if place == str(folder) else f"{os.path.relpath(place, folder)}/"
