@@ -9,7 +9,7 @@ import torch
 
 from mcn.errors import DamagedShard, UserError
 from mcn.options.training import TrainingOptions
-from mcn.shards import TEXT_SCHEMA, FeatureStore, RowStore, ShardWriter
+from mcn.shards import FEATURE_SCHEMA, TEXT_SCHEMA, FeatureStore, RowStore, ShardWriter
 from mcn.shards.clips import clip_features, extend_window, mel_slice, words_of
 from mcn.shards.mapped import MappedFeatures, Narration, vocabulary_vectors
 from mcn.training.clips import draw_distinct_lines, draw_lines
@@ -251,3 +251,19 @@ def test_vocabulary_has_a_zero_row_for_padding(tmp_path):
     assert not vectors[0].any()
     assert vectors[1:].any(axis=1).all()
     assert len(digest) == 64
+
+
+@pytest.mark.parametrize(
+    ("recipe", "expected"),
+    [
+        ({"feature": "logmel"}, True),
+        ({"feature": "mirrored", "padding": "reflect"}, True),
+        ({"feature": "mirrored", "encoder": "logmel"}, True),
+        ({"feature": "davenet", "chunk_rows": 8192}, False),
+        ({"feature": "mine", "encoder": "my_audio:Encoder", "padding": 3}, False),
+    ],
+)
+def test_the_recipe_tells_log_mels_from_vectors(tmp_path, recipe, expected):
+    with ShardWriter(tmp_path / "00000.parquet", FEATURE_SCHEMA, recipe):
+        pass
+    assert MappedFeatures([tmp_path / "00000.parquet"]).log_mel is expected

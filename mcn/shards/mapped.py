@@ -128,8 +128,14 @@ class MappedFeatures(FeatureStore):
 
     @property
     def log_mel(self) -> bool:
-        """Whether rows are log-mel frames, by the recipe of the shards, rather than vectors of an audio network."""
-        return self.recipe.get("encoder", self.recipe.get("feature")) == "logmel"
+        """Whether rows are log-mel frames, by the recipe of the shards, rather than vectors of an audio network.
+
+        Where a recipe names no encoder, the padding of the windows tells, or the name of published log-mels.
+        """
+        recipe = self.recipe
+        if "encoder" in recipe:
+            return bool(recipe["encoder"] == "logmel")
+        return "padding" in recipe or recipe.get("feature") == "logmel"
 
     def _locate(self, shard: int, digest: Any) -> None:
         """Note where the features of every video of a shard lie; hash ids, times and page headers."""
