@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from mcn.sources.action_folders import import_action_folders
 from tests.official_files import MAKERS, video, write
+from tests.test_sources_official import OWN
 
 ROOT = Path(__file__).parent.parent
 WEIGHTS = ("resnext-101-kinetics.pth", "GoogleNews-vectors-negative300.bin")
 SMALL = {"datasets": {"howto100m": {"shards": 2}}}  # 1,220 take half a minute to plan
+EMPTY: Mapping[str, Any] = {}
 pytestmark = pytest.mark.workflow
 
 # What each kind adds to the rules that every data set has
@@ -27,9 +31,12 @@ ADDED = {
 }
 
 
-def plan(folder: Path, *overlays: str, targets: tuple[str, ...] = ()) -> tuple[int, str]:
-    """Exit status and output of a dry run in `folder`."""
-    small = write(folder / "small.yaml", yaml.safe_dump(SMALL if "howto100m" in overlays else {}))
+def plan(
+    folder: Path, *overlays: str, targets: tuple[str, ...] = (), more: Mapping[str, Any] = EMPTY
+) -> tuple[int, str]:
+    """Exit status and output of a dry run in `folder`; `more` is laid over the overlays."""
+    values = {**(SMALL if "howto100m" in overlays else {}), **more}
+    small = write(folder / "small.yaml", yaml.safe_dump(values))
     files = ["config.yaml", *(f"config/{name}.yaml" for name in overlays)]
     files = [*(str(ROOT / name) for name in files), str(small)]
     command = ["snakemake", "--dry-run", "--configfile", *files, "--directory", str(folder)]
@@ -110,3 +117,14 @@ def test_action_folders_are_planned_from_their_lists(tmp_path):
     assert status == 0, output[-3000:]
     for rule in ("prepare_actions", "decode_frames", "import_checkpoint", "evaluate_recognition"):
         assert f"rule {rule}:" in output
+
+
+def test_an_adapter_beside_the_configuration_gets_a_rule_of_its_own(tree):
+    write(tree / "my_adapter.py", OWN)
+    write(tree / "data/mine/clips.csv", "clip,text\na,cut\n")
+    official = {"kind": "my_adapter:Mine", "directory": "data/mine"}
+    more = {"datasets": {"mine": {"official": official, "shards": 1}}}
+    status, output = plan(tree, targets=("results/mine/captions.parquet",), more=more)
+    assert status == 0, output[-3000:]
+    assert "rule import_my_adapter_Mine:" in output
+    assert "my_adapter.py" in output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -214,3 +215,86 @@ def test_the_command_line_imports(tmp_path, capsys):
     assert [row["split"] for row in rows(tmp_path / "out/manifest.csv")] == ["training"]
     assert main([*words, "--split", "nonsense"]) == 1
     assert "known: validation_clips" in capsys.readouterr().err
+
+
+OWN = """
+from mcn.sources.annotation_tables import CAPTIONS
+from mcn.sources.official import Adapter, Split, csv_inputs
+from mcn.sources.official_text import csv_lines
+
+
+class Mine(Adapter):
+    title, home_page = "My clips", "https://example.org/clips"
+    makes = csv_inputs("manifest", "captions")
+    splits = {"all": Split((("clips.csv",),))}
+
+    def read(self, account):
+        rows = [cells for _, cells in csv_lines(self.file(0), ("clip", "text"), header=True)]
+        account.write("captions.csv", CAPTIONS, [(one, one, 0, 1, text) for one, text in rows])
+        account.write_manifest((one, "test", "") for one, _ in rows)
+        account.count("clips", len(rows), 2)
+
+
+class Careless(Mine):
+    def read(self, account):
+        account.count("clips", 1 / 0)
+
+
+class Unfinished(Adapter):
+    splits = {"all": Split((("clips.csv",),))}
+"""
+
+
+@pytest.fixture
+def own_adapter(tmp_path, monkeypatch):
+    """A folder with an adapter of one's own beside the configuration, and its official files."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "my_adapter.py", OWN)
+    write(tmp_path / "data/clips.csv", "clip,text\na,cut\nb,fry\n")
+    yield tmp_path
+    sys.modules.pop("my_adapter", None)
+
+
+def test_an_adapter_of_ones_own_imports_like_ours(own_adapter):
+    official = {"kind": "my_adapter:Mine", "directory": "data"}
+    dataset = configuration(mine={"official": official, "shards": 1}).datasets["mine"]
+    assert dataset.captions == "results/mine/official/captions.csv"
+    assert (
+        main(["import", "annotations", "my_adapter:Mine", "data", "--output", str(own_adapter)])
+        == 0
+    )
+    assert [row["caption"] for row in rows(own_adapter / "captions.csv")] == ["cut", "fry"]
+    account = json.loads((own_adapter / "accounting.json").read_text())
+    assert (account["kind"], account["split"], account["absent_videos"]) == (
+        "my_adapter:Mine",
+        "all",
+        2,
+    )
+    (own_adapter / "data/clips.csv").unlink()
+    with pytest.raises(UserError, match=r"My clips: no data/clips\.csv; get it from https://ex"):
+        adapter_of(OfficialOptions(**official)).require_files()
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("my_adapter:Mein", "did you mean 'Mine'?"),
+        ("no_adapter:Mine", "no_adapter"),
+        ("my_adapter:Unfinished", "Unfinished without makes, read"),
+        ("my_adapter:csv_lines", "csv_lines"),
+    ],
+)
+def test_an_adapter_that_is_not_there_or_breaks_the_contract_is_named(own_adapter, kind, message):
+    with pytest.raises(UserError) as caught:
+        configuration(mine={"official": {"kind": kind, "directory": "data"}, "shards": 1})
+    assert "datasets.mine.official.kind: " in caught.value.got
+    assert message in caught.value.got
+    with pytest.raises(UserError, match=r"mcn\.sources\.official\.Adapter"):
+        adapter_of(OfficialOptions(kind=kind, directory="data"))
+
+
+def test_an_error_inside_an_adapter_of_ones_own_names_its_file_and_line(own_adapter):
+    options = OfficialOptions(kind="my_adapter:Careless", directory="data")
+    with pytest.raises(UserError, match=r"my_adapter\.py, line 21.*ZeroDivisionError"):
+        import_annotations(adapter_of(options), own_adapter / "output")
+    assert not (own_adapter / "output/accounting.json").exists()

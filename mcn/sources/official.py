@@ -42,6 +42,7 @@ from mcn.errors import UserError
 from mcn.files import write_json
 from mcn.options.base import nearest
 from mcn.options.official import OfficialOptions
+from mcn.options.own_parts import contract_words, load_part, part_errors, part_file
 from mcn.sources.official_text import SUFFIXES, csv_file, find_videos, write_csv
 
 log = logging.getLogger(__name__)
@@ -185,8 +186,18 @@ def built_in(kind: str) -> type[Adapter]:
 
 
 def adapter_of(options: OfficialOptions) -> Adapter:
-    """The adapter that options name, bound to them; `UserError` where there is none."""
-    return built_in(options.kind)(options)
+    """The adapter that options name, bound to them; `UserError` where there is none or it breaks the contract."""
+    if ":" not in options.kind:
+        return built_in(options.kind)(options)
+    adapter: type[Adapter] = load_part(options.kind, Adapter)
+    contract = f"{contract_words(Adapter)}, with makes, splits and read"
+    lacking = [name for name in ("makes", "splits") if not getattr(adapter, name, None)]
+    lacking += sorted(adapter.__abstractmethods__)
+    if lacking:
+        got = f"{part_file(options.kind) or options.kind}: {adapter.__name__} without {', '.join(lacking)}"
+        raise UserError(got, contract, "mend that file")
+    with part_errors(options.kind, contract):
+        return adapter(options)
 
 
 def import_annotations(adapter: Adapter, output: Path) -> None:
@@ -201,7 +212,8 @@ def import_annotations(adapter: Adapter, output: Path) -> None:
     adapter.require_files()
     output.mkdir(parents=True, exist_ok=True)
     with Account(adapter, output) as account:
-        adapter.read(account)
+        with part_errors(f"{type(adapter).__module__}:", contract_words(Adapter)):
+            adapter.read(account)
         absent = [name for name in adapter.makes.values() if not (output / name).exists()]
         if absent:
             got = f"{type(adapter).__module__}: read of {adapter.kind} did not write {', '.join(absent)}"

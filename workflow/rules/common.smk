@@ -1,5 +1,6 @@
 """Settings, names and file lists that the rules share. No rule is defined here."""
 
+import inspect
 import os
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from mcn.config.configuration import check_manifests, configure, dump_json
 from mcn.errors import UserError
 from mcn.config.left_out import leave_out
 from mcn.config.one_configuration import require_one_configuration
-from mcn.sources.official import ACCOUNTS
+from mcn.sources.official import ACCOUNTS, provenance
 
 FEATURES = ["resnet152", "resnext101", "logmel", "davenet", "word2vec"]
 NETWORKS = ["resnet152", "resnext101", "davenet"]
@@ -85,6 +86,13 @@ def official_sets():
     for name, adapter in adapters.items():
         sets.setdefault(type(adapter), []).append(name)
     return sets
+
+
+def adapter_name(adapter):
+    """What the rule of an adapter is called after: its module, and its class where the user wrote it."""
+    file = adapter.__module__.removeprefix("mcn.sources.")
+    own = f"{file}_{adapter.__name__}".replace(".", "_")
+    return file if file in provenance() else own
 
 
 def code(module):

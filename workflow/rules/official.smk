@@ -5,10 +5,10 @@ for adapter, names in official_sets().items():
 
     rule:
         name:
-            f"import_{adapter.__module__.rpartition('.')[2]}"
+            f"import_{adapter_name(adapter)}"
         input:
             official_files,
-            code=code(f"sources/{adapter.__module__.rpartition('.')[2]}.py"),
+            code=os.path.relpath(inspect.getfile(adapter)),
         output:
             expand(
                 "results/{{dataset}}/official/{file}",
