@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mcn.media.lossless import encode_rgb
+from mcn.media.lossless import LosslessWriter
 from mcn.shards import AUDIO_SCHEMA, FRAME_SCHEMA, ShardWriter, empty_row
 
 STEP = 0.25
@@ -20,6 +22,15 @@ def pictures(count: int, height: int, width: int, seed: int = 0) -> np.ndarray:
     rows, columns = np.arange(height) * 4 // height, np.arange(width) * 4 // width
     noise = random.normal(0, 8, (count, height, width, 3))
     return np.clip(coarse[:, rows][:, :, columns] + noise, 0, 255).astype(np.uint8)
+
+
+def encode_rgb(frames: Iterable[np.ndarray]) -> bytes:
+    """The bytes of the lossless file of frames, each uint8 (H, W, 3)."""
+    buffer = io.BytesIO()
+    with LosslessWriter(buffer) as writer:
+        for frame in frames:
+            writer.write(frame)
+    return buffer.getvalue()
 
 
 def frame_row(video_id: str, frames: np.ndarray, step_seconds: float = STEP) -> dict[str, Any]:

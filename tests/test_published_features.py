@@ -12,7 +12,7 @@ import torch
 from mcn.cli import main
 from mcn.errors import UserError
 from mcn.published.clips import import_clips
-from mcn.published.import_features import import_shard
+from mcn.published.feature_files import import_shard
 from mcn.shards import FeatureStore, ShardReader
 from mcn.shards.clips import mel_rows, pool
 

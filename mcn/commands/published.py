@@ -51,7 +51,7 @@ def _register_features(forms: Verbs) -> None:
 
 def import_shard(arguments: Namespace) -> None:
     """One published feature of a shard list's videos, as a feature shard."""
-    from mcn.published.import_features import import_shard
+    from mcn.published.feature_files import import_shard
 
     import_shard(
         arguments.shard, arguments.source, arguments.layout, arguments.feature, arguments.output
@@ -77,8 +77,8 @@ def import_checkpoint(arguments: Namespace) -> None:
 
 def compare_features(arguments: Namespace) -> None:
     """Two sets of one feature, video by video: cosines, lengths, the worst videos, the likeliest cause."""
+    from mcn.published.causes import format_comparison
     from mcn.published.compare_features import compare
-    from mcn.published.comparison_text import format_comparison
 
     comparison = compare(arguments.ours, arguments.published, arguments.feature, arguments.layout)
     print(format_comparison(comparison, arguments.worst))

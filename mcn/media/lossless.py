@@ -10,7 +10,7 @@ Conventions
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -73,19 +73,8 @@ class LosslessWriter:
         return stream
 
 
-def encode_rgb(frames: Iterable[np.ndarray]) -> bytes:
-    """Frames, each uint8 (H, W, 3), to the bytes of a Matroska file; ValueError without a frame."""
-    buffer = io.BytesIO()
-    with LosslessWriter(buffer) as writer:
-        for frame in frames:
-            writer.write(frame)
-    if writer.length == 0:
-        raise ValueError("no frames to encode")
-    return buffer.getvalue()
-
-
 def decode_rgb(data: bytes, batch: int) -> Iterator[np.ndarray]:
-    """The frames of `encode_rgb` in order, in batches: uint8 (n, H, W, 3), n == batch but for the last."""
+    """Yield the frames of a file of `LosslessWriter` in order: uint8 (n, H, W, 3), n == batch except for the last."""
     if batch < 1:
         raise ValueError(f"batch {batch}, wanted at least 1")
     with av.open(io.BytesIO(data), "r", format="matroska") as container:

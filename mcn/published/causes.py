@@ -1,4 +1,4 @@
-"""What a difference between two sets of a feature most likely comes from, by rules in the open.
+"""What `mcn compare features` says of two sets: the measures in words, and what a difference most likely comes from.
 
 Each rule looks at one measure of `mcn.published.compare_features` and says what it saw. The limits come from the table
 "what equals what" in docs/published.md, which was measured by changing one step of the extraction at a time.
@@ -11,13 +11,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mcn.published.compare_features import Comparison
+from mcn.published.compare_features import Comparison, worst_videos
 
 SAME_COSINE = 0.99999  # float16 rounding of unit rows stays above
 ROUNDING_COSINE = 0.999  # other devices, precisions and libraries stay above
 SAME_GEOMETRY = 0.9  # linear CKA of rows that lie alike
 SYSTEMATIC_SHARE = 0.3  # offset share from which the error is called the same everywhere
 UNIT_TOLERANCE = 0.01
+QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 SHIFT_GAIN = 0.01  # cosine that a shift must win
 
 
@@ -83,3 +84,27 @@ def _values(comparison: Comparison, explained: bool) -> Iterator[str]:
         yield "weights: rows lie alike but their columns mean other things: another training (V1/V2 weights)"
     elif not explained:
         yield "colour order, weights or content: rows differ and lie otherwise: RGB/BGR, other weights, other videos"
+
+
+def format_comparison(comparison: Comparison, worst: int) -> str:
+    """The comparison as text."""
+    cosines = comparison.cosines
+    lengths = np.array([video.lengths for video in comparison.videos])
+    differing = int((lengths[:, 0] != lengths[:, 1]).sum())
+    quantiles = np.quantile(cosines, QUANTILES)
+    lines = [
+        f"{comparison.feature}: {comparison.names[0]} beside {comparison.names[1]}",
+        f"videos on both sides {len(cosines)}; others: {comparison.unpaired or 'none'}",
+        "cosine a video: "
+        + ", ".join(f"{q:.0%} {value:.5f}" for q, value in zip(QUANTILES, quantiles, strict=True))
+        + f"; mean {cosines.mean():.5f}",
+        f"rows {lengths[:, 0].sum()} beside {lengths[:, 1].sum()}; lengths differ in {differing} videos",
+        f"offset share {comparison.offset_share:.2f}, geometry {comparison.geometry:.3f}",
+        "worst: "
+        + ", ".join(
+            f"{video.video_id} {video.cosine:.4f} ({video.lengths[0]}/{video.lengths[1]} rows)"
+            for video in worst_videos(comparison, worst)
+        ),
+        *(f"likely: {cause}" for cause in likely_causes(comparison)),
+    ]
+    return "\n".join(lines)

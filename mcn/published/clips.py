@@ -6,18 +6,19 @@ Conventions
   the clip), `audio` (40, T) dB or absent, and the text: `eval_caption`, or `caption`, a string or a list of them.
   Values are numpy arrays or torch tensors (youcook_*_audio.pkl, msrvtt_*.pkl, lsmdc_*.pkl).
 - A .pth is {'2d': {id: (T, 2048)}, '3d': {id: (T, 2048)}}, without text or sound (antoine77340/howto100m).
-- Every clip becomes a video of its own, whose one row of a pooled feature covers it; a second clip of the same id is
-  named `id.2`, and so on, in the file's order. Pooled rows are kept as they are: `mcn.shards.clips.pool` of one row is
-  what the released loaders do with them. Full features (`2d` beside `2d_pooled`) are left out, and counted.
-- A clip lasts as long as its log-mel and two frames more, so that all of its columns are read; without sound, 1 s.
-- Written: manifest.csv, captions.csv (clips with text), one feature file for each of resnet152, resnext101, logmel, and
-  accounting.json. Memory holds one clip.
+- Every clip becomes a video of its own, and the one row of a pooled feature covers the whole video. A second clip of
+  the same id is named `id.2`, and so on, in the order of the file. Pooled rows are kept as they are, since
+  `mcn.shards.clips.pool` of one row is what the released loaders do with them. Full features (`2d` beside `2d_pooled`)
+  are left out and counted.
+- A clip lasts as long as its log-mel and two frames more, so that all of its columns are read; a clip without sound
+  lasts 1 s.
+- The files written are manifest.csv, captions.csv (clips with text), one feature file for each of resnet152, resnext101
+  and logmel, and accounting.json. Memory holds one clip.
 """
 
 from __future__ import annotations
 
 import contextlib
-import csv
 import logging
 from collections import Counter
 from collections.abc import Callable
@@ -29,11 +30,13 @@ from tqdm import tqdm
 
 from mcn.errors import UserError, VideoError
 from mcn.features.recipes import library_versions
-from mcn.files import atomic_path, file_sha256, write_json
-from mcn.published.import_features import CLIPS, VERSION, failed_row, matrix_row
+from mcn.files import file_sha256, write_json
+from mcn.published.feature_files import CLIPS, VERSION, failed_row, matrix_row
 from mcn.published.unpickle import stream
 from mcn.shards import FEATURE_SCHEMA, ShardWriter
+from mcn.sources.annotation_tables import CAPTIONS
 from mcn.sources.manifest import SAFE_ID
+from mcn.sources.official_text import csv_file
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +65,10 @@ def import_clips(source: Path, output: Path) -> dict[str, Any]:
         "libraries": library_versions("numpy"),
     }
     with contextlib.ExitStack() as stack:
-        tables = {name: stack.enter_context(_table(output / f"{name}.csv")) for name in COLUMNS}
+        tables = {
+            name: stack.enter_context(csv_file(output / f"{name}.csv", columns))
+            for name, columns in COLUMNS.items()
+        }
         writers = {
             feature: stack.enter_context(
                 ShardWriter(
@@ -87,17 +93,8 @@ def import_clips(source: Path, output: Path) -> dict[str, Any]:
 
 COLUMNS = {
     "manifest": ("video_id", "path", "title"),
-    "captions": ("clip_id", "video_id", "start_seconds", "end_seconds", "caption"),
+    "captions": CAPTIONS.names,
 }
-
-
-@contextlib.contextmanager
-def _table(path: Path) -> Any:
-    """A CSV writer, its header written, of a file that appears whole."""
-    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS[path.stem])
-        yield writer
 
 
 class _Importer:
@@ -175,18 +172,18 @@ class _Importer:
             "clips": self.seen.total(),
             "ids": len(self.seen),
             "captions": self.captions,
-            "features": {
-                name: dict(sorted(found.items())) for name, found in self.outcomes.items()
-            },
-            "number_types": {
-                name: dict(sorted(found.items())) for name, found in self.types.items()
-            },
-            "left_out_keys": dict(sorted(self.left_out.items())),
+            "features": {name: _sorted(found) for name, found in self.outcomes.items()},
+            "number_types": {name: _sorted(found) for name, found in self.types.items()},
+            "left_out_keys": _sorted(self.left_out),
         }
 
     def _not_clips(self, problem: str) -> UserError:
         wanted = "a list of clips, each a dictionary with an id that is safe as a name"
         return UserError(f"{self.source}: {problem}", wanted, "give a pickle of AVLnet or MCN")
+
+
+def _sorted(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items()))
 
 
 def _columns(values: np.ndarray) -> np.ndarray:

@@ -26,8 +26,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mcn.errors import UserError, VideoError
-from mcn.published.feature_files import find_file, read_matrix
-from mcn.published.import_features import published_stream
+from mcn.published.feature_files import find_file, published_stream, read_matrix
 from mcn.shards import FeatureStore
 
 log = logging.getLogger(__name__)

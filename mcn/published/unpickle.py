@@ -5,8 +5,8 @@ Conventions
 - A pickle is a program; `find_class` decides what it may call. Here it may make numpy arrays, torch tensors, pandas
   tables and plain containers, by the exact names in `ALLOWED`; anything else is refused, by name, before it runs.
 - A tensor's storage inside a pickle is itself a pickled file; it is read by `torch.load(weights_only=True)`.
-- `restricted_load` gives the whole object; `stream` gives a list's items, or a dictionary's (key, value) pairs, one at
-  a time (`mcn.published.streaming`).
+- `stream` gives the items of a list, or the (key, value) pairs of a dictionary, one at a time
+  (`mcn.published.streaming`). `RestrictedUnpickler` makes a whole object.
 """
 
 from __future__ import annotations
@@ -51,12 +51,8 @@ _PANDAS = {
 _PLAIN = {
     ("collections", "OrderedDict"),
     ("_codecs", "encode"),  # bytes in pickles of protocol 2 and below
-    *((module, name) for module in ("builtins", "__builtin__") for name in ("slice", "set")),
-    *(
-        (module, name)
-        for module in ("builtins", "__builtin__")
-        for name in ("bytearray", "complex")
-    ),
+    *(("builtins", name) for name in ("slice", "set", "bytearray", "complex")),
+    *(("__builtin__", name) for name in ("slice", "set", "bytearray", "complex")),
 }
 ALLOWED: frozenset[tuple[str, str]] = frozenset(_NUMPY | _TORCH | _PANDAS | _PLAIN)
 # Classes that newer pandas keeps elsewhere under the same meaning
@@ -109,20 +105,11 @@ _RAISED = (
 )
 
 
-def restricted_load(path: Path | str) -> Any:
-    """The object in a pickle. A file that cannot be read, or that would import anything else: `UserError`."""
-    with _opened(path) as file:
-        try:
-            return RestrictedUnpickler(file).load()
-        except _RAISED as error:
-            raise _unreadable(path, error) from error
-
-
 def stream(path: Path | str, sink: Callable[[Any], None]) -> int:
     """Give `sink` each item of a pickled list, or each (key, value) of a dictionary; returns how many there were.
 
-    Errors: as `restricted_load`; also where the pickle is neither, or an item refers to data of an earlier one. What
-    `sink` raises passes unchanged.
+    Errors: `UserError` for a file that cannot be read, that would import anything else, that is neither a list nor a
+    dictionary, or whose items refer to data of earlier ones. What `sink` raises passes unchanged.
     """
     with _opened(path) as file:
         unpickler = StreamingUnpickler(file, resolve, sink)

@@ -5,26 +5,26 @@ Conventions
 - `ClassName/video.avi`, any of `SUFFIXES`, deeper folders not searched. A class is the name of its folder.
 - The text of a class: words split at capitals and underscores, in lower case; misspelt words of the published names are
   set right (`RESPELT`), as MCN gen_loader.py does.
-- A video's id is its file name, without suffix and with `_` for what is not safe in a name; names that come again (HMDB
-  has one video in several classes) or were changed get eight digits of a hash of `class/file` behind.
-- Three CSV files come out: manifest.csv (video_id,path, relative to it), actions.csv (class,text),
-  labels.csv (video_id,class). Every file of a class folder is in them or counted as no video.
+- The id of a video is its file name without suffix, with `_` for every character that is not safe in a name. A name
+  that was changed in this way, or that several files have (HMDB has one video in several classes), is followed by `_`
+  and eight digits of a hash of `class/file`.
+- Three CSV files are written: manifest.csv (video_id,path; paths are relative to the manifest), actions.csv
+  (class,text) and labels.csv (video_id,class). Every file of a class folder is in them, or is counted as no video.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from mcn.errors import UserError
-from mcn.files import write_text
+from mcn.sources.annotation_tables import ACTIONS, LABELS
+from mcn.sources.official_text import write_csv
 
 log = logging.getLogger(__name__)
 
@@ -80,15 +80,8 @@ def import_action_folders(folder: Path, output: Path) -> None:
     ids = video_ids(files)
     paths = [os.path.relpath(folder / action / name, output) for action, name in files]
     labels = [(one, action) for one, (action, _) in zip(ids, files, strict=True)]
-    _write(output / "manifest.csv", ("video_id", "path"), zip(ids, paths, strict=True))
-    _write(output / "actions.csv", ("class", "text"), [(one, class_words(one)) for one in used])
-    _write(output / "labels.csv", ("video_id", "class"), labels)
+    texts = [(one, class_words(one)) for one in used]
+    write_csv(output / "manifest.csv", ("video_id", "path"), zip(ids, paths, strict=True))
+    write_csv(output / "actions.csv", ACTIONS.names, texts)
+    write_csv(output / "labels.csv", LABELS.names, labels)
     log.info("%d videos of %d classes; %d files are no videos", len(files), len(used), other)
-
-
-def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    write_text(path, text.getvalue())

@@ -15,7 +15,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,20 +33,11 @@ class Line(NamedTuple):
 
 
 def _subtitles(text: str, suffix: str) -> Iterable[Line]:
-    subtitles = pysubs2.SSAFile.from_string(text, format_=suffix.lstrip("."))
-    for event in subtitles:
+    for event in pysubs2.SSAFile.from_string(text, format_=suffix.lstrip(".")):
         yield Line(event.start / 1000, event.end / 1000, event.plaintext)
 
 
-def _srt(text: str) -> Iterable[Line]:
-    return _subtitles(text, ".srt")
-
-
-def _vtt(text: str) -> Iterable[Line]:
-    return _subtitles(text, ".vtt")
-
-
-def _json(text: str) -> Iterable[Line]:
+def _json(text: str, suffix: str) -> Iterable[Line]:
     value: Any = json.loads(text)
     if isinstance(value, dict):
         columns = [value["start"], value["end"], value["text"]]
@@ -55,27 +46,22 @@ def _json(text: str) -> Iterable[Line]:
         yield Line(float(line["start"]), float(line["end"]), str(line["text"]))
 
 
-def _csv(text: str) -> Iterable[Line]:
+def _csv(text: str, suffix: str) -> Iterable[Line]:
     for row in csv.DictReader(io.StringIO(text)):
         yield Line(float(row["start"]), float(row["end"]), row["text"])
 
 
-READERS: dict[str, Callable[[str], Iterable[Line]]] = {
-    ".srt": _srt,
-    ".vtt": _vtt,
-    ".json": _json,
-    ".csv": _csv,
-}
+READERS = {".srt": _subtitles, ".vtt": _subtitles, ".json": _json, ".csv": _csv}
 
 
 def read_narration(path: Path) -> list[Line]:
-    """The lines of one narration file in time order; an empty file gives none.
+    """Read the lines of one narration file in order of time; an empty file has none.
 
     Errors: `VideoError` with code `narration_unreadable` (unknown suffix, bad syntax, not UTF-8, negative or
     unordered times) or `not_found`.
     """
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
+    suffix = path.suffix.lower()
+    if suffix not in READERS:
         known = ", ".join(READERS)
         raise VideoError("narration_unreadable", f"{path}: suffix {path.suffix!r}, known: {known}")
     try:
@@ -85,7 +71,8 @@ def read_narration(path: Path) -> list[Line]:
     except (OSError, UnicodeDecodeError) as error:
         raise VideoError("narration_unreadable", f"{path}: {error}") from error
     try:
-        lines = [line._replace(text=" ".join(line.text.split())) for line in reader(text)]
+        found = READERS[suffix](text, suffix)
+        lines = [line._replace(text=" ".join(line.text.split())) for line in found]
     except Exception as error:  # whatever a parser raises on a malformed file
         reason = f"{path}: {type(error).__name__}: {error}"
         raise VideoError("narration_unreadable", reason) from error

@@ -34,7 +34,7 @@ rule import_features:
     input:
         published_files,
         shard="results/{dataset}/shards/{shard}.csv",
-        code=code("published/import_features.py"),
+        code=code("published/feature_files.py"),
     output:
         "results/{dataset}/features/{feature}/{shard}.parquet",
     log:
