@@ -1,11 +1,10 @@
-"""Verbs for what others published: import features, import checkpoint, import annotations, compare features."""
+"""Verbs for what others published, annotations, features and checkpoints, and for folders of action videos."""
 
 from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
 
-from mcn.commands.annotations import register_annotations
 from mcn.commands.comparison import register_comparison
 from mcn.commands.verbs import Verbs, add_group, add_verb
 
@@ -13,7 +12,7 @@ from mcn.commands.verbs import Verbs, add_group, add_verb
 def register(verbs: Verbs) -> None:
     """Add the parsers of this group."""
     imports = add_group(verbs, "import", "Read what others published into files of this project.")
-    register_annotations(imports)
+    _register_annotations(imports)
     _register_features(add_group(imports, "features", "Published features.", "FORM"))
 
     verb = add_verb(imports, "checkpoint", import_checkpoint, "mcn.options.training:ModelOptions")
@@ -30,6 +29,24 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("--layout", default="howto100m", help="of published files, see import")
     verb.add_argument("--output", type=Path, help="page with the distributions drawn (.html)")
     verb.add_argument("--worst", type=int, default=10, help="how many videos to list (10)")
+
+
+def _register_annotations(kinds: Verbs) -> None:
+    verb = add_verb(kinds, "annotations", import_annotations)
+    verb.add_argument(
+        "data_set",
+        help="howto100m, youcook2, ... (docs/datasets.md), or module:Class",
+    )
+    verb.add_argument("directory", help="folder of the official files (docs/datasets.md)")
+    verb.add_argument("--output", type=Path, required=True, help="folder to write into")
+    verb.add_argument("--split", default="", help="which published selection (default: the first)")
+    verb.add_argument("--captions", default="", help="howto100m: which captions file")
+
+    verb = add_verb(kinds, "actions", import_actions)
+    verb.add_argument("folder", type=Path, help="ClassName/video.avi, as UCF-101 and HMDB-51 have")
+    verb.add_argument(
+        "--output", type=Path, required=True, help="folder for manifest, actions and labels (.csv)"
+    )
 
 
 def _register_features(forms: Verbs) -> None:
@@ -49,8 +66,32 @@ def _register_features(forms: Verbs) -> None:
     verb.add_argument("--output", type=Path, required=True, help="folder")
 
 
+def import_annotations(arguments: Namespace) -> None:
+    """Read the official files of a published data set; write the inputs of a run and an account of them."""
+    from mcn.files import canonical_json
+    from mcn.options.base import parse_options
+    from mcn.options.official import OfficialOptions
+    from mcn.sources.official import adapter_of, import_annotations
+
+    values = {
+        "kind": arguments.data_set,
+        "directory": arguments.directory,
+        "split": arguments.split,
+        "captions": arguments.captions,
+    }
+    options = parse_options(OfficialOptions, canonical_json(values))
+    import_annotations(adapter_of(options), arguments.output)
+
+
+def import_actions(arguments: Namespace) -> None:
+    """Read folders of action videos, one a class; write their manifest, class texts and labels."""
+    from mcn.sources.action_folders import import_action_folders
+
+    import_action_folders(arguments.folder, arguments.output)
+
+
 def import_shard(arguments: Namespace) -> None:
-    """One published feature of a shard list's videos, as a feature shard."""
+    """Read one published feature of the videos of a shard list; write a feature shard."""
     from mcn.published.feature_files import import_shard
 
     import_shard(
@@ -59,14 +100,14 @@ def import_shard(arguments: Namespace) -> None:
 
 
 def import_clips(arguments: Namespace) -> None:
-    """A published file of clips, as manifest, captions and feature files."""
+    """Read a published file of clips; write its manifest, captions and feature files."""
     from mcn.published.clips import import_clips
 
     import_clips(arguments.source, arguments.output)
 
 
 def import_checkpoint(arguments: Namespace) -> None:
-    """A published checkpoint, as a model folder that `mcn evaluate` uses like its own."""
+    """Read a published checkpoint; write a model folder that `mcn evaluate` uses like one trained here."""
     from mcn.options.base import parse_options
     from mcn.options.training import ModelOptions
     from mcn.published.import_checkpoint import import_checkpoint
@@ -76,7 +117,7 @@ def import_checkpoint(arguments: Namespace) -> None:
 
 
 def compare_features(arguments: Namespace) -> None:
-    """Two sets of one feature, video by video: cosines, lengths, the worst videos, the likeliest cause."""
+    """Compare two sets of one feature video by video: cosines, lengths, the worst videos, the likeliest cause."""
     from mcn.published.causes import format_comparison
     from mcn.published.compare_features import compare
 

@@ -1,16 +1,18 @@
-"""Two sets of one feature, ours and published, video by video: how alike they are, and what the difference looks like.
+"""Two sets of one feature, ours and the published one, compared video by video: how alike they are, and how they differ.
 
 Conventions
 -----------
-- Row i of one side is compared with row i of the other, up to the shorter's length; the lengths are reported, never
-  evened out in silence. Arithmetic is float64.
-- cosine: of two rows; a row of zeros beside one that is not has cosine 0, two rows of zeros 1. A video's cosine is the
-  mean over its rows. Quantiles are over videos.
-- shift: the k in -2..2 for which row i + k of the published side fits row i best, and the cosine there.
-- offset share: |mean difference|^2 / mean |difference|^2 over rows scaled to unit length. 1 is the same error
-  everywhere (mean, pixel scale, channel order), 0 one that goes with the content (crop, resize, time).
-- geometry: linear CKA of the two sides' unit rows (Kornblith et al. 2019, arXiv 1905.00414): 1 where the rows lie
-  alike up to rotation and scale, also where the columns mean other things, as with other weights of the same network.
+- Row i of one side is compared with row i of the other, up to the length of the shorter side; the lengths of both are
+  reported. Arithmetic is float64.
+- The cosine of a row of zeros with any other row is 0, that of two rows of zeros is 1. The cosine of a video is the mean
+  over its rows; quantiles are taken over videos.
+- The shift of a video is the k in -2..2 for which row i + k of the published side fits row i best.
+- The offset share is |mean difference|^2 / mean |difference|^2 over rows scaled to unit length. It is 1 for an error
+  that is the same everywhere (mean, pixel scale, channel order), and 0 for an error that depends on the content (crop,
+  resize, time).
+- The geometry is the linear CKA of the unit rows of both sides (Kornblith et al. 2019, arXiv 1905.00414). It is 1 where
+  the rows lie alike up to rotation and scale, even where the columns mean other things, as happens with other weights of
+  the same network.
 - Memory holds one video of each side and at most `SAMPLE` rows.
 """
 

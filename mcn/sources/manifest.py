@@ -5,10 +5,10 @@ Conventions
 - CSV (comma, header, UTF-8) or parquet. Columns: `video_id`, `path` (alias `video_path`) and optionally `narration`,
   `split`, `sha256`, `title`. Other columns are refused by name, the nearest known one being suggested.
 - Paths are relative to the manifest's folder.
-- Ids are unique and safe as names: letters, digits, `_`, `-`, `.`, not starting with `.`, 1 to 128 characters. Every
-  YouTube id is one, also those that start with `-`: give them to commands as `--video=ID`.
-- Every problem is reported at once, each with its line number (the header is line 1). `manifest_rows` holds a part of
-  the manifest at a time, and of the whole only the ids.
+- Ids are unique and safe as names: 1 to 128 letters, digits, `_`, `-` and `.`, the first of which is not `.`. Every
+  YouTube id is safe, also those that start with `-`, which commands take as `--video=ID`.
+- All problems are reported at once, each with its line number (the header is line 1). `manifest_rows` holds a part of
+  the manifest in memory at a time, and the ids of all of it.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ class ManifestRow:
 
 
 def read_manifest(path: Path, check_files: bool = True) -> list[ManifestRow]:
-    """All rows of the manifest, in its order; arguments and errors as for `manifest_rows`."""
+    """Return all rows of the manifest, in its order; arguments and errors are those of `manifest_rows`."""
     return list(manifest_rows(path, check_files))
 
 
 def manifest_rows(path: Path, check_files: bool = True) -> Iterator[ManifestRow]:
-    """The rows of the manifest, in its order, and after the last one a `UserError` if any of them is bad.
+    """Yield the rows of the manifest in its order; after the last row, raise `UserError` if any of them is bad.
 
-    `check_files`: a video or narration file that does not exist is an error here; otherwise it is left to decoding,
-    which writes `not_found` into the ledger.
+    check_files: whether a video or narration file that does not exist is an error here; otherwise it is left to
+    decoding, which writes `not_found` into the ledger.
 
     Errors: `UserError` listing every bad row with its line number.
     """
