@@ -3,11 +3,11 @@
 Conventions
 -----------
 - Each file is probed, and decoded at its start, in its middle and from shortly before its end, in a child process under
-  the limits of the decode options: a file cut short is found at the cost of its last seconds.
-- Verdicts: `failed` where a stream that is there cannot be used, or there is none at all; `warning` where one kind of
-  feature will be missing or the timing is unusual; `ok` otherwise. Codes are those of `mcn.errors.ERROR_CODES`,
-  and of `NOTES` below for what is no fault.
-- Damage in a part that was not looked at is found by decoding only.
+  the limits of the decode options. Decoding the last seconds is enough to find a file that was cut short.
+- The verdict is `failed` where a stream of the file cannot be used, or the file has no stream at all; `warning` where
+  one kind of feature will be missing or the timing is unusual; `ok` otherwise. The codes of faults are those of
+  `mcn.errors.ERROR_CODES`, the codes of what is unusual but no fault are those of `NOTES` below.
+- Damage in a part of the file that was not decoded here is found only when the whole file is decoded.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class DoctorReport:
 
 
 def examine(rows: Sequence[ManifestRow], options: DecodeOptions) -> DoctorReport:
-    """Look at every file; none of them can stop or hang this."""
+    """Diagnose every file; a file that hangs or crashes its decoder fails under its code, and the next one follows."""
     diagnoses = []
     with Worker(options.memory_limit_mb) as worker:
         for row in tqdm(rows, desc="doctor", unit="video", disable=None):

@@ -2,7 +2,7 @@
 
 Conventions
 -----------
-- A path is a file on disk and nothing else: it is opened as `file:<path>` with the file protocol alone, so that a
+- A path always means a file on disk: it is opened as `file:<path>` and only the file protocol is allowed, so that a
   name such as `concat:x` or `http:x` means a file of that name.
 - Only the demuxers of `DEMUXERS` may answer: playlists and image sequences, which name other files, are refused.
 - Times are seconds from container start (`container.start_time`), whichever stream begins first.
@@ -47,7 +47,7 @@ logging.getLogger("libav").setLevel(logging.CRITICAL)
 
 
 def words(error: BaseException) -> str:
-    """What went wrong, in the library's words, with FFmpeg's own last message where there is one."""
+    """Describe an error in the words of its library, followed by the last message of FFmpeg where there is one."""
     if not isinstance(error, av.FFmpegError):
         return f"{type(error).__name__}: {error}"
     last = cast(tuple[int, str, str] | None, error.log)  # level, part of FFmpeg, message
@@ -55,7 +55,7 @@ def words(error: BaseException) -> str:
 
 
 def require_file(path: Path) -> None:
-    """Errors: `not_found`, `empty_file`, `unreadable` (a folder, a device, no permission to look)."""
+    """Raise `VideoError` `not_found`, `empty_file` or `unreadable` (a folder, a device, no permission to look)."""
     try:
         exists, is_file = path.exists(), path.is_file()
         size = path.stat().st_size if is_file else 0
@@ -71,7 +71,7 @@ def require_file(path: Path) -> None:
 
 
 def require_sha256(path: Path, sha256: str) -> None:
-    """Errors: `checksum` where the file's SHA-256 is not `sha256` (hexadecimal; an empty string checks nothing)."""
+    """Raise `VideoError` `checksum` where the SHA-256 of a file is not `sha256`, hexadecimal; empty checks nothing."""
     if not sha256:
         return
     require_file(path)
@@ -112,7 +112,7 @@ def _why_not_opened(text: str) -> str:
 
 
 def select_video(container: InputContainer) -> VideoStream:
-    """The video stream that FFmpeg thinks best; cover art is none. Errors: `no_video_stream`, `decode_error`."""
+    """Choose the video stream that FFmpeg thinks best, never cover art. Errors: `no_video_stream`, `decode_error`."""
     pictures = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     best = container.streams.best("video")
     stream = best if best in pictures else next(iter(pictures), None)
@@ -123,7 +123,7 @@ def select_video(container: InputContainer) -> VideoStream:
 
 
 def select_audio(container: InputContainer) -> AudioStream:
-    """The audio stream that FFmpeg thinks best. Errors: `no_audio`, `decode_error`."""
+    """Choose the audio stream that FFmpeg thinks best. Errors: `no_audio`, `decode_error`."""
     stream = container.streams.best("audio")
     if stream is None:
         raise VideoError("no_audio", f"{_kinds(container)} only")

@@ -1,4 +1,4 @@
-"""Run decoders in a child process that may hang, crash or eat memory without harm to the run.
+"""Run decoders in a child process, which may hang, crash or run out of memory without harm to the run.
 
 Conventions
 -----------

@@ -1,4 +1,4 @@
-"""What a media file holds, from its header and first packets.
+"""What a media file holds, as its header and first packets tell.
 
 Conventions
 -----------
@@ -73,7 +73,7 @@ class MediaFacts:
 
 
 def probe(path: Path) -> MediaFacts:
-    """Look at a file without decoding more than its first picture.
+    """Read the facts of a file, decoding no more than its first picture.
 
     Errors: those of `open_media`; `decode_error`, `no_frames` where the video stream yields no first picture.
     """

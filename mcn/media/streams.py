@@ -7,9 +7,9 @@ Conventions
 - Damage is a packet that the decoder refuses or a picture that it had to conceal (FFmpeg marks both). FFmpeg's
   concealment invents picture content, so by default the first damage ends the stream; `tolerated_errors` allows more,
   and then the concealed pictures are used as the ffmpeg program would use them.
-- Damage before the first good frame costs nothing: a stream that was cut between key frames starts late.
-- A stream may lose up to `end_tolerance` at its end (a last packet cut off by the camera or a download). Beyond that it
-  is `truncated` where the file itself ends early, `decode_error` where it goes on.
+- Damage before the first good frame is no error: a stream that was cut between key frames starts late.
+- A stream may lose up to `end_tolerance` seconds at its end, where a camera or a download cut off the last packet. A
+  stream that loses more is `truncated` where the file itself ends early, and `decode_error` where the file goes on.
 - The declared end is the stream's own, where the container states one; otherwise the container's, and then any stream
   may be the one to reach it. Formats that state nothing (MPEG-TS, raw streams) cannot be found truncated.
 """

@@ -1,11 +1,11 @@
-"""Two sets of one feature, ours and the published one, compared video by video: how alike they are, and how they differ.
+"""Two sets of one feature, ours and the published one, compared video by video: likeness and kind of difference.
 
 Conventions
 -----------
 - Row i of one side is compared with row i of the other, up to the length of the shorter side; the lengths of both are
   reported. Arithmetic is float64.
-- The cosine of a row of zeros with any other row is 0, that of two rows of zeros is 1. The cosine of a video is the mean
-  over its rows; quantiles are taken over videos.
+- The cosine of a row of zeros with any other row is 0, that of two rows of zeros is 1. The cosine of a video is the
+  mean over its rows; quantiles are taken over videos.
 - The shift of a video is the k in -2..2 for which row i + k of the published side fits row i best.
 - The offset share is |mean difference|^2 / mean |difference|^2 over rows scaled to unit length. It is 1 for an error
   that is the same everywhere (mean, pixel scale, channel order), and 0 for an error that depends on the content (crop,
