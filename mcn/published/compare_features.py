@@ -11,8 +11,8 @@ Conventions
   that is the same everywhere (mean, pixel scale, channel order), and 0 for an error that depends on the content (crop,
   resize, time).
 - The geometry is the linear CKA of the unit rows of both sides (Kornblith et al. 2019, arXiv 1905.00414). It is 1 where
-  the rows lie alike up to rotation and scale, even where the columns mean other things, as happens with other weights of
-  the same network.
+  the rows lie alike up to rotation and scale, even where the columns mean other things, as happens with other weights
+  of the same network.
 - Memory holds one video of each side and at most `SAMPLE` rows.
 """
 
