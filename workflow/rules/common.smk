@@ -89,7 +89,7 @@ def official_sets():
 
 
 def adapter_name(adapter):
-    """What the rule of an adapter is called after: its module, and its class where the user wrote it."""
+    """The name of an adapter among the rules: its module, and its class where the user wrote it."""
     file = adapter.__module__.removeprefix("mcn.sources.")
     own = f"{file}_{adapter.__name__}".replace(".", "_")
     return file if file in provenance() else own
