@@ -49,8 +49,12 @@ localrules:
     word2vec_shards,
 
 
+if workflow.is_main_process:
+    say_what_other_code_made()
+
+
 onstart:
-    check_inputs()
+    start_run()
 
 
 # Feature shards and models are targets of their own, so that a lost one is noticed and made again.

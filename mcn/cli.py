@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from mcn import __version__
 from mcn.commands import GROUPS
+from mcn.commands.verbs import noting_code, supply_settings
 from mcn.errors import UserError
 
 
@@ -25,7 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = build_parser().parse_args(arguments)
     try:
-        return int(options.run(options) or 0)
+        supply_settings(options)
+        with noting_code(options):
+            return int(options.run(options) or 0)
     except UserError as error:
         print(f"mcn {options.verb}: error\n{error}", file=sys.stderr)
         return 1

@@ -6,6 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from mcn.commands.verbs import Verbs, add_verb
+from mcn.errors import UserError
 
 
 def register(verbs: Verbs) -> None:
@@ -33,6 +34,10 @@ def register(verbs: Verbs) -> None:
     )
     verb.add_argument("--sample", type=int, default=100, help="videos to probe (default: 100)")
     verb.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
+
+    verb = add_verb(verbs, "accept", accept)
+    verb.add_argument("stages", nargs="+", help="stages that the start of a run named")
+    verb.add_argument("--results", type=Path, default=Path("results"), help="folder of the run")
 
     verb = add_verb(verbs, "verify", verify, "mcn.config.configuration:Configuration")
     verb.add_argument("results", type=Path)
@@ -125,6 +130,21 @@ SYNTHETIC = (
     "The videos of {} are rendered and the networks' weights are drawn from a seed: "
     "these scores say nothing about the paper's."
 )
+
+
+def accept(arguments: Namespace) -> None:
+    """Take the shards of some stages for what the edited code would make; nothing is remade for the edit then."""
+    from mcn.config.configuration import Configuration
+    from mcn.options.base import parse_options
+    from mcn.upkeep.code_changes import accept_changes
+
+    file = arguments.results / "settings.json"
+    if not file.is_file():
+        raise UserError(f"no {file}", "a run that was started", "snakemake --cores N")
+    settings = parse_options(Configuration, f"@{file}")
+    accepted = accept_changes(arguments.results, settings, arguments.stages, Path.cwd())
+    for stage, shards in accepted.items():
+        print(f"{stage}: {shards} shard(s) accepted")
 
 
 def verify(arguments: Namespace) -> int:

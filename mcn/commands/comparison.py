@@ -14,11 +14,16 @@ def register_comparison(comparisons: Verbs) -> None:
         comparisons,
         "experiments",
         compare_experiments,
-        "mcn.options.comparison:ComparisonOptions",
+        "mcn.config.configuration:Configuration",
         runtime=True,
     )
     verb.add_argument("results", type=Path, help="folder of a run")
-    verb.add_argument("--configuration", required=True, metavar="JSON", help="the whole of it")
+    verb.add_argument(
+        "--comparison",
+        default="{}",
+        metavar="JSON",
+        help="baseline (mcn), draws (2000), level (0.95), kmeans_runs (5), seed (0)",
+    )
     verb.add_argument(
         "--output", type=Path, required=True, help="page (.html); the table .csv is written beside"
     )
@@ -37,6 +42,6 @@ def compare_experiments(arguments: Namespace) -> None:
 
     runtime = resolve(parse_options(RuntimeOptions, arguments.runtime), arguments.threads)
     torch.set_num_threads(runtime.threads)
-    settings = parse_options(Configuration, arguments.configuration)
-    options = parse_options(ComparisonOptions, arguments.options)
+    settings = parse_options(Configuration, arguments.options)
+    options = parse_options(ComparisonOptions, arguments.comparison)
     compare(settings, arguments.results, arguments.output, options)

@@ -61,10 +61,12 @@ def register(verbs: Verbs) -> None:
 
     kinds = add_group(verbs, "decode", "Decode the videos of a shard list.")
     verb = add_verb(kinds, "frames", decode_frames, "mcn.options.decode:DecodeOptions")
+    verb.set_defaults(stage="decode_frames")
     verb.add_argument("shard", type=Path)
     verb.add_argument("--frames-1fps", type=Path, required=True)
     verb.add_argument("--frames-24fps", type=Path, required=True)
     verb = add_verb(kinds, "audio", decode_audio, "mcn.options.decode:DecodeOptions")
+    verb.set_defaults(stage="decode_audio")
     verb.add_argument("shard", type=Path)
     verb.add_argument("--output", type=Path, required=True)
 

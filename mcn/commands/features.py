@@ -34,10 +34,12 @@ def register(verbs: Verbs) -> None:
         ("davenet", extract_davenet, "DavenetOptions"),
     ):
         verb = add_verb(kinds, name, run, f"mcn.options.features:{model}", runtime=True)
+        verb.set_defaults(stage=name)
         verb.add_argument("shard", type=Path)
         verb.add_argument("output", type=Path)
         verb.add_argument("--weights", default="", help="file, where options.weights is `seeded`")
     verb = add_verb(kinds, "logmel", extract_logmel, "mcn.options.features:LogMelOptions")
+    verb.set_defaults(stage="logmel")
     verb.add_argument("shard", type=Path)
     verb.add_argument("output", type=Path)
     verb = add_verb(kinds, "word2vec", extract_word2vec, "mcn.options.features:TextOptions")

@@ -10,7 +10,8 @@ from mcn.commands.verbs import Verbs, add_verb
 
 def register(verbs: Verbs) -> None:
     """Add the parsers of this group."""
-    verb = add_verb(verbs, "table", table)
+    verb = add_verb(verbs, "table", table, "mcn.config.configuration:Configuration")
+    verb.set_defaults(options=None)
     verb.add_argument(
         "name",
         choices=("table1", "table2", "reference"),
@@ -19,11 +20,6 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("results", type=Path, help="folder of a run, or an empty one")
     verb.add_argument(
         "--output", type=Path, required=True, help=".html; .md and .csv are written beside it"
-    )
-    verb.add_argument(
-        "--options",
-        metavar="JSON",
-        help="the whole configuration: only its experiments and data sets are shown",
     )
     verb.add_argument(
         "--missing", action="append", default=[], help="a line on what is missing (repeatable)"

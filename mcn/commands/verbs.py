@@ -1,16 +1,19 @@
 """How a verb is added to the command line: its summary, `--options`, `--runtime` and `--threads`.
 
 Conventions: a verb's summary is the first line of its function's docstring; `--options` takes JSON or YAML text, or
-`@FILE`, and the keys of its options model are listed by `--help`. Nothing heavy is imported before a verb runs.
+`@FILE`; the keys of its options model are listed by `--help`. `--settings` supplies, from the file that the head of a
+run writes, what changes no number. Nothing heavy is imported before a verb runs.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TypeAlias
 
 from pydantic import BaseModel
@@ -37,9 +40,14 @@ def add_verb(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=_describe(model) if model and {"-h", "--help"} & set(sys.argv) else None,
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, model=model)
     if model:
         parser.add_argument("--options", default="{}", metavar="JSON", help="settings, see below")
+        parser.add_argument(
+            "--settings",
+            metavar="FILE#SECTION",
+            help="file of all settings of a run: supplies limits, caches, devices and labels that --options leaves out",
+        )
     if runtime:
         parser.add_argument(
             "--runtime",
@@ -53,6 +61,37 @@ def add_verb(
     return parser
 
 
+def supply_settings(arguments: Namespace) -> None:
+    """Lay `--options` and `--runtime` over the values that change no number of the file that `--settings` names."""
+    if not getattr(arguments, "settings", None):
+        return
+    from mcn.files import canonical_json
+    from mcn.options.base import laid_over, parse_text, supplied
+
+    file = arguments.settings.partition("#")[0]
+    wanted = [("options", arguments.model, arguments.settings)]
+    if "runtime" in arguments:
+        wanted.append(("runtime", "mcn.options.features:RuntimeOptions", f"{file}#runtime"))
+    for name, model, section in wanted:
+        below = supplied(_load(model), section)
+        values = laid_over(below, parse_text(getattr(arguments, name)))
+        setattr(arguments, name, canonical_json(values))
+
+
+@contextlib.contextmanager
+def noting_code(arguments: Namespace) -> Iterator[None]:
+    """Where a verb makes shards (`stage` is set), they note the digest of the code that makes them."""
+    if not getattr(arguments, "stage", None):
+        yield
+        return
+    from mcn.config.code import code_digest
+    from mcn.config.reruns import STAGES
+    from mcn.shards.made_by import writing_with
+
+    with writing_with(code_digest(STAGES[arguments.stage].code, Path.cwd())):
+        yield
+
+
 def add_group(verbs: Verbs, name: str, summary: str, metavar: str = "KIND") -> Verbs:
     """Add a verb that is followed by a kind (`mcn extract resnet152`); returns what kinds are added to."""
     group = verbs.add_parser(name, help=summary, description=summary)
@@ -61,10 +100,8 @@ def add_group(verbs: Verbs, name: str, summary: str, metavar: str = "KIND") -> V
 
 def _describe(model: str) -> str:
     """Keys, defaults and units of an options model."""
-    module, _, name = model.partition(":")
-    fields: type[BaseModel] = getattr(importlib.import_module(module), name)
     lines = ["keys of --options (default): meaning"]
-    for key, field in fields.model_fields.items():
+    for key, field in _load(model).model_fields.items():
         default = (
             "required"
             if field.is_required()
@@ -72,3 +109,10 @@ def _describe(model: str) -> str:
         )
         lines.append(f"  {key} ({default}): {field.description or ''}")
     return "\n".join(lines)
+
+
+def _load(model: str) -> type[BaseModel]:
+    """The options model "module:Class"."""
+    module, _, name = model.partition(":")
+    loaded: type[BaseModel] = getattr(importlib.import_module(module), name)
+    return loaded

@@ -35,11 +35,10 @@ from mcn.options.features import (
 from mcn.options.sections import DatasetOptions, Experiment, FeaturesOptions, Name
 from mcn.sources.manifest import read_manifest
 from mcn.sources.official import Adapter, adapter_of
+from mcn.sources.outside import KNOWN_BYTES
 from mcn.sources.videos import narration_lines
 
 SCHEMA_PATH = Path("workflow/schemas/config.schema.yaml")
-# Larger manifests are checked by the rule `prepare` alone: reading them would delay every start of the workflow.
-CHECKED_AT_START_BYTES = 200_000  # about 2,000 videos
 
 
 class Configuration(Options):
@@ -181,6 +180,13 @@ def dump_json(settings: Configuration, *keys: str) -> str:
     return canonical_json(value)
 
 
+def write_settings(settings: Configuration, path: Path) -> None:
+    """Write the whole configuration for the jobs of a run, as canonical JSON, where it differs from what is there."""
+    text = dump_json(settings)
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
+
+
 def check_manifests(settings: Configuration) -> None:
     """Read every small manifest that exists already; `UserError` lists every problem of all of them.
 
@@ -189,7 +195,7 @@ def check_manifests(settings: Configuration) -> None:
     problems = []
     for name, dataset in settings.datasets.items():
         path = Path(dataset.manifest)
-        if not path.exists() or path.stat().st_size > CHECKED_AT_START_BYTES:
+        if not path.exists() or path.stat().st_size > KNOWN_BYTES:
             continue
         strict = dataset.missing_files == "error"
         try:

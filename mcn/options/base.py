@@ -6,7 +6,7 @@ Conventions
   says so by its `role`: `runtime` (limits, caches, workers, devices, intervals: nothing is remade for it) or `label`
   (words that only the report and the tables print). Every other field is part of the recipe of the stages that read it.
 - `recipe` leaves those fields out. A job gets the recipe on its command line and the other values from the settings
-  file that the head of the run wrote (`parse_options`), so that a changed limit starts no job again.
+  file that the head of the run wrote (`supplied`), so that a changed limit starts no job again.
 - A problem is told with its key, what was got, what is wanted, and the nearest known name.
 """
 
@@ -73,20 +73,25 @@ def recipe(value: Any, labels: bool = False) -> Any:
     return value
 
 
-def parse_options(model: type[Model], text: str, settings: str = "") -> Model:
-    """Options of one stage from JSON or YAML text, or from a file named `@path`; `UserError` with every problem.
+def marked(value: Any) -> Any:
+    """The JSON values of the fields that `recipe` leaves out, in their sections: what a settings file may supply."""
+    if isinstance(value, BaseModel):
+        found = {}
+        for name, info in type(value).model_fields.items():
+            one = getattr(value, name)
+            if role_of(info) != "recipe":
+                found[name] = one.model_dump(mode="json") if isinstance(one, BaseModel) else one
+            elif below := marked(one):
+                found[name] = below
+        return found
+    if isinstance(value, Mapping):
+        return {key: below for key, one in value.items() if (below := marked(one))}
+    return {}
 
-    settings: `FILE#SECTION.KEY`, the section of a settings file that supplies what the text does not name.
-    """
-    if text.startswith("@"):
-        text = Path(text[1:]).read_text(encoding="utf-8")
-    try:
-        values = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        raise UserError(
-            f"options that do not parse: {error}", "JSON or YAML", "mend them"
-        ) from None
-    return parsed(model, laid_over(_section(settings), values))
+
+def parse_options(model: type[Model], text: str) -> Model:
+    """Options of one stage from JSON or YAML text, or from a file named `@path`; `UserError` with every problem."""
+    return parsed(model, parse_text(text))
 
 
 def parsed(model: type[Model], values: Any) -> Model:
@@ -97,20 +102,29 @@ def parsed(model: type[Model], values: Any) -> Model:
         raise several(explain(error, model), "valid options", "see --help of this verb") from None
 
 
-def _section(settings: str) -> Any:
-    """The values of `FILE#SECTION.KEY`; of the whole file where no section is named, nothing where no file is."""
-    if not settings:
-        return {}
+def parse_text(text: str) -> Any:
+    """The values of JSON or YAML text, or of a file named `@path`."""
+    if text.startswith("@"):
+        text = Path(text[1:]).read_text(encoding="utf-8")
+    try:
+        return yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        got = f"options that do not parse: {error}"
+        raise UserError(got, "JSON or YAML", "mend them") from None
+
+
+def supplied(model: type[BaseModel], settings: str) -> Any:
+    """What `FILE#SECTION.KEY` of a settings file supplies to options: the values of fields that change no number."""
     name, _, keys = settings.partition("#")
     try:
         value = json.loads(Path(name).read_text(encoding="utf-8"))
         for key in keys.split(".") if keys else ():
             value = value[key]
-    except (OSError, ValueError, KeyError) as error:
+        return marked(model.model_validate(value))
+    except (OSError, ValueError, KeyError, TypeError) as error:
         got = f"no settings {settings}: {type(error).__name__}: {error}"
         cure = "start the run again with snakemake, or leave --settings out"
         raise UserError(got, "the file that the start of a run writes", cure) from error
-    return value
 
 
 def laid_over(below: Any, above: Any) -> Any:

@@ -137,11 +137,13 @@ class EarlyEvaluation(Options):
 class Experiment(ExperimentOptions):
     """One model to train: a data set, an objective, a schedule."""
 
-    base: str | None = Field(
-        None, description="another experiment whose values stand where none is given here"
+    base: str | None = field(
+        None, "another experiment whose values stand where none is given here", role="runtime"
     )
-    seeds: list[int] | None = Field(
-        None, description="train once for each: NAME_seed1, NAME_seed2, ... differ in training.seed"
+    seeds: list[int] | None = field(
+        None,
+        "train once for each: NAME_seed1, NAME_seed2, ... differ in training.seed",
+        role="runtime",
     )
     dataset: Name | None = Field(None, description="the data set to train on")
     checkpoint: str | None = Field(

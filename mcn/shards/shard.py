@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from mcn.errors import DamagedShard, UserError
 from mcn.files import atomic_path, canonical_json
+from mcn.shards.made_by import KEY, MadeBy, current_record
 
 SCHEMA_VERSION = 1
 
@@ -116,14 +117,22 @@ def feature_sequence(row: Mapping[str, Any]) -> FeatureSequence:
 class ShardWriter:
     """Write one shard atomically; a context manager. Nothing is left behind when the body raises.
 
-    Args: `path` of the shard, one of the schemas above, `recipe` (JSON values only).
+    Args: `path` of the shard, one of the schemas above, `recipe` (JSON values only); `made_by`: the code that makes
+    the rows, by default what `mcn.shards.made_by.writing_with` says.
     """
 
-    def __init__(self, path: Path | str, schema: pa.Schema, recipe: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        schema: pa.Schema,
+        recipe: dict[str, Any],
+        made_by: MadeBy | None = None,
+    ) -> None:
         self.path = Path(path)
         kind = schema.metadata[b"kind"].decode()
         header = {"schema_version": SCHEMA_VERSION, "kind": kind, "recipe": recipe}
         self.schema = schema.with_metadata({"mcn": canonical_json(header)})
+        self._record = made_by or current_record()
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> ShardWriter:
@@ -139,6 +148,8 @@ class ShardWriter:
                     write_page_checksum=True,
                 )
             )
+            if self._record:
+                self._writer.add_key_value_metadata({KEY: str(self._record)})
             self._stack = self._stack.pop_all()
         return self
 

@@ -32,6 +32,7 @@ from mcn.files import scratch_folder
 from mcn.layout import Dataset
 from mcn.media.decode import decode_audio, decode_frames
 from mcn.shards import ShardReader, ShardWriter
+from mcn.shards.made_by import read_record
 from mcn.shards.shard import SCHEMAS
 from mcn.sources.partition import shard_of
 
@@ -190,7 +191,7 @@ def merge(shard: Path, addition: Path) -> Outcome:
     places = {video_id: index for index, video_id in enumerate(old.video_ids)}
     changed = any(old.read(places[video_id]) != row for video_id, row in rows.items())
     if changed:
-        with ShardWriter(shard, SCHEMAS[old.kind], old.recipe) as writer:
+        with ShardWriter(shard, SCHEMAS[old.kind], old.recipe, read_record(shard)) as writer:
             for video_id, index in places.items():
                 writer.write(rows[video_id] if video_id in rows else old.read(index))
     old.close()

@@ -1,17 +1,18 @@
 """Settings, names and file lists that the rules share. No rule is defined here."""
 
-import inspect
-import os
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from mcn.config.configuration import check_manifests, configure, dump_json
+from mcn.config.configuration import check_manifests, configure, write_settings
 from mcn.errors import UserError
 from mcn.config.left_out import leave_out
 from mcn.config.one_configuration import require_one_configuration
+from mcn.config.reruns import SETTINGS, arguments, code_of
 from mcn.sources.official import ACCOUNTS, provenance
+from mcn.sources.outside import digest_of
+from mcn.upkeep.code_changes import change_lines, code_changes
 
 FEATURES = ["resnet152", "resnext101", "logmel", "davenet", "word2vec"]
 NETWORKS = ["resnet152", "resnext101", "davenet"]
@@ -67,17 +68,44 @@ wildcard_constraints:
     network=one_of(NETWORKS),
 
 
-def check_inputs():
-    """Stop before the first job, with every problem at once, where a manifest cannot be used."""
+def start_run():
+    """Stop before the first job where a manifest cannot be used; write the settings that jobs read.
+
+    Every problem of every manifest is named at once.
+    """
     try:
         check_manifests(settings)
+        write_settings(settings, Path(SETTINGS))
     except UserError as error:
         raise WorkflowError(str(error))
 
 
-def options(*keys):
-    """The settings below `keys` as canonical JSON, defaults filled in: what a stage is told and rerun for."""
-    return dump_json(settings, *keys)
+def say_what_other_code_made():
+    """Name the stages whose shards other code made than there is now, and what to do about it."""
+    changes = code_changes(Path("results"), settings, Path.cwd())
+    decoding = [f"results/{name}/decoded/*/*.parquet" for name in decoded_datasets()]
+    targets = {stage: f"{stage}_shards" for stage in FEATURES}
+    targets |= dict.fromkeys(("decode_frames", "decode_audio"), " ".join(decoding))
+    for line in change_lines(changes, targets):
+        logger.warning(line)
+
+
+def recipe(stage):
+    """A parameter: what the verb of a stage is told, which is what the stage is remade for (mcn/config/reruns.py)."""
+
+    def told(wildcards):
+        return arguments(settings, stage, wildcards)
+
+    return told
+
+
+def code(stage):
+    """A parameter: the digest of the code that computes a stage, so that an edit of it remakes the stage."""
+
+    def digest(wildcards):
+        return code_of(settings, stage, wildcards, Path.cwd())
+
+    return digest
 
 
 def official_sets():
@@ -95,9 +123,9 @@ def adapter_name(adapter):
     return file if file in provenance() else own
 
 
-def code(module):
-    """The module that computes a stage, relative to the working directory: a change of it remakes the stage."""
-    return os.path.relpath(Path(workflow.basedir, "mcn", module))
+def content(wildcards, input):
+    """A parameter: the digest of the input files that come from outside, so that an edit is noticed whatever its time."""
+    return digest_of(input)
 
 
 def growing(megabytes):

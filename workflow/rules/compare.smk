@@ -10,7 +10,6 @@ rule comparison:
             "results/models/{experiment}/metrics.jsonl",
             experiment=settings.experiments,
         ),
-        code=code("comparison/stage.py"),
     output:
         page=report(
             "results/comparison.html",
@@ -27,8 +26,8 @@ rule comparison:
         mem_mb=3000,
         runtime=240,
     params:
-        configuration=options(),
-        runtime=options("runtime"),
+        recipe=recipe("comparison"),
+        code=code("comparison"),
     shell:
         "python -m mcn compare experiments results --output {output.page} --threads {threads}"
-        " --configuration {params.configuration:q} --runtime {params.runtime:q} &> {log}"
+        " {params.recipe} &> {log}"

@@ -8,7 +8,7 @@ readers go first: no video is decoded while decoded frames wait, and `--resource
 rule decode_frames:
     """Decode each video once for both frame rates."""
     input:
-        shard="results/{dataset}/shards/{shard}.csv",
+        shard=shard_list,
     output:
         appearance=decoded("results/{dataset}/decoded/frames_1fps/{shard}.parquet"),
         motion=decoded("results/{dataset}/decoded/frames_24fps/{shard}.parquet"),
@@ -24,16 +24,17 @@ rule decode_frames:
         disk_mb=4000,
         runtime=240,
     params:
-        options=options("decode"),
+        recipe=recipe("decode_frames"),
+        videos=shard_videos,
     shell:
         "python -m mcn decode frames {input.shard} --frames-1fps {output.appearance}"
-        " --frames-24fps {output.motion} --options {params.options:q} &> {log}"
+        " --frames-24fps {output.motion} {params.recipe} &> {log}"
 
 
 rule decode_audio:
     """Decode each sound track to 16 kHz mono."""
     input:
-        shard="results/{dataset}/shards/{shard}.csv",
+        shard=shard_list,
     output:
         decoded("results/{dataset}/decoded/audio_16khz/{shard}.parquet"),
     log:
@@ -47,6 +48,7 @@ rule decode_audio:
         disk_mb=1000,
         runtime=120,
     params:
-        options=options("decode"),
+        recipe=recipe("decode_audio"),
+        videos=shard_videos,
     shell:
-        "python -m mcn decode audio {input.shard} --output {output} --options {params.options:q} &> {log}"
+        "python -m mcn decode audio {input.shard} --output {output} {params.recipe} &> {log}"

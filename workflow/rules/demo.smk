@@ -24,6 +24,7 @@ rule demo:
         mem_mb=growing(2000),
         runtime=30,
     params:
-        options=options("demo"),
+        recipe=recipe("demo"),
+        code=code("demo"),
     shell:
-        "python -m mcn demo results/demo --workers {threads} --options {params.options:q} &> {log}"
+        "python -m mcn demo results/demo --workers {threads} {params.recipe} &> {log}"

@@ -8,7 +8,6 @@ rule evaluate_retrieval:
         captions="results/{dataset}/captions.parquet",
         model="results/models/{experiment}/model.safetensors",
         config="results/models/{experiment}/config.yaml",
-        code=code("evaluation/retrieval/metrics.py"),
     output:
         report(
             "results/evaluation/{experiment}/{dataset}.retrieval.json",
@@ -23,11 +22,11 @@ rule evaluate_retrieval:
         mem_mb=growing(3000),
         runtime=120,
     params:
-        options=dataset_options,
-        runtime=options("runtime"),
+        recipe=recipe("evaluate_retrieval"),
+        code=code("evaluate_retrieval"),
     shell:
         "python -m mcn evaluate retrieval results/models/{wildcards.experiment} results/{wildcards.dataset}"
-        " --output {output} --options {params.options:q} --runtime {params.runtime:q} &> {log}"
+        " --output {output} {params.recipe} &> {log}"
 
 
 rule evaluate_localization:
@@ -39,7 +38,6 @@ rule evaluate_localization:
         steps="results/{dataset}/steps.parquet",
         model="results/models/{experiment}/model.safetensors",
         config="results/models/{experiment}/config.yaml",
-        code=code("evaluation/localization/metrics.py"),
     output:
         report(
             "results/evaluation/{experiment}/{dataset}.localization.json",
@@ -54,11 +52,12 @@ rule evaluate_localization:
         mem_mb=growing(3000),
         runtime=120,
     params:
-        options=dataset_options,
-        runtime=options("runtime"),
+        recipe=recipe("evaluate_localization"),
+        code=code("evaluate_localization"),
+        content=content,
     shell:
         "python -m mcn evaluate localization results/models/{wildcards.experiment} results/{wildcards.dataset}"
-        " --output {output} --options {params.options:q} --runtime {params.runtime:q} &> {log}"
+        " --output {output} {params.recipe} &> {log}"
 
 
 rule evaluate_alignment:
@@ -68,7 +67,6 @@ rule evaluate_alignment:
         unpack(transcript_tables),
         model="results/models/{experiment}/model.safetensors",
         config="results/models/{experiment}/config.yaml",
-        code=code("evaluation/alignment/programme.py"),
     output:
         report(
             "results/evaluation/{experiment}/{dataset}.alignment.json",
@@ -83,8 +81,8 @@ rule evaluate_alignment:
         mem_mb=growing(3000),
         runtime=240,
     params:
-        options=dataset_options,
-        runtime=options("runtime"),
+        recipe=recipe("evaluate_alignment"),
+        code=code("evaluate_alignment"),
     shell:
         "python -m mcn evaluate alignment results/models/{wildcards.experiment} results/{wildcards.dataset}"
-        " --output {output} --options {params.options:q} --runtime {params.runtime:q} &> {log}"
+        " --output {output} {params.recipe} &> {log}"

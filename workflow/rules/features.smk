@@ -1,6 +1,6 @@
 """Decoded shards to feature shards, one rule a feature.
 
-Each rule lists the module that computes it as an input: a change of that code makes its features again.
+Their code's digest lies in the shards: the start of a run says what differs (mcn/upkeep/code_changes.py).
 """
 
 
@@ -8,7 +8,6 @@ rule seed_weights:
     """Draw a network's weights from a seed and calibrate its batch norms: for runs without pretrained files."""
     input:
         shards=calibration_shards,
-        code=code("features/seeding.py"),
     output:
         "results/weights/{network}.safetensors",
     log:
@@ -23,6 +22,7 @@ rule seed_weights:
         runtime=30,
     params:
         seed=settings.features.seed,
+        code=code("seed_weights"),
     shell:
         "python -m mcn seed-weights {wildcards.network} {input.shards} --output {output} --seed {params.seed}"
         " --threads {threads} &> {log}"
@@ -33,7 +33,6 @@ rule resnet152:
     input:
         shard="results/{dataset}/decoded/frames_1fps/{shard}.parquet",
         weights=network_weights("resnet152"),
-        code=code("features/appearance.py"),
     output:
         "results/{dataset}/features/resnet152/{shard}.parquet",
     log:
@@ -51,11 +50,11 @@ rule resnet152:
         disk_mb=4000,
         runtime=240,
     params:
-        options=options("features", "resnet152"),
-        runtime=options("runtime"),
+        recipe=recipe("resnet152"),
+        content=content,
     shell:
         "python -m mcn extract resnet152 {input.shard} {output} --weights {input.weights:q} --threads {threads}"
-        " --options {params.options:q} --runtime {params.runtime:q} &> {log}"
+        " {params.recipe} &> {log}"
 
 
 rule resnext101:
@@ -63,7 +62,6 @@ rule resnext101:
     input:
         shard="results/{dataset}/decoded/frames_24fps/{shard}.parquet",
         weights=network_weights("resnext101"),
-        code=code("features/motion.py"),
     output:
         "results/{dataset}/features/resnext101/{shard}.parquet",
     log:
@@ -81,18 +79,17 @@ rule resnext101:
         disk_mb=4000,
         runtime=240,
     params:
-        options=options("features", "resnext101"),
-        runtime=options("runtime"),
+        recipe=recipe("resnext101"),
+        content=content,
     shell:
         "python -m mcn extract resnext101 {input.shard} {output} --weights {input.weights:q} --threads {threads}"
-        " --options {params.options:q} --runtime {params.runtime:q} &> {log}"
+        " {params.recipe} &> {log}"
 
 
 rule logmel:
     """Audio: 40 log-mel bands, 100 columns a second."""
     input:
         shard="results/{dataset}/decoded/audio_16khz/{shard}.parquet",
-        code=code("features/audio.py"),
     output:
         "results/{dataset}/features/logmel/{shard}.parquet",
     log:
@@ -109,9 +106,9 @@ rule logmel:
         disk_mb=1000,
         runtime=60,
     params:
-        options=options("features", "logmel"),
+        recipe=recipe("logmel"),
     shell:
-        "python -m mcn extract logmel {input.shard} {output} --options {params.options:q} &> {log}"
+        "python -m mcn extract logmel {input.shard} {output} {params.recipe} &> {log}"
 
 
 rule davenet:
@@ -119,7 +116,6 @@ rule davenet:
     input:
         shard="results/{dataset}/features/logmel/{shard}.parquet",
         weights=network_weights("davenet"),
-        code=code("features/davenet.py"),
     output:
         "results/{dataset}/features/davenet/{shard}.parquet",
     log:
@@ -134,11 +130,11 @@ rule davenet:
         mem_mb=growing(3000),
         runtime=240,
     params:
-        options=options("features", "davenet"),
-        runtime=options("runtime"),
+        recipe=recipe("davenet"),
+        content=content,
     shell:
         "python -m mcn extract davenet {input.shard} {output} --weights {input.weights:q} --threads {threads}"
-        " --options {params.options:q} --runtime {params.runtime:q} &> {log}"
+        " {params.recipe} &> {log}"
 
 
 rule vocabulary:
@@ -146,7 +142,6 @@ rule vocabulary:
     input:
         texts=vocabulary_texts,
         vectors=settings.features.word2vec.vectors,
-        code=code("features/text.py"),
     output:
         "results/{dataset}/vocabulary.parquet",
     log:
@@ -157,19 +152,20 @@ rule vocabulary:
         mem_mb=growing(6000),
         runtime=60,
     params:
-        options=options("features", "word2vec"),
+        recipe=recipe("vocabulary"),
+        code=code("vocabulary"),
+        content=content,
     shell:
         "python -m mcn vocabulary {input.texts} --vectors {input.vectors:q} --output {output}"
-        " --options {params.options:q} &> {log}"
+        " {params.recipe} &> {log}"
 
 
 rule word2vec:
     """Text: token ids of every narration line."""
     input:
-        shard="results/{dataset}/shards/{shard}.csv",
-        narration="results/{dataset}/narration/{shard}.parquet",
+        shard=shard_list,
+        narration=shard_narration,
         vocabulary="results/{dataset}/vocabulary.parquet",
-        code=code("features/text.py"),
     output:
         "results/{dataset}/features/word2vec/{shard}.parquet",
     log:
@@ -180,10 +176,12 @@ rule word2vec:
         mem_mb=growing(2000),
         runtime=60,
     params:
-        options=options("features", "word2vec"),
+        recipe=recipe("word2vec"),
+        code=code("word2vec"),
+        texts=shard_texts,
     shell:
         "python -m mcn extract word2vec {input.shard} {output} --narration {input.narration}"
-        " --vocabulary {input.vocabulary} --options {params.options:q} &> {log}"
+        " --vocabulary {input.vocabulary} {params.recipe} &> {log}"
 
 
 rule resnet152_shards:

@@ -4,19 +4,48 @@ import json
 import shlex
 
 
-def dataset_options(wildcards):
-    """The settings of the data set of a rule."""
-    return options("datasets", wildcards.dataset)
-
-
-def experiment_options(wildcards):
-    """The settings of the experiment of a rule."""
-    return options("experiments", wildcards.experiment)
+from mcn.sources.outside import is_known, narration_digest, videos_digest
 
 
 def manifest(wildcards):
     """The manifest of a data set."""
     return settings.datasets[wildcards.dataset].manifest
+
+
+def settled(path, dataset):
+    """A file of a shard; where its content is a parameter of the rule, a newer time alone remakes nothing."""
+    return ancient(path) if is_known(settings.datasets[dataset].manifest) else path
+
+
+def shard_list(wildcards):
+    """The list of the videos of a shard."""
+    path = f"results/{wildcards.dataset}/shards/{wildcards.shard}.csv"
+    return settled(path, wildcards.dataset)
+
+
+def shard_narration(wildcards):
+    """The narration of the videos of a shard."""
+    dataset = settings.datasets[wildcards.dataset]
+    path = f"results/{wildcards.dataset}/narration/{wildcards.shard}.parquet"
+    return path if dataset.narration_table else settled(path, wildcards.dataset)
+
+
+def shard_videos(wildcards):
+    """A parameter: the digest of the videos of a shard, so that one that is replaced under its path is noticed."""
+    dataset = settings.datasets[wildcards.dataset]
+    return videos_digest(dataset.manifest, dataset.shards, int(wildcards.shard))
+
+
+def shard_texts(wildcards):
+    """A parameter: the digest of the videos' ids and narration files of a shard."""
+    dataset = settings.datasets[wildcards.dataset]
+    shard = int(wildcards.shard)
+    return narration_digest(dataset.manifest, dataset.shards, shard)
+
+
+def dataset_texts(wildcards):
+    """A parameter: the digest of all narration files of a data set."""
+    return narration_digest(settings.datasets[wildcards.dataset].manifest)
 
 
 def captions_file(wildcards):

@@ -8,7 +8,6 @@ for adapter, names in official_sets().items():
             f"import_{adapter_name(adapter)}"
         input:
             official_files,
-            code=os.path.relpath(inspect.getfile(adapter)),
         output:
             expand(
                 "results/{{dataset}}/official/{file}",
@@ -26,6 +25,8 @@ for adapter, names in official_sets().items():
         params:
             directory=subpath(output[0], parent=True),
             options=official_options,
+            code=code("import_annotations"),
+            content=content,
         shell:
             "python -m mcn import annotations {params.options} --output {params.directory} &> {log}"
 

@@ -14,10 +14,13 @@ rule prepare:
     conda:
         "../../envs/mcn.yaml"
     params:
-        options=dataset_options,
+        recipe=recipe("prepare"),
+        code=code("prepare"),
+        content=content,
+        texts=dataset_texts,
     shell:
         "python -m mcn prepare videos {input.manifest:q} --videos {output.videos}"
-        " --narration {output.narration} --options {params.options:q} &> {log}"
+        " --narration {output.narration} {params.recipe} &> {log}"
 
 
 rule prepare_captions:
@@ -31,6 +34,9 @@ rule prepare_captions:
         "results/logs/{dataset}/prepare_captions.log",
     conda:
         "../../envs/mcn.yaml"
+    params:
+        code=code("prepare_captions"),
+        content=content,
     shell:
         "python -m mcn prepare captions {input.annotations:q} --videos {input.videos} --output {output} &> {log}"
 
@@ -48,6 +54,9 @@ rule prepare_steps:
         "results/logs/{dataset}/prepare_steps.log",
     conda:
         "../../envs/mcn.yaml"
+    params:
+        code=code("prepare_steps"),
+        content=content,
     shell:
         "python -m mcn prepare steps {input.tasks:q} {input.steps:q} --videos {input.videos}"
         " --tasks {output.tasks} --steps {output.steps} &> {log}"
@@ -66,6 +75,9 @@ rule prepare_alignment:
         "results/logs/{dataset}/prepare_alignment.log",
     conda:
         "../../envs/mcn.yaml"
+    params:
+        code=code("prepare_alignment"),
+        content=content,
     shell:
         "python -m mcn prepare alignment {input.classes:q} {input.transcripts:q} {input.segments:q}"
         " --videos {input.videos} --classes {output.classes} --transcripts {output.transcripts}"
@@ -97,6 +109,7 @@ for dataset in settings.datasets:
         params:
             directory=subpath(input.videos, parent=True),
             shards=len(shard_names(dataset)),
+            code=code("partition"),
         shell:
             "python -m mcn partition {input.videos} {input.narration} --shards {params.shards}"
             " --directory {params.directory} &> {log}"

@@ -5,7 +5,6 @@ rule import_clips:
     """Manifest, captions and features of a published file of clips."""
     input:
         clips=published_clips,
-        code=code("published/clips.py"),
     output:
         manifest="results/{dataset}/published/manifest.csv",
         captions="results/{dataset}/published/captions.csv",
@@ -25,6 +24,8 @@ rule import_clips:
         runtime=240,
     params:
         directory=subpath(output.manifest, parent=True),
+        code=code("import_clips"),
+        content=content,
     shell:
         "python -m mcn import features clips {input.clips:q} --output {params.directory} &> {log}"
 
@@ -34,7 +35,6 @@ rule import_features:
     input:
         published_files,
         shard="results/{dataset}/shards/{shard}.csv",
-        code=code("published/feature_files.py"),
     output:
         "results/{dataset}/features/{feature}/{shard}.parquet",
     log:
@@ -50,6 +50,8 @@ rule import_features:
     params:
         source=published_source,
         layout=published_layout,
+        code=code("import_features"),
+        content=content,
     shell:
         "python -m mcn import features shard {input.shard} {params.source:q} --layout {params.layout}"
         " --feature {wildcards.feature} --output {output} &> {log}"
@@ -59,7 +61,6 @@ rule import_checkpoint:
     """A published checkpoint as a model of an experiment."""
     input:
         checkpoint=published_checkpoint,
-        code=code("published/import_checkpoint.py"),
     output:
         model="results/models/{experiment}/model.safetensors",
         config="results/models/{experiment}/config.yaml",
@@ -77,6 +78,8 @@ rule import_checkpoint:
         directory=subpath(output.model, parent=True),
         sha256=checkpoint_sha256,
         features=imported_features,
+        code=code("import_checkpoint"),
+        content=content,
     shell:
         "python -m mcn import checkpoint {input.checkpoint:q} --output {params.directory} {params.sha256}"
         " --options {params.features:q} &> {log}"

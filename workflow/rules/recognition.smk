@@ -13,6 +13,9 @@ rule prepare_actions:
         "results/logs/{dataset}/prepare_actions.log",
     conda:
         "../../envs/mcn.yaml"
+    params:
+        code=code("prepare_actions"),
+        content=content,
     shell:
         "python -m mcn prepare actions {input.actions:q} {input.labels:q} --videos {input.videos}"
         " --actions {output.actions} --labels {output.labels} &> {log}"
@@ -26,7 +29,6 @@ rule evaluate_recognition:
         labels="results/{dataset}/labels.parquet",
         model="results/models/{experiment}/model.safetensors",
         config="results/models/{experiment}/config.yaml",
-        code=code("evaluation/recognition/metrics.py"),
     output:
         report(
             "results/evaluation/{experiment}/{dataset}.recognition.json",
@@ -41,8 +43,8 @@ rule evaluate_recognition:
         mem_mb=growing(3000),
         runtime=240,
     params:
-        options=dataset_options,
-        runtime=options("runtime"),
+        recipe=recipe("evaluate_recognition"),
+        code=code("evaluate_recognition"),
     shell:
         "python -m mcn evaluate recognition results/models/{wildcards.experiment} results/{wildcards.dataset}"
-        " --output {output} --options {params.options:q} --runtime {params.runtime:q} &> {log}"
+        " --output {output} {params.recipe} &> {log}"

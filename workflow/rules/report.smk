@@ -16,6 +16,7 @@ rule ledger:
     params:
         manifest=manifest,
         shards=shard_count,
+        code=code("ledger"),
     shell:
         "python -m mcn ledger results/{wildcards.dataset} --shards {params.shards}"
         " --manifest {params.manifest:q} &> {log}"
@@ -31,8 +32,6 @@ rule report:
             "results/models/{experiment}/metrics.jsonl",
             experiment=settings.experiments,
         ),
-        code=code("report/render.py"),
-        published=code("report/published.yaml"),
     output:
         report(
             "results/report.html",
@@ -47,9 +46,10 @@ rule report:
         mem_mb=growing(2000),
         runtime=60,
     params:
-        options=options(),
+        recipe=recipe("report"),
+        code=code("report"),
     shell:
-        "python -m mcn report results --output {output} --options {params.options:q} &> {log}"
+        "python -m mcn report results --output {output} {params.recipe} &> {log}"
 
 
 rule verify:
@@ -59,9 +59,9 @@ rule verify:
     conda:
         "../../envs/mcn.yaml"
     params:
-        options=options(),
+        settings=SETTINGS,
     shell:
-        "python -m mcn verify results --options {params.options:q} 2>&1 | tee {log}"
+        "python -m mcn verify results --options @{params.settings} 2>&1 | tee {log}"
 
 
 rule retry:
@@ -76,17 +76,15 @@ rule retry:
         disk_mb=4000,
         runtime=240,
     params:
-        options=options(),
+        settings=SETTINGS,
     shell:
-        "python -m mcn retry results --threads {threads} --options {params.options:q} 2>&1 | tee {log}"
+        "python -m mcn retry results --threads {threads} --options @{params.settings} 2>&1 | tee {log}"
 
 
 rule table1:
     """Published retrieval scores, those of this run beside them, and what is missing."""
     input:
         evaluations("retrieval"),
-        code=code("report/tables.py"),
-        published=code("report/published.yaml"),
     output:
         html=report(
             "results/table1.html", caption="../report/table.rst", category="Tables"
@@ -99,10 +97,11 @@ rule table1:
         "../../envs/mcn.yaml"
     params:
         name="table1",
-        options=options(),
+        recipe=recipe("table1"),
+        code=code("table1"),
         missing=missing_arguments(),
     shell:
-        "python -m mcn table {params.name} results --output {output.html} --options {params.options:q}"
+        "python -m mcn table {params.name} results --output {output.html} {params.recipe}"
         " {params.missing} &> {log}"
 
 
@@ -110,8 +109,6 @@ use rule table1 as table2 with:
     input:
         evaluations("localization"),
         evaluations("alignment"),
-        code=code("report/tables.py"),
-        published=code("report/published.yaml"),
     output:
         html=report(
             "results/table2.html", caption="../report/table.rst", category="Tables"
@@ -122,5 +119,6 @@ use rule table1 as table2 with:
         "results/logs/table2.log",
     params:
         name="table2",
-        options=options(),
+        recipe=recipe("table2"),
+        code=code("table2"),
         missing=missing_arguments(),

@@ -5,7 +5,6 @@ rule train:
     """Train one experiment."""
     input:
         unpack(training_inputs),
-        code=code("training/train.py"),
     output:
         model="results/models/{experiment}/model.safetensors",
         config=report(
@@ -30,8 +29,8 @@ rule train:
         nodes=1,
         processes=1,
     params:
-        options=experiment_options,
-        runtime=options("runtime"),
+        recipe=recipe("train"),
+        code=code("train"),
         shards=training_shard_count,
         early_shards=early_shard_count,
     shell:
@@ -39,4 +38,4 @@ rule train:
         " --checkpoints results/checkpoints/{wildcards.experiment} --shards {params.shards}"
         " --early-shards {params.early_shards} --threads {threads}"
         " --nodes {resources.nodes} --processes {resources.processes}"
-        " --options {params.options:q} --runtime {params.runtime:q} &> {log}"
+        " {params.recipe} &> {log}"

@@ -1,0 +1,247 @@
+"""What each stage depends on: the one table from which the rules take their parameters and the documentation its words.
+
+Conventions
+-----------
+- A `Stage` names the section of the configuration that its verb is told (`{dataset}` and `{experiment}` stand for the
+  wildcards of its rule), the keys of that section that it reads, and the modules that compute it.
+- What a rule records as parameters is exactly that: the recipe (fields that change no number are left out,
+  `mcn.options.base.recipe`) and, of stages that are cheap, the digest of the code. A change of either remakes the
+  stage and what reads it.
+- Stages in `ASKED` may take weeks: the digest of their code lies in their files, and the start of a run says what
+  differs (`mcn.upkeep.code_changes`).
+- Keys that choose files rather than numbers change the inputs of a rule, which remakes it likewise: `FILES`.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mcn.config.code import code_digest
+from mcn.config.configuration import Configuration
+from mcn.files import canonical_json
+from mcn.layout import Dataset
+from mcn.options.base import recipe, role_of
+
+SETTINGS = "results/settings.json"  # written by the head of a run, named by every job
+
+
+class Stage(NamedTuple):
+    """What a stage depends on.
+
+    section: dotted key of the configuration, '' for all of it, None for nothing. keys: those of the section that it
+    reads, all where there are none. code: modules that compute it. runtime: keys of the section `runtime` that it
+    reads, of a stage that runs a network. labels: it prints labels.
+    """
+
+    section: str | None
+    keys: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()
+    runtime: tuple[str, ...] = ()
+    labels: bool = False
+
+
+NETWORK = ("precision", "batch_size")
+DEVICE = (
+    "",
+)  # a network that runs in fp32: of `runtime` it reads the device alone, which changes no number
+
+
+def _evaluation(task: str, *keys: str) -> Stage:
+    code = (f"mcn.evaluation.{task}.stage", f"mcn.evaluation.{task}")
+    return Stage("datasets.{dataset}", (task, "shards", *keys), code, DEVICE)
+
+
+def _feature(name: str, module: str, runtime: tuple[str, ...] = NETWORK) -> Stage:
+    return Stage(f"features.{name}", (), (module,), runtime)
+
+
+EXPERIMENT = ("dataset", "early_evaluation", "model", "objective", "training")
+STAGES: dict[str, Stage] = {
+    "demo": Stage("demo", (), ("mcn.demo.dataset",)),
+    "import_annotations": Stage(None, (), ("mcn.sources.official",)),
+    "import_clips": Stage(None, (), ("mcn.published.clips",)),
+    "import_features": Stage(None, (), ("mcn.published.import_features",)),
+    "import_checkpoint": Stage(None, (), ("mcn.published.import_checkpoint",)),
+    "prepare": Stage(
+        "datasets.{dataset}", ("narration_table", "missing_files"), ("mcn.sources.videos",)
+    ),
+    "prepare_captions": Stage(None, (), ("mcn.sources.annotation_tables",)),
+    "prepare_steps": Stage(None, (), ("mcn.sources.annotation_tables",)),
+    "prepare_alignment": Stage(None, (), ("mcn.sources.annotation_tables",)),
+    "prepare_actions": Stage(None, (), ("mcn.sources.annotation_tables",)),
+    "partition": Stage(None, (), ("mcn.sources.partition",)),
+    "decode_frames": Stage("decode", (), ("mcn.media.decode",)),
+    "decode_audio": Stage("decode", (), ("mcn.media.decode",)),
+    "seed_weights": Stage(None, (), ("mcn.features.seeding",)),
+    "resnet152": _feature("resnet152", "mcn.features.appearance"),
+    "resnext101": _feature("resnext101", "mcn.features.motion"),
+    "logmel": _feature("logmel", "mcn.features.audio", runtime=()),
+    "davenet": _feature("davenet", "mcn.features.davenet"),
+    "vocabulary": _feature("word2vec", "mcn.features.text", runtime=()),
+    "word2vec": _feature("word2vec", "mcn.features.text", runtime=()),
+    "train": Stage("experiments.{experiment}", EXPERIMENT, ("mcn.training.train",), ("precision",)),
+    "evaluate_retrieval": _evaluation("retrieval"),
+    "evaluate_localization": _evaluation("localization"),
+    "evaluate_alignment": _evaluation("alignment", "segments"),
+    "evaluate_recognition": _evaluation("recognition"),
+    "ledger": Stage(None, (), ("mcn.upkeep.ledger",)),
+    "report": Stage("", (), ("mcn.report.render", "mcn.report.tables"), labels=True),
+    "table1": Stage("", (), ("mcn.report.tables",), labels=True),
+    "table2": Stage("", (), ("mcn.report.tables",), labels=True),
+    "comparison": Stage("", (), ("mcn.comparison.stage",), DEVICE, labels=True),
+}
+
+# Stages that may take weeks are not remade when their code changes, but asked about.
+ASKED = ("decode_frames", "decode_audio", "resnet152", "resnext101", "logmel", "davenet")
+
+
+def asked_stages(results: Path, settings: Configuration) -> dict[str, list[Path]]:
+    """Stage of `ASKED` -> the shards that it makes of every data set whose features are extracted here."""
+    folders = {"decode_frames": ("decoded/frames_1fps", "decoded/frames_24fps")}
+    folders["decode_audio"] = ("decoded/audio_16khz",)
+    return {
+        stage: [
+            path
+            for name, dataset in settings.datasets.items()
+            if not dataset.published_features or stage == "davenet"
+            for folder in folders.get(stage, (f"features/{stage}",))
+            for path in Dataset(results / name, dataset.shards).paths(folder)
+        ]
+        for stage in ASKED
+    }
+
+
+# Keys that name or count files: pattern -> the rules whose inputs or outputs they change.
+FILES: dict[str, tuple[str, ...]] = {
+    "keep_decoded": (),
+    "demo.*": (),
+    "datasets.*.official.*": ("import_annotations",),
+    "datasets.*.manifest": ("prepare",),
+    "datasets.*.published_features.*": ("import_clips", "import_features"),
+    "datasets.*.shards": ("partition",),
+    "datasets.*.captions": ("prepare_captions",),
+    "datasets.*.tasks": ("prepare_steps",),
+    "datasets.*.steps": ("prepare_steps",),
+    "datasets.*.classes": ("prepare_alignment",),
+    "datasets.*.transcripts": ("prepare_alignment",),
+    "datasets.*.segments": ("prepare_alignment",),
+    "datasets.*.actions": ("prepare_actions",),
+    "datasets.*.labels": ("prepare_actions",),
+    "features.calibration_dataset": ("seed_weights",),
+    "features.calibration_shards": ("seed_weights",),
+    "features.seed": ("seed_weights",),
+    "experiments.*.checkpoint": ("import_checkpoint",),
+    "experiments.*.checkpoint_sha256": ("import_checkpoint",),
+}
+
+
+def told(settings: Configuration, stage: str, wildcards: Mapping[str, str]) -> dict[str, Any]:
+    """What a job of a stage is told and remade for: `options`, and `runtime` where it runs a network."""
+    found = STAGES[stage]
+    values: dict[str, Any] = {}
+    if found.section is not None:
+        section: Any = settings
+        for key in _keys(found.section, wildcards):
+            section = section[key] if isinstance(section, Mapping) else getattr(section, key)
+        options = recipe(section, found.labels)
+        values["options"] = {key: options[key] for key in found.keys or options}
+    if found.runtime:
+        values["runtime"] = {
+            key: value for key, value in recipe(settings.runtime).items() if key in found.runtime
+        }
+    return values
+
+
+def arguments(settings: Configuration, stage: str, wildcards: Mapping[str, str]) -> str:
+    """The arguments of a stage's verb: what it is told, and where the values lie that change no number."""
+    values = told(settings, stage, wildcards)
+    words = [f"--{name} {shlex.quote(canonical_json(value))}" for name, value in values.items()]
+    section = STAGES[stage].section
+    if section is not None:
+        where = "#".join([SETTINGS, *filter(None, [".".join(_keys(section, wildcards))])])
+        words.append(f"--settings {shlex.quote(where)}")
+    return " ".join(words)
+
+
+def _keys(section: str, wildcards: Mapping[str, str]) -> list[str]:
+    return section.format_map(wildcards).split(".") if section else []
+
+
+def parts(settings: Configuration, stage: str, wildcards: Mapping[str, str]) -> tuple[str, ...]:
+    """The parts whose code computes a job of a stage, those that the configuration chose among them."""
+    chosen: list[str] = []
+    if stage == "train":
+        chosen.append(settings.experiments[wildcards["experiment"]].objective.part)
+    if stage == "import_annotations":
+        official = settings.datasets[wildcards["dataset"]].official
+        kind = official.kind if official else ""
+        chosen.append(kind if ":" in kind else f"mcn.sources.{kind}")
+    return (*STAGES[stage].code, *chosen)
+
+
+def code_of(
+    settings: Configuration, stage: str, wildcards: Mapping[str, str], folder: Path | None = None
+) -> str:
+    """The digest of the code that computes a job of a stage; folder: where parts of the user's own lie."""
+    return code_digest(parts(settings, stage, wildcards), folder)
+
+
+def remade(leaf: str) -> list[str]:
+    """The rules that are remade when a leaf of the configuration changes, before what follows from them.
+
+    leaf: dotted key, `*` for the name of a data set, feature or experiment.
+    """
+    role = role_of_leaf(leaf)
+    rules = [rule for pattern, rules in FILES.items() if fnmatch(leaf, pattern) for rule in rules]
+    for name, stage in STAGES.items():
+        whole = stage.section == ""
+        if role == "runtime" or (role == "label" and not stage.labels):
+            continue
+        if whole or any(_below(leaf, key) for key in _sections(stage)):
+            rules.append(name)
+    return list(dict.fromkeys(rules))
+
+
+def _sections(stage: Stage) -> Iterator[str]:
+    """Dotted keys that a stage reads, `*` for wildcards."""
+    if stage.section:
+        section = stage.section.format(dataset="*", experiment="*")
+        yield from (f"{section}.{key}" for key in stage.keys) if stage.keys else (section,)
+    yield from (f"runtime.{key}" for key in stage.runtime)
+
+
+def _below(leaf: str, key: str) -> bool:
+    return leaf == key or leaf.startswith(f"{key}.")
+
+
+def role_of_leaf(leaf: str) -> str:
+    """The role of a leaf; that of the section around it where it has one."""
+    return LEAVES[leaf]
+
+
+def leaves(model: Any = Configuration, key: str = "") -> Iterator[tuple[str, str, Any]]:
+    """Every leaf of the configuration's model: dotted key, role, field."""
+    for name, info in model.model_fields.items():
+        path = f"{key}.{name}" if key else name
+        below = list(_models(info.annotation))
+        if not below or role_of(info) != "recipe":
+            yield path, role_of(info), info
+            continue
+        star = "dict[" in str(info.annotation) or "Mapping[" in str(info.annotation)
+        for one in below:
+            yield from leaves(one, f"{path}.*" if star else path)
+
+
+def _models(annotation: Any) -> Iterator[Any]:
+    """The option classes that an annotation names."""
+    if isinstance(annotation, type) and hasattr(annotation, "model_fields"):
+        yield annotation
+    for argument in getattr(annotation, "__args__", ()):
+        yield from _models(argument)
+
+
+LEAVES: dict[str, str] = {path: role for path, role, _ in leaves()}

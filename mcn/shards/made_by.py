@@ -1,0 +1,102 @@
+"""Which code made a shard, and which other code a person accepted for it.
+
+Conventions
+-----------
+- The file's metadata holds, under the key `mcn_code`, `made=DIGEST accepted=DIGEST`: the digests of the code that wrote
+  the shard and of the code for which it was accepted since (at first the same). It is no part of the recipe: shards
+  that differ in it alone are of one kind to every reader.
+- The record has a fixed length and lies near the end of the file, so that reading it costs one short read whatever the
+  size of the shard, and accepting writes no row anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextvars import ContextVar
+from pathlib import Path
+from typing import NamedTuple
+
+from mcn.files import atomic_path
+
+KEY = "mcn_code"
+TAIL_BYTES = 65_536  # of a file; its metadata are longer where recipes are long or row groups many
+_RECORD = re.compile(rb"made=([0-9a-f]{32}) accepted=([0-9a-f]{32})")
+_code: ContextVar[str] = ContextVar("code", default="")
+
+
+class MadeBy(NamedTuple):
+    """Digests of the code that made a shard and of the code that it was accepted for, 32 hexadecimal digits each."""
+
+    made: str
+    accepted: str
+
+    def __str__(self) -> str:
+        return f"made={self.made} accepted={self.accepted}"
+
+
+@contextlib.contextmanager
+def writing_with(code: str) -> Iterator[None]:
+    """Every shard that is written inside notes `code` as the digest of what made it."""
+    token = _code.set(code)
+    try:
+        yield
+    finally:
+        _code.reset(token)
+
+
+def current_record() -> MadeBy | None:
+    """What a shard that is written now notes; None where nobody said."""
+    code = _code.get()
+    return MadeBy(code, code) if code else None
+
+
+def read_record(path: Path) -> MadeBy | None:
+    """The record of a shard; None where it has none. Errors: OSError."""
+    found = _find(path)
+    return found[0] if found else None
+
+
+def accept(path: Path, code: str) -> bool:
+    """Note in a shard that it stands for what `code` would make; False where it has no record to note it in.
+
+    The file is copied and renamed over itself with its old time, so that nothing that reads it is remade; a reader
+    sees the old record or the new one.
+    """
+    found = _find(path)
+    if found is None:
+        return False
+    record, offset = found
+    status = path.stat()
+    with atomic_path(path) as temporary:
+        shutil.copyfile(path, temporary)
+        with open(temporary, "r+b") as file:
+            file.seek(offset)
+            file.write(str(MadeBy(record.made, code)).encode())
+        os.utime(temporary, ns=(status.st_atime_ns, status.st_mtime_ns))
+    return True
+
+
+def _find(path: Path) -> tuple[MadeBy, int] | None:
+    """The last record in a file and its offset in bytes."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        for length in (TAIL_BYTES, _footer_bytes(path)):
+            start = max(0, size - length)
+            file.seek(start)
+            found = list(_RECORD.finditer(file.read()))
+            if found:
+                made, accepted = (part.decode() for part in found[-1].groups())
+                return MadeBy(made, accepted), start + found[-1].start()
+    return None
+
+
+def _footer_bytes(path: Path) -> int:
+    """Length of the metadata at the end of a parquet file, with its own length and the magic number."""
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - 8))
+        last = file.read()
+    return int.from_bytes(last[:4], "little") + 8 if last[4:] == b"PAR1" else 0

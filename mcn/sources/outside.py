@@ -1,0 +1,108 @@
+"""What a run reads from outside, known by content: annotations and narration by their bytes, videos by their inode.
+
+Conventions
+-----------
+- Files up to `HASHED_BYTES` are known by the sha256 of their bytes, larger ones by size, time in nanoseconds and inode:
+  a touch of a small file is no change, a file replaced under its path is one, whatever its time says.
+- A manifest up to `KNOWN_BYTES` that the workflow does not make itself is read when the workflow starts. Its videos and
+  narration files are then known shard by shard, so that only the shards of what was changed are remade. The files of a
+  larger manifest are not looked at before `prepare` reads them; `mcn verify --content` reads them all.
+- Files below `results` are made by rules, which know when to make them.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from mcn.errors import UserError
+from mcn.files import canonical_json, file_sha256
+from mcn.sources.manifest import ManifestRow, read_manifest
+from mcn.sources.partition import shard_of
+
+HASHED_BYTES = 1_000_000
+KNOWN_BYTES = 200_000  # about 2,000 videos
+FILES_OF_A_FOLDER = 10_000  # of a larger folder the first, in order of their names, are looked at
+
+
+def is_made_here(path: Path | str) -> bool:
+    """Whether a path lies below `results`, where the workflow writes."""
+    return Path(path).parts[:1] == ("results",)
+
+
+@functools.cache
+def known_by(path: Path) -> str:
+    """What identifies a file, or the files of a folder; 'missing' where there is none."""
+    try:
+        if path.is_dir():
+            below = sorted(one for one in path.rglob("*") if one.is_file())[:FILES_OF_A_FOLDER]
+            return _digest([[str(one), _identity(one)] for one in below])
+        return (
+            file_sha256(path)
+            if path.stat().st_size <= HASHED_BYTES
+            else canonical_json(_identity(path))
+        )
+    except OSError:
+        return "missing"
+
+
+def digest_of(paths: Iterable[Path | str]) -> str:
+    """A digest of the content of files from outside; '' where all of them are made by the workflow."""
+    outside = [str(path) for path in paths if not is_made_here(path)]
+    return _digest([[path, known_by(Path(path))] for path in outside]) if outside else ""
+
+
+def videos_digest(manifest: str, shards: int, shard: int) -> str:
+    """A digest of ids, paths, sizes, times, inodes and given sha256 of a shard's videos; '' if not known."""
+    rows = _shard_rows(manifest, shards, shard)
+    found = [[row.video_id, str(row.path), _identity(row.path), row.sha256] for row in rows]
+    return _digest(found) if is_known(manifest) else ""
+
+
+def narration_digest(manifest: str, shards: int = 1, shard: int = 0) -> str:
+    """A digest of ids and narration files of a shard, by default of all; '' where they are not known."""
+    found = [
+        [row.video_id, str(row.narration), known_by(row.narration) if row.narration else ""]
+        for row in _shard_rows(manifest, shards, shard)
+    ]
+    return _digest(found) if is_known(manifest) else ""
+
+
+def is_known(manifest: str) -> bool:
+    """Whether the files of a manifest are looked at when the workflow starts."""
+    return _rows(manifest) is not None
+
+
+def _shard_rows(manifest: str, shards: int, shard: int) -> list[ManifestRow]:
+    rows = _rows(manifest) or []
+    return sorted(
+        (row for row in rows if shard_of(row.video_id, shards) == shard),
+        key=lambda row: row.video_id,
+    )
+
+
+@functools.cache
+def _rows(manifest: str) -> list[ManifestRow] | None:
+    """The rows of a manifest that is known; one that cannot be read is left to the check before the first job."""
+    path = Path(manifest)
+    try:
+        if is_made_here(path) or path.stat().st_size > KNOWN_BYTES:
+            return None
+        return read_manifest(path, check_files=False)
+    except (OSError, UserError):
+        return None
+
+
+def _identity(path: Path) -> list[int] | None:
+    """Size, time of the last change in nanoseconds and inode of a file; None where there is none."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return [status.st_size, status.st_mtime_ns, status.st_ino]
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:32]
