@@ -40,7 +40,7 @@ def add_verb(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=_describe(model) if model and {"-h", "--help"} & set(sys.argv) else None,
     )
-    parser.set_defaults(run=run, model=model)
+    parser.set_defaults(run=run, options_model=model)
     if model:
         parser.add_argument("--options", default="{}", metavar="JSON", help="settings, see below")
         parser.add_argument(
@@ -69,7 +69,7 @@ def supply_settings(arguments: Namespace) -> None:
     from mcn.options.base import laid_over, parse_text, supplied
 
     file = arguments.settings.partition("#")[0]
-    wanted = [("options", arguments.model, arguments.settings)]
+    wanted = [("options", arguments.options_model, arguments.settings)]
     if "runtime" in arguments:
         wanted.append(("runtime", "mcn.options.features:RuntimeOptions", f"{file}#runtime"))
     for name, model, section in wanted:

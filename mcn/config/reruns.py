@@ -136,6 +136,9 @@ FILES: dict[str, tuple[str, ...]] = {
     "features.seed": ("seed_weights",),
     "experiments.*.checkpoint": ("import_checkpoint",),
     "experiments.*.checkpoint_sha256": ("import_checkpoint",),
+    "experiments.*.model.video": ("import_checkpoint",),
+    "experiments.*.model.audio": ("import_checkpoint",),
+    "experiments.*.model.text": ("import_checkpoint",),
 }
 
 
