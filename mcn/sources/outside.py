@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from mcn.errors import UserError
 from mcn.files import canonical_json, file_sha256
@@ -48,10 +49,23 @@ def known_by(path: Path) -> str:
         return "missing"
 
 
-def digest_of(paths: Iterable[Path | str]) -> str:
-    """A digest of the content of files from outside; '' where all of them are made by the workflow."""
-    outside = [str(path) for path in paths if not is_made_here(path)]
+def digest_of(paths: Any) -> str:
+    """A digest of the content of files from outside; '' where all of them are made by the workflow.
+
+    paths: one, or lists and dictionaries of them.
+    """
+    outside = [str(path) for path in _flat(paths) if not is_made_here(path)]
     return _digest([[path, known_by(Path(path))] for path in outside]) if outside else ""
+
+
+def _flat(paths: Any) -> Iterator[Path | str]:
+    if isinstance(paths, Mapping):
+        paths = list(paths.values())
+    if isinstance(paths, (list, tuple)):
+        for path in paths:
+            yield from _flat(path)
+    elif paths:
+        yield paths
 
 
 def videos_digest(manifest: str, shards: int, shard: int) -> str:

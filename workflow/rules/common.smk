@@ -123,9 +123,17 @@ def adapter_name(adapter):
     return file if file in provenance() else own
 
 
-def content(wildcards, input):
-    """A parameter: the digest of the input files that come from outside, so that an edit is noticed whatever its time."""
-    return digest_of(input)
+def content(*sources):
+    """A parameter: the digest of files from outside, so that an edit is noticed whatever its time.
+
+    sources: paths, lists of them or input functions. What a parameter takes from `input` Snakemake does not record.
+    """
+
+    def digest(wildcards):
+        found = [one(wildcards) if callable(one) else one for one in sources]
+        return digest_of(found)
+
+    return digest
 
 
 def growing(megabytes):

@@ -54,7 +54,7 @@ rule evaluate_localization:
     params:
         recipe=recipe("evaluate_localization"),
         code=code("evaluate_localization"),
-        content=content,
+        content=content(cooking_tasks_file),
     shell:
         "python -m mcn evaluate localization results/models/{wildcards.experiment} results/{wildcards.dataset}"
         " --output {output} {params.recipe} &> {log}"

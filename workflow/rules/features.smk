@@ -51,7 +51,7 @@ rule resnet152:
         runtime=240,
     params:
         recipe=recipe("resnet152"),
-        content=content,
+        content=content(network_weights("resnet152")),
     shell:
         "python -m mcn extract resnet152 {input.shard} {output} --weights {input.weights:q} --threads {threads}"
         " {params.recipe} &> {log}"
@@ -80,7 +80,7 @@ rule resnext101:
         runtime=240,
     params:
         recipe=recipe("resnext101"),
-        content=content,
+        content=content(network_weights("resnext101")),
     shell:
         "python -m mcn extract resnext101 {input.shard} {output} --weights {input.weights:q} --threads {threads}"
         " {params.recipe} &> {log}"
@@ -131,7 +131,7 @@ rule davenet:
         runtime=240,
     params:
         recipe=recipe("davenet"),
-        content=content,
+        content=content(network_weights("davenet")),
     shell:
         "python -m mcn extract davenet {input.shard} {output} --weights {input.weights:q} --threads {threads}"
         " {params.recipe} &> {log}"
@@ -154,7 +154,7 @@ rule vocabulary:
     params:
         recipe=recipe("vocabulary"),
         code=code("vocabulary"),
-        content=content,
+        content=content(settings.features.word2vec.vectors),
     shell:
         "python -m mcn vocabulary {input.texts} --vectors {input.vectors:q} --output {output}"
         " {params.recipe} &> {log}"

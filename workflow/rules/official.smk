@@ -26,7 +26,7 @@ for adapter, names in official_sets().items():
             directory=subpath(output[0], parent=True),
             options=official_options,
             code=code("import_annotations"),
-            content=content,
+            content=content(official_files),
         shell:
             "python -m mcn import annotations {params.options} --output {params.directory} &> {log}"
 

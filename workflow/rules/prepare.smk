@@ -16,7 +16,7 @@ rule prepare:
     params:
         recipe=recipe("prepare"),
         code=code("prepare"),
-        content=content,
+        content=content(manifest, narration_table),
         texts=dataset_texts,
     shell:
         "python -m mcn prepare videos {input.manifest:q} --videos {output.videos}"
@@ -36,7 +36,7 @@ rule prepare_captions:
         "../../envs/mcn.yaml"
     params:
         code=code("prepare_captions"),
-        content=content,
+        content=content(captions_file),
     shell:
         "python -m mcn prepare captions {input.annotations:q} --videos {input.videos} --output {output} &> {log}"
 
@@ -56,7 +56,7 @@ rule prepare_steps:
         "../../envs/mcn.yaml"
     params:
         code=code("prepare_steps"),
-        content=content,
+        content=content(tasks_file, steps_file),
     shell:
         "python -m mcn prepare steps {input.tasks:q} {input.steps:q} --videos {input.videos}"
         " --tasks {output.tasks} --steps {output.steps} &> {log}"
@@ -77,7 +77,7 @@ rule prepare_alignment:
         "../../envs/mcn.yaml"
     params:
         code=code("prepare_alignment"),
-        content=content,
+        content=content(alignment_files),
     shell:
         "python -m mcn prepare alignment {input.classes:q} {input.transcripts:q} {input.segments:q}"
         " --videos {input.videos} --classes {output.classes} --transcripts {output.transcripts}"

@@ -25,7 +25,7 @@ rule import_clips:
     params:
         directory=subpath(output.manifest, parent=True),
         code=code("import_clips"),
-        content=content,
+        content=content(published_clips),
     shell:
         "python -m mcn import features clips {input.clips:q} --output {params.directory} &> {log}"
 
@@ -51,7 +51,7 @@ rule import_features:
         source=published_source,
         layout=published_layout,
         code=code("import_features"),
-        content=content,
+        content=content(published_files),
     shell:
         "python -m mcn import features shard {input.shard} {params.source:q} --layout {params.layout}"
         " --feature {wildcards.feature} --output {output} &> {log}"
@@ -79,7 +79,7 @@ rule import_checkpoint:
         sha256=checkpoint_sha256,
         features=imported_features,
         code=code("import_checkpoint"),
-        content=content,
+        content=content(published_checkpoint),
     shell:
         "python -m mcn import checkpoint {input.checkpoint:q} --output {params.directory} {params.sha256}"
         " --options {params.features:q} &> {log}"

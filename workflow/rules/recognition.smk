@@ -15,7 +15,7 @@ rule prepare_actions:
         "../../envs/mcn.yaml"
     params:
         code=code("prepare_actions"),
-        content=content,
+        content=content(action_files),
     shell:
         "python -m mcn prepare actions {input.actions:q} {input.labels:q} --videos {input.videos}"
         " --actions {output.actions} --labels {output.labels} &> {log}"
