@@ -36,6 +36,8 @@ localrules:
     prepare_steps,
     prepare_alignment,
     prepare_actions,
+    list_videos,
+    list_narration,
     import_annotations,
     partition,
     ledger,

@@ -59,6 +59,14 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("--shards", type=int, required=True, help="number of shards")
     verb.add_argument("--directory", type=Path, required=True, help="results/{dataset}")
 
+    kinds = add_group(verbs, "shard", "One shard's share of a manifest.")
+    for name, run in (("videos", shard_videos), ("narration", shard_narration)):
+        verb = add_verb(kinds, name, run)
+        verb.add_argument("manifest", type=Path)
+        verb.add_argument("output", type=Path)
+        verb.add_argument("--shards", type=int, required=True, help="number of shards")
+        verb.add_argument("--shard", type=int, required=True, help="which one, from 0")
+
     kinds = add_group(verbs, "decode", "Decode the videos of a shard list.")
     verb = add_verb(kinds, "frames", decode_frames, "mcn.options.decode:DecodeOptions")
     verb.set_defaults(stage="decode_frames")
@@ -167,6 +175,20 @@ def partition(arguments: Namespace) -> None:
     from mcn.sources.partition import partition
 
     partition(arguments.videos, arguments.narration, arguments.shards, arguments.directory)
+
+
+def shard_videos(arguments: Namespace) -> None:
+    """The list of the videos of one shard."""
+    from mcn.sources.partition import shard_videos
+
+    shard_videos(arguments.manifest, arguments.shards, arguments.shard, arguments.output)
+
+
+def shard_narration(arguments: Namespace) -> None:
+    """The narration of the videos of one shard."""
+    from mcn.sources.partition import shard_narration
+
+    shard_narration(arguments.manifest, arguments.shards, arguments.shard, arguments.output)
 
 
 def decode_frames(arguments: Namespace) -> None:

@@ -5,7 +5,8 @@ Conventions
 - Files up to `HASHED_BYTES` are known by the sha256 of their bytes, larger ones by size, time in nanoseconds and inode:
   a touch of a small file is no change, a file replaced under its path is one, whatever its time says.
 - A manifest up to `KNOWN_BYTES` that the workflow does not make itself is read when the workflow starts. Its videos and
-  narration files are then known shard by shard, so that only the shards of what was changed are remade. The files of a
+  narration files are then known shard by shard, and each shard's list and narration are made from it by jobs of their
+  own, so that only the shards of what was changed are remade. The files of a
   larger manifest are not looked at before `prepare` reads them; `mcn verify --content` reads them all.
 - Files below `results` are made by rules, which know when to make them.
 """
@@ -73,6 +74,16 @@ def videos_digest(manifest: str, shards: int, shard: int) -> str:
     rows = _shard_rows(manifest, shards, shard)
     found = [[row.video_id, str(row.path), _identity(row.path), row.sha256] for row in rows]
     return _digest(found) if is_known(manifest) else ""
+
+
+def rows_digest(manifest: str, shards: int, shard: int) -> str:
+    """A digest of what a manifest says of a shard's videos: ids, paths and given sha256; '' if not known."""
+    rows = _shard_rows(manifest, shards, shard)
+    return (
+        _digest([[row.video_id, str(row.path), row.sha256] for row in rows])
+        if is_known(manifest)
+        else ""
+    )
 
 
 def narration_digest(manifest: str, shards: int = 1, shard: int = 0) -> str:

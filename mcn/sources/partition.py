@@ -24,6 +24,8 @@ import pyarrow as pa
 from mcn.errors import UserError
 from mcn.files import read_table, scratch_folder, table_batches, write_table, write_text
 from mcn.sources.annotation_tables import NARRATION
+from mcn.sources.manifest import ManifestRow, manifest_rows
+from mcn.sources.videos import narration_lines, portable
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +57,30 @@ def partition(videos: Path, narration: Path, shards: int, directory: Path) -> No
     _deal_out(narration, number_of, shards, directory / "narration")
     sizes = np.diff(bounds)
     log.info("%d videos in %d shards of %d to %d", len(table), shards, sizes.min(), sizes.max())
+
+
+def shard_videos(manifest: Path, shards: int, shard: int, output: Path) -> None:
+    """Write the list of one shard straight from a manifest, as `partition` would."""
+    working = Path.cwd()
+    rows = [
+        (row.video_id, portable(row.path, working), row.sha256)
+        for row in _rows_of(manifest, shards, shard)
+    ]
+    table = pd.DataFrame(rows, columns=["video_id", "path", "sha256"], dtype=object)
+    write_text(output, _csv(table.sort_values("video_id")))
+
+
+def shard_narration(manifest: Path, shards: int, shard: int, output: Path) -> None:
+    """Write the narration of one shard straight from a manifest and its narration files, as `partition` would."""
+    lines, problems = narration_lines(_rows_of(manifest, shards, shard))
+    for problem in problems:
+        log.warning("no narration for %s", problem)
+    write_table(output, pa.Table.from_pylist(lines, NARRATION).combine_chunks())
+
+
+def _rows_of(manifest: Path, shards: int, shard: int) -> list[ManifestRow]:
+    rows = manifest_rows(manifest, check_files=False)
+    return [row for row in rows if shard_of(row.video_id, shards) == shard]
 
 
 def _csv(rows: pd.DataFrame) -> str:

@@ -11,7 +11,7 @@ from mcn.config.left_out import leave_out
 from mcn.config.one_configuration import require_one_configuration
 from mcn.config.reruns import SETTINGS, arguments, code_of
 from mcn.sources.official import ACCOUNTS, provenance
-from mcn.sources.outside import digest_of
+from mcn.sources.outside import digest_of, is_known
 from mcn.upkeep.code_changes import change_lines, code_changes
 
 FEATURES = ["resnet152", "resnext101", "logmel", "davenet", "word2vec"]
@@ -43,6 +43,20 @@ def published_datasets():
         for name, dataset in settings.datasets.items()
         if dataset.published_features
     ]
+
+
+def listed_datasets():
+    """Data sets whose shards are listed one by one, from a small manifest that lies outside (mcn/sources/outside.py)."""
+    return [
+        name
+        for name, dataset in settings.datasets.items()
+        if is_known(dataset.manifest) and not dataset.narration_table
+    ]
+
+
+def dealt_datasets():
+    """Data sets whose tables are dealt out to all shards at once."""
+    return [name for name in settings.datasets if name not in listed_datasets()]
 
 
 def decoded_datasets():

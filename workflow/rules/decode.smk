@@ -8,7 +8,7 @@ readers go first: no video is decoded while decoded frames wait, and `--resource
 rule decode_frames:
     """Decode each video once for both frame rates."""
     input:
-        shard=shard_list,
+        shard="results/{dataset}/shards/{shard}.csv",
     output:
         appearance=decoded("results/{dataset}/decoded/frames_1fps/{shard}.parquet"),
         motion=decoded("results/{dataset}/decoded/frames_24fps/{shard}.parquet"),
@@ -34,7 +34,7 @@ rule decode_frames:
 rule decode_audio:
     """Decode each sound track to 16 kHz mono."""
     input:
-        shard=shard_list,
+        shard="results/{dataset}/shards/{shard}.csv",
     output:
         decoded("results/{dataset}/decoded/audio_16khz/{shard}.parquet"),
     log:

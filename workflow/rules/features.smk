@@ -163,8 +163,8 @@ rule vocabulary:
 rule word2vec:
     """Text: token ids of every narration line."""
     input:
-        shard=shard_list,
-        narration=shard_narration,
+        shard="results/{dataset}/shards/{shard}.csv",
+        narration="results/{dataset}/narration/{shard}.parquet",
         vocabulary="results/{dataset}/vocabulary.parquet",
     output:
         "results/{dataset}/features/word2vec/{shard}.parquet",
@@ -178,7 +178,6 @@ rule word2vec:
     params:
         recipe=recipe("word2vec"),
         code=code("word2vec"),
-        texts=shard_texts,
     shell:
         "python -m mcn extract word2vec {input.shard} {output} --narration {input.narration}"
         " --vocabulary {input.vocabulary} {params.recipe} &> {log}"

@@ -4,7 +4,7 @@ import json
 import shlex
 
 
-from mcn.sources.outside import is_known, narration_digest, videos_digest
+from mcn.sources.outside import narration_digest, rows_digest, videos_digest
 
 
 def manifest(wildcards):
@@ -12,22 +12,15 @@ def manifest(wildcards):
     return settings.datasets[wildcards.dataset].manifest
 
 
-def settled(path, dataset):
-    """A file of a shard; where its content is a parameter of the rule, a newer time alone remakes nothing."""
-    return ancient(path) if is_known(settings.datasets[dataset].manifest) else path
-
-
-def shard_list(wildcards):
-    """The list of the videos of a shard."""
-    path = f"results/{wildcards.dataset}/shards/{wildcards.shard}.csv"
-    return settled(path, wildcards.dataset)
-
-
-def shard_narration(wildcards):
-    """The narration of the videos of a shard."""
+def shard_rows(wildcards):
+    """A parameter: the digest of what the manifest says of the videos of a shard."""
     dataset = settings.datasets[wildcards.dataset]
-    path = f"results/{wildcards.dataset}/narration/{wildcards.shard}.parquet"
-    return path if dataset.narration_table else settled(path, wildcards.dataset)
+    return rows_digest(dataset.manifest, dataset.shards, int(wildcards.shard))
+
+
+def unchanged_by_time(wildcards):
+    """The manifest of a data set, whose rows are parameters: a newer time alone remakes nothing."""
+    return ancient(manifest(wildcards))
 
 
 def shard_videos(wildcards):

@@ -84,8 +84,48 @@ rule prepare_alignment:
         " --segments {output.segments} &> {log}"
 
 
+rule list_videos:
+    """The list of the videos of one shard of a small manifest: a changed row remakes its own shard alone."""
+    input:
+        unchanged_by_time,
+    output:
+        "results/{dataset}/shards/{shard}.csv",
+    log:
+        "results/logs/{dataset}/list_videos/{shard}.log",
+    wildcard_constraints:
+        dataset=one_of(listed_datasets()),
+    conda:
+        "../../envs/mcn.yaml"
+    params:
+        shards=shard_count,
+        rows=shard_rows,
+        code=code("list_videos"),
+    shell:
+        "python -m mcn shard videos {input:q} {output} --shards {params.shards} --shard {wildcards.shard} &> {log}"
+
+
+rule list_narration:
+    """The narration of one shard of a small manifest: an edited file remakes its own shard alone."""
+    input:
+        unchanged_by_time,
+    output:
+        "results/{dataset}/narration/{shard}.parquet",
+    log:
+        "results/logs/{dataset}/list_narration/{shard}.log",
+    wildcard_constraints:
+        dataset=one_of(listed_datasets()),
+    conda:
+        "../../envs/mcn.yaml"
+    params:
+        shards=shard_count,
+        texts=shard_texts,
+        code=code("list_narration"),
+    shell:
+        "python -m mcn shard narration {input:q} {output} --shards {params.shards} --shard {wildcards.shard} &> {log}"
+
+
 # One rule a data set: how many files come out is a setting of the data set, not of a wildcard.
-for dataset in settings.datasets:
+for dataset in dealt_datasets():
 
     rule:
         name:
