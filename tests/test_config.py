@@ -13,6 +13,8 @@ from mcn.config.configuration import (
     dump_json,
     write_schema,
 )
+from mcn.config.reference import PAGE_PATH, page
+from mcn.config.reruns import leaves
 from mcn.errors import UserError
 
 ROOT = Path(__file__).parent.parent
@@ -43,7 +45,13 @@ def test_every_overlay_is_valid(values, path):
 def test_the_schema_is_that_of_the_model(tmp_path):
     write_schema(tmp_path / "schema.yaml")
     fresh = (tmp_path / "schema.yaml").read_text()
-    assert fresh == (ROOT / SCHEMA_PATH).read_text(), "run: python -m mcn.config.configuration"
+    assert fresh == (ROOT / SCHEMA_PATH).read_text(), "run: python -m mcn.config.reference"
+
+
+def test_the_page_of_keys_is_that_of_the_model():
+    fresh = (ROOT / PAGE_PATH).read_text()
+    assert page() == fresh, "run: python -m mcn.config.reference"
+    assert fresh.count("\n| `") == len(list(leaves()))
 
 
 def test_every_problem_is_named_with_its_key_and_the_nearest_valid_one(values):

@@ -9,7 +9,6 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping
-from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ import yaml
 
 from mcn.config.code import GROUND, PACKAGE, modules_of
 from mcn.config.configuration import configure
-from mcn.config.reruns import FILES, LEAVES, STAGES, parts, remade, told
+from mcn.config.reruns import FILES, LEAVES, STAGES, fits, parts, remade, told
 
 ROOT = Path(__file__).parent.parent
 PAGES = {name for name, stage in STAGES.items() if stage.section == ""}
@@ -107,7 +106,7 @@ def test_the_table_says_what_the_parameters_of_the_rules_do(settings, section):
 
 def _of_files(leaf):
     """Rules whose inputs a leaf changes, by the patterns of the table."""
-    return {rule for pattern, rules in FILES.items() if fnmatch(leaf, pattern) for rule in rules}
+    return {rule for pattern, rules in FILES.items() if fits(leaf, pattern) for rule in rules}
 
 
 def test_every_leaf_that_changes_numbers_remakes_more_than_pages():

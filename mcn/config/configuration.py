@@ -5,14 +5,13 @@ Conventions
 - `config.yaml` (and any overlay given with `--configfile`) is parsed into `Configuration`. Units are in the names and
   descriptions; every default is the published value where one is published.
 - Every mistake is reported at once, each with its key; an unknown key is answered with the nearest valid one.
-- `workflow/schemas/config.schema.yaml` is generated from this model (`python -m mcn.config.configuration`); a test
-  fails they drift.
+- `workflow/schemas/config.schema.yaml` and docs/configuration.md are generated from this model
+  (`python -m mcn.config.reference`); a test fails where they drift.
 """
 
 from __future__ import annotations
 
 import contextlib
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -215,7 +214,3 @@ def write_schema(path: Path) -> None:
         **Configuration.model_json_schema(),
     }
     write_text(path, yaml.safe_dump(schema, sort_keys=True, allow_unicode=True, width=120))
-
-
-if __name__ == "__main__":
-    write_schema(Path(sys.argv[1]) if len(sys.argv) > 1 else SCHEMA_PATH)

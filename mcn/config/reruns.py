@@ -20,6 +20,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
 from mcn.config.code import code_digest
 from mcn.config.configuration import Configuration
 from mcn.files import canonical_json
@@ -201,7 +204,7 @@ def remade(leaf: str) -> list[str]:
     leaf: dotted key, `*` for the name of a data set, feature or experiment.
     """
     role = role_of_leaf(leaf)
-    rules = [rule for pattern, rules in FILES.items() if fnmatch(leaf, pattern) for rule in rules]
+    rules = [rule for pattern, rules in FILES.items() if fits(leaf, pattern) for rule in rules]
     for name, stage in STAGES.items():
         whole = stage.section == ""
         if role == "runtime" or (role == "label" and not stage.labels):
@@ -209,6 +212,11 @@ def remade(leaf: str) -> list[str]:
         if whole or any(_below(leaf, key) for key in _sections(stage)):
             rules.append(name)
     return list(dict.fromkeys(rules))
+
+
+def fits(leaf: str, pattern: str) -> bool:
+    """Whether a dotted key is one of a pattern's, part by part."""
+    return leaf.count(".") == pattern.count(".") and fnmatch(leaf, pattern)
 
 
 def _sections(stage: Stage) -> Iterator[str]:
@@ -228,13 +236,22 @@ def role_of_leaf(leaf: str) -> str:
     return LEAVES[leaf]
 
 
-def leaves(model: Any = Configuration, key: str = "") -> Iterator[tuple[str, str, Any]]:
-    """Every leaf of the configuration's model: dotted key, role, field."""
+class Leaf(NamedTuple):
+    """A value of the configuration: its dotted key, its role, its field and the options class that declares it."""
+
+    path: str
+    role: str
+    info: FieldInfo
+    owner: type[BaseModel]
+
+
+def leaves(model: Any = Configuration, key: str = "") -> Iterator[Leaf]:
+    """Every leaf of the configuration's model; one that several kinds of a section have comes once for each."""
     for name, info in model.model_fields.items():
         path = f"{key}.{name}" if key else name
         below = list(_models(info.annotation))
         if not below or role_of(info) != "recipe":
-            yield path, role_of(info), info
+            yield Leaf(path, role_of(info), info, model)
             continue
         star = "dict[" in str(info.annotation) or "Mapping[" in str(info.annotation)
         for one in below:
@@ -249,4 +266,4 @@ def _models(annotation: Any) -> Iterator[Any]:
         yield from _models(argument)
 
 
-LEAVES: dict[str, str] = {path: role for path, role, _ in leaves()}
+LEAVES: dict[str, str] = {leaf.path: leaf.role for leaf in leaves()}
