@@ -195,7 +195,11 @@ def table_batches(path: Path | str, columns: list[str] | None = None) -> Iterato
     """Read a parquet table part by part, verifying its page checksums; a damaged file raises `DamagedShard`."""
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            yield from file.iter_batches(BATCH_ROWS, columns=columns)
+            rows = 0
+            for batch in file.iter_batches(BATCH_ROWS, columns=columns):
+                rows += batch.num_rows
+                yield batch
+            _check_rows(rows, file.metadata)
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -205,11 +209,19 @@ def table_batches(path: Path | str, columns: list[str] | None = None) -> Iterato
 def read_table(path: Path | str, columns: list[str] | None = None) -> pa.Table:
     """Read a whole parquet table, verifying its page checksums; a damaged file raises `DamagedShard`."""
     try:
-        return pq.read_table(path, columns=columns, page_checksum_verification=True)
+        table = pq.read_table(path, columns=columns, page_checksum_verification=True)
+        _check_rows(table.num_rows, pq.read_metadata(path))
+        return table
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DamagedShard(path, str(error)) from error
+
+
+def _check_rows(found: int, metadata: pq.FileMetaData) -> None:
+    """No checksum covers the counts of a parquet file; one that does not fit what was read is damage (ValueError)."""
+    if found != metadata.num_rows:
+        raise ValueError(f"{found} rows where {metadata.num_rows} are announced")
 
 
 def canonical_json(value: Any) -> str:

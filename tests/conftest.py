@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.small_run import SmallRun
 
 # What is started in the background by a shell inherits that Ctrl-C is ignored; the tests send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Every run draws the same cases, so that it gives the same verdict; a search among new ones is asked for:
+# HYPOTHESIS_PROFILE=fuzz pytest tests/test_damage.py
+settings.register_profile("same", derandomize=True, deadline=None, database=None)
+settings.register_profile("fuzz", max_examples=2000, deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 @pytest.fixture(scope="session")

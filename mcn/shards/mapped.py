@@ -139,7 +139,7 @@ class MappedFeatures(FeatureStore):
 
     def _locate(self, shard: int, digest: Any) -> None:
         """Note where the features of every video of a shard lie; hash ids, times and page headers."""
-        rows = read_table(self.paths[shard], _TIMES).to_pylist()
+        rows = ShardReader(self.paths[shard], self.kind).columns(*_TIMES).to_pylist()
         metadata = pq.read_metadata(self.paths[shard])
         column = metadata.schema.names.index("features")
         data = self._map(shard)
@@ -149,10 +149,8 @@ class MappedFeatures(FeatureStore):
                 self.errors[row["video_id"]] = row["error"]
                 continue
             times = row["length"], row["width"], row["start_seconds"], row["step_seconds"]
-            header, offset = None, None
-            if len(rows) == metadata.num_row_groups:
-                chunk = metadata.row_group(group).column(column)
-                header, offset = _value_in_page(data, chunk, 2 * row["length"] * row["width"])
+            chunk = metadata.row_group(group).column(column)
+            header, offset = _value_in_page(data, chunk, 2 * row["length"] * row["width"])
             self._blobs[row["video_id"]] = Blob(shard, offset, *times)
             digest.update(header or values_of(super().__getitem__(row["video_id"])).tobytes())
 
@@ -232,7 +230,7 @@ class Narration(Mapping[str, Lines]):
 
     def _add(self, path: Path, digest: Any) -> None:
         names = ["video_id", "status", "error", "starts", "ends", "tokens"]
-        table = read_table(path, names)
+        table = ShardReader(path, "text").columns(*names)
         heads = table.select(["video_id", "status", "error"]).to_pylist()
         starts, ends, tokens = (_list_array(table, name) for name in ("starts", "ends", "tokens"))
         words = tokens.values

@@ -189,6 +189,8 @@ class ShardReader:
             raise DamagedShard(path, f"schema version {found}, this code reads {SCHEMA_VERSION}")
         if not self._file.schema_arrow.equals(SCHEMAS.get(self.kind, pa.schema([]))):
             raise DamagedShard(path, f"its columns are not those of a shard of {self.kind}")
+        with self._damage():
+            self._check_rows(self._file.metadata.num_rows, len(self), "the file")
         if kind is not None and self.kind != kind:
             raise DamagedShard(path, f"a shard of {self.kind}, wanted one of {kind}")
 
@@ -214,10 +216,17 @@ class ShardReader:
     def __len__(self) -> int:
         return int(self._file.num_row_groups)
 
+    def columns(self, *names: str) -> pa.Table:
+        """Some columns over all rows."""
+        with self._damage():
+            table = {name: self._file.read(columns=[name]).column(0) for name in names}
+            for name, values in table.items():
+                self._check_rows(len(values), len(self), f"column {name}")
+            return pa.table(table)
+
     def column(self, name: str) -> list[Any]:
         """One column over all rows."""
-        with self._damage():
-            return list(self._file.read(columns=[name]).column(0).to_pylist())
+        return list(self.columns(name).column(0).to_pylist())
 
     @property
     def video_ids(self) -> list[str]:
@@ -227,7 +236,15 @@ class ShardReader:
     def read(self, index: int) -> dict[str, Any]:
         """Row `index` as a dict."""
         with self._damage():
-            return dict(self._file.read_row_group(index).to_pylist()[0])
+            rows = self._file.read_row_group(index).to_pylist()
+            self._check_rows(len(rows), 1, f"row group {index}")
+            return dict(rows[0])
+
+    @staticmethod
+    def _check_rows(found: int, wanted: int, what: str) -> None:
+        """Raise ValueError where a count is wrong: a row group holds one video, and no checksum covers the counts."""
+        if found != wanted:
+            raise ValueError(f"{what} holds {found} rows, wanted {wanted}")
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return (self.read(index) for index in range(len(self)))
