@@ -15,7 +15,7 @@ import pytest
 from mcn.config import code as code_module
 from mcn.config.code import code_digest, modules_of
 from mcn.shards import FEATURE_SCHEMA, RowStore, ShardReader, ShardWriter, feature_row
-from mcn.shards.made_by import accept, read_record, writing_with
+from mcn.shards.made_by import MadeBy, accept, note, read_record, writing_with
 from mcn.sources import outside
 
 OLD, NEW = "0" * 32, "1" * 32
@@ -175,6 +175,38 @@ def test_what_changes_outside_changes_its_own_shard(manifest):
     Path("m.csv").write_text(Path("m.csv").read_text() + "g,g.mp4,\n")
     new = outside.shard_of("g", 2)
     assert changed(edited, manifest()) == ([new], [new], True)
+
+
+def test_bytes_that_changed_behind_time_and_inode_are_found(manifest):
+    Path("shards").mkdir()
+    Path("shards/00000.csv").write_text("video_id,path,sha256\na,a.mp4,\nd,d.mp4,\n")
+    outside.note_contents(Path("shards/00000.csv"))
+    assert outside.changed_contents(Path("shards/00000.csv")) == []
+    times = Path("a.mp4").stat()
+    with open("a.mp4", "r+b") as file:
+        file.write(b"b")
+    os.utime("a.mp4", ns=(times.st_atime_ns, times.st_mtime_ns))
+    outside.note_contents(Path("shards/00000.csv"))
+    Path("d.mp4").unlink()
+    found = outside.changed_contents(Path("shards/00000.csv"))
+    assert [path.name for path, _ in found] == ["a.mp4", "d.mp4"]
+
+
+def test_weights_keep_their_bytes_and_are_accepted_beside_them(tmp_path):
+    weights = tmp_path / "x.safetensors"
+    weights.write_bytes(b"w")
+    assert read_record_or_none(weights) is None
+    note(weights, MadeBy(OLD, OLD))
+    assert accept(weights, NEW)
+    assert read_record(weights) == (OLD, NEW)
+    assert weights.read_bytes() == b"w"
+
+
+def read_record_or_none(path):
+    try:
+        return read_record(path)
+    except FileNotFoundError:
+        return None
 
 
 def test_what_the_workflow_makes_is_left_to_its_rule(manifest, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from argparse import Namespace
 from pathlib import Path
 
@@ -41,6 +42,8 @@ def register(verbs: Verbs) -> None:
 
     verb = add_verb(verbs, "verify", verify, "mcn.config.configuration:Configuration")
     verb.add_argument("results", type=Path)
+    words = "also read every video, and compare it with what was decoded"
+    verb.add_argument("--content", action="store_true", help=words)
 
 
 def ledger(arguments: Namespace) -> None:
@@ -152,19 +155,22 @@ def verify(arguments: Namespace) -> int:
     from mcn.config.configuration import Configuration
     from mcn.layout import Dataset
     from mcn.options.base import parse_options
-    from mcn.upkeep.verify import cure, verify
+    from mcn.upkeep.verify import cure, verify, verify_content
 
     settings: Configuration = parse_options(Configuration, arguments.options)
-    problems = verify(
-        [
-            Dataset(arguments.results / name, options.shards)
-            for name, options in settings.datasets.items()
-        ]
-    )
-    for problem in problems:
+    datasets = [
+        Dataset(arguments.results / name, options.shards)
+        for name, options in settings.datasets.items()
+    ]
+    problems = verify(datasets)
+    changed = verify_content(datasets) if arguments.content else []
+    for problem in [*problems, *changed]:
         print(problem)
     if problems:
         print(f"do this: {cure(problems)}")
-    else:
+    if changed:
+        files = shlex.join(str(one.path) for one in changed)
+        print(f"do this: touch -c {files}\nsnakemake --cores N  # decodes their shards again")
+    if not problems and not changed:
         print("every shard is intact")
-    return int(bool(problems))
+    return int(bool(problems or changed))

@@ -16,6 +16,7 @@ from mcn.errors import UserError
 def register(verbs: Verbs) -> None:
     """Add the parsers of this group."""
     verb = add_verb(verbs, "seed-weights", seed_weights)
+    verb.set_defaults(stage="seed_weights")
     verb.add_argument("network", choices=("resnet152", "resnext101", "davenet"))
     verb.add_argument("shards", type=Path, nargs="+", help="decoded (davenet: logmel) shards")
     verb.add_argument("--output", type=Path, required=True, help=".safetensors")

@@ -86,10 +86,17 @@ def noting_code(arguments: Namespace) -> Iterator[None]:
         return
     from mcn.config.code import code_digest
     from mcn.config.reruns import STAGES
-    from mcn.shards.made_by import writing_with
+    from mcn.shards.made_by import MadeBy, note, writing_with
 
-    with writing_with(code_digest(STAGES[arguments.stage].code, Path.cwd())):
+    code = code_digest(STAGES[arguments.stage].code, Path.cwd())
+    with writing_with(code):
         yield
+    if arguments.stage.startswith("decode"):
+        from mcn.sources.outside import note_contents
+
+        note_contents(arguments.shard)
+    if arguments.stage == "seed_weights":
+        note(arguments.output, MadeBy(code, code))
 
 
 def add_group(verbs: Verbs, name: str, summary: str, metavar: str = "KIND") -> Verbs:

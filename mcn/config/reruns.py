@@ -101,14 +101,22 @@ STAGES: dict[str, Stage] = {
 }
 
 # Stages that may take weeks are not remade when their code changes, but asked about.
-ASKED = ("decode_frames", "decode_audio", "resnet152", "resnext101", "logmel", "davenet")
+ASKED = (
+    "decode_frames",
+    "decode_audio",
+    "seed_weights",
+    "resnet152",
+    "resnext101",
+    "logmel",
+    "davenet",
+)
 
 
 def asked_stages(results: Path, settings: Configuration) -> dict[str, list[Path]]:
     """Stage of `ASKED` -> the shards that it makes of every data set whose features are extracted here."""
     folders = {"decode_frames": ("decoded/frames_1fps", "decoded/frames_24fps")}
     folders["decode_audio"] = ("decoded/audio_16khz",)
-    return {
+    made = {
         stage: [
             path
             for name, dataset in settings.datasets.items()
@@ -118,6 +126,8 @@ def asked_stages(results: Path, settings: Configuration) -> dict[str, list[Path]
         ]
         for stage in ASKED
     }
+    made["seed_weights"] = sorted((results / "weights").glob("*.safetensors"))
+    return made
 
 
 # Keys that name or count files: pattern -> the rules whose inputs or outputs they change.

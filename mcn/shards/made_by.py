@@ -1,4 +1,4 @@
-"""Which code made a shard, and which other code a person accepted for it.
+"""Which code made a shard or seeded weights, and which other code a person accepted for it.
 
 Conventions
 -----------
@@ -7,6 +7,7 @@ Conventions
   that differ in it alone are of one kind to every reader.
 - The record has a fixed length and lies near the end of the file, so that reading it costs one short read whatever the
   size of the shard, and accepting writes no row anew.
+- Weights are known by the sha256 of their bytes, so that their record lies beside them, in `NAME.safetensors.code`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import NamedTuple
 
-from mcn.files import atomic_path
+from mcn.files import atomic_path, write_text
 
 KEY = "mcn_code"
 TAIL_BYTES = 65_536  # of a file; its metadata are longer where recipes are long or row groups many
@@ -54,9 +55,18 @@ def current_record() -> MadeBy | None:
     return MadeBy(code, code) if code else None
 
 
+def note(path: Path, record: MadeBy) -> None:
+    """Write the record of weights beside them."""
+    write_text(_beside(path), f"{record}\n")
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.code")
+
+
 def read_record(path: Path) -> MadeBy | None:
-    """The record of a shard; None where it has none. Errors: OSError."""
-    found = _find(path)
+    """The record of a shard or of weights; None where there is none. Errors: OSError."""
+    found = _find(path if path.suffix == ".parquet" else _beside(path))
     return found[0] if found else None
 
 
@@ -66,10 +76,14 @@ def accept(path: Path, code: str) -> bool:
     The file is copied and renamed over itself with its old time, so that nothing that reads it is remade; a reader
     sees the old record or the new one.
     """
-    found = _find(path)
+    file = path if path.suffix == ".parquet" else _beside(path)
+    found = _find(file) if file.exists() else None
     if found is None:
         return False
     record, offset = found
+    if file != path:
+        note(path, MadeBy(record.made, code))
+        return True
     status = path.stat()
     with atomic_path(path) as temporary:
         shutil.copyfile(path, temporary)

@@ -8,19 +8,23 @@ Conventions
   narration files are then known shard by shard, and each shard's list and narration are made from it by jobs of their
   own, so that only the shards of what was changed are remade. The files of a
   larger manifest are not looked at before `prepare` reads them; `mcn verify --content` reads them all.
+- Decoding a shard notes size, time, inode and sha256 of its videos in `contents/NNNNN.csv` of the data set; a video is
+  hashed once, right after it was read.
 - Files below `results` are made by rules, which know when to make them.
 """
 
 from __future__ import annotations
 
+import csv
 import functools
 import hashlib
+import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from mcn.errors import UserError
-from mcn.files import canonical_json, file_sha256
+from mcn.files import canonical_json, file_sha256, write_text
 from mcn.sources.manifest import ManifestRow, read_manifest
 from mcn.sources.partition import shard_of
 
@@ -131,3 +135,58 @@ def _identity(path: Path) -> list[int] | None:
 
 def _digest(value: object) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:32]
+
+
+CONTENTS = ["video_id", "path", "size", "mtime_ns", "inode", "sha256"]
+
+
+def note_contents(shard_list: Path) -> None:
+    """Note what the videos of a shard list hold now; those that are the file that was noted are not read again."""
+    noted = {(row["video_id"], *_seen(row)): row["sha256"] for row in _contents(shard_list)}
+    rows = []
+    for video_id, path in _listed(shard_list):
+        identity = _identity(path)
+        if identity and path.is_file():
+            seen = str(path), *map(str, identity)
+            rows.append([video_id, *seen, noted.get((video_id, *seen)) or file_sha256(path)])
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([CONTENTS, *rows])
+    write_text(_contents_path(shard_list), text.getvalue())
+
+
+def changed_contents(shard_list: Path) -> list[tuple[Path, str]]:
+    """The videos of a shard list whose bytes are not those that were noted when they were decoded, and why."""
+    noted = {row["video_id"]: row for row in _contents(shard_list)}
+    found = []
+    for video_id, path in _listed(shard_list):
+        row = noted.get(video_id)
+        if row is None:
+            continue
+        if not path.is_file():
+            found.append((path, "decoded once, and gone now"))
+        elif file_sha256(path) != row["sha256"]:
+            found.append((path, "not the bytes that were decoded"))
+    return found
+
+
+def _listed(shard_list: Path) -> list[tuple[str, Path]]:
+    """Ids and files of a shard list; addresses are left out."""
+    with open(shard_list, encoding="utf-8", newline="") as file:
+        rows = [(row["video_id"], row["path"]) for row in csv.DictReader(file)]
+    return [(video_id, Path(path)) for video_id, path in rows if "://" not in path]
+
+
+def _contents_path(shard_list: Path) -> Path:
+    return shard_list.parent.parent / "contents" / shard_list.name
+
+
+def _contents(shard_list: Path) -> list[dict[str, str]]:
+    try:
+        with open(_contents_path(shard_list), encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    except FileNotFoundError:
+        return []
+
+
+def _seen(row: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(row[name] for name in CONTENTS[1:-1])

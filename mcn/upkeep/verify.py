@@ -21,6 +21,7 @@ from mcn.errors import DamagedShard, UserError
 from mcn.files import canonical_json, read_table
 from mcn.layout import DECODED, FEATURES, Dataset
 from mcn.shards import ShardReader
+from mcn.sources.outside import changed_contents
 
 log = logging.getLogger(__name__)
 
@@ -52,10 +53,26 @@ def verify(datasets: list[Dataset]) -> list[Problem]:
     return problems
 
 
+def verify_content(datasets: list[Dataset]) -> list[Problem]:
+    """Every video whose bytes are not those that were decoded; each is read whole."""
+    lists = [dataset.shard_list(shard) for dataset in datasets for shard in range(dataset.shards)]
+    return [
+        Problem(path, reason)
+        for one in tqdm(lists, desc="videos", unit="shard", disable=None)
+        if one.exists()
+        for path, reason in changed_contents(one)
+    ]
+
+
 def cure(problems: Sequence[Problem]) -> str:
-    """The command that makes the workflow mend these files."""
-    files = shlex.join(str(problem.path) for problem in problems)
-    return f"rm -f {files}\nthen run snakemake again: only their own chains are made anew"
+    """The commands that make the workflow mend these files and nothing else.
+
+    The files are asked for by name first: what reads them is then compared by checksum, and stays where the new bytes
+    are the old ones. Snakemake notes checksums of files up to `max-checksum-file-size` of its profile; what reads a
+    larger file that was mended is made again.
+    """
+    files = shlex.join(dict.fromkeys(str(problem.path) for problem in problems))
+    return f"rm -f {files}\nsnakemake --cores N -- {files}\nsnakemake --cores N"
 
 
 def _check_stream(dataset: Dataset, folder: str, wanted: bool) -> list[Problem]:

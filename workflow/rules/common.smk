@@ -99,6 +99,7 @@ def say_what_other_code_made():
     changes = code_changes(Path("results"), settings, Path.cwd())
     decoding = [f"results/{name}/decoded/*/*.parquet" for name in decoded_datasets()]
     targets = {stage: f"{stage}_shards" for stage in FEATURES}
+    targets["seed_weights"] = "results/weights/*.safetensors"
     targets |= dict.fromkeys(("decode_frames", "decode_audio"), " ".join(decoding))
     for line in change_lines(changes, targets):
         logger.warning(line)

@@ -22,7 +22,6 @@ rule seed_weights:
         runtime=30,
     params:
         seed=settings.features.seed,
-        code=code("seed_weights"),
     shell:
         "python -m mcn seed-weights {wildcards.network} {input.shards} --output {output} --seed {params.seed}"
         " --threads {threads} &> {log}"
