@@ -36,11 +36,11 @@ CONFIG: dict[str, Any] = {
         "demo_test": None,
         "small": {"manifest": "videos/manifest.csv", "captions": "videos/captions.csv", "shards": 1},
     },
-    "decode": {
-        "appearance": {"frames_per_second": 1, "short_side": 32},
-        "motion": {"frames_per_second": 4, "short_side": 32, "crop": 32},
+    "features": {
+        "resnet152": {"reads": {"frames_per_second": 1, "short_side": 32}},
+        "resnext101": {"reads": {"frames_per_second": 4, "short_side": 32, "crop": 32}},
     },
-    "features": {"calibration_dataset": "small", "calibration_shards": 2},
+    "seeding": {"shards": 2},
     "runtime": {"device": "cpu"},
     "experiments": {
         "mcn": {

@@ -13,6 +13,7 @@ def register(verbs: Verbs) -> None:
     verb = add_verb(verbs, "ledger", ledger)
     verb.add_argument("dataset", type=Path, help="results/{dataset}")
     verb.add_argument("--shards", type=int, required=True)
+    verb.add_argument("--features", nargs="+", required=True, help="the streams, in their order")
     verb.add_argument("--manifest", type=Path, help="named in the commands of quarantine.csv")
 
     verb = add_verb(verbs, "retry", retry, "mcn.config.configuration:Configuration")
@@ -46,7 +47,7 @@ def ledger(arguments: Namespace) -> None:
     dataset = Dataset(arguments.dataset, arguments.shards)
     make_ledger(
         dataset.table("videos"),
-        dataset.all_features(),
+        dataset.all_features(arguments.features),
         dataset.table("ledger"),
         manifest=arguments.manifest,
     )
@@ -101,7 +102,10 @@ def report(arguments: Namespace) -> None:
                 if given.measurable(task)
             ],
             models={name: results / "models" / name for name in settings.experiments},
-            features={name: dataset.all_features() for name, dataset in datasets.items()},
+            features={
+                name: dataset.all_features(settings.features_of(name))
+                for name, dataset in datasets.items()
+            },
             provenance={"configuration": settings.model_dump(mode="json")},
             published=[build_page(name, measured, settings.benchmarks()) for name in TABLES],
         ),
@@ -139,7 +143,8 @@ def verify(arguments: Namespace) -> int:
         [
             Dataset(arguments.results / name, options.shards)
             for name, options in settings.datasets.items()
-        ]
+        ],
+        settings,
     )
     for problem in problems:
         print(problem)

@@ -54,21 +54,21 @@ def add_verb(
 
 
 def add_group(verbs: Verbs, name: str, summary: str, metavar: str = "KIND") -> Verbs:
-    """Add a verb that is followed by a kind (`mcn extract resnet152`); returns what kinds are added to."""
+    """Add a verb that is followed by a kind (`mcn prepare videos`); returns what kinds are added to."""
     group = verbs.add_parser(name, help=summary, description=summary)
     return group.add_subparsers(dest="kind", required=True, metavar=metavar)
 
 
-def _describe(model: str) -> str:
-    """Keys, defaults and units of an options model."""
-    module, _, name = model.partition(":")
-    fields: type[BaseModel] = getattr(importlib.import_module(module), name)
+def _describe(models: str) -> str:
+    """Keys, defaults and units of an options model, or of several: `module:Class,Class`."""
+    module, _, names = models.partition(":")
     lines = ["keys of --options (default): meaning"]
-    for key, field in fields.model_fields.items():
-        default = (
-            "required"
-            if field.is_required()
-            else repr(field.get_default(call_default_factory=True))
-        )
-        lines.append(f"  {key} ({default}): {field.description or ''}")
+    for name in names.split(","):
+        fields: type[BaseModel] = getattr(importlib.import_module(module), name)
+        if "," in names:
+            lines.append(f"{(fields.__doc__ or name).partition(chr(10))[0]}")
+        for key, field in fields.model_fields.items():
+            given = field.get_default(call_default_factory=True)
+            default = "required" if field.is_required() else repr(given)
+            lines.append(f"  {key} ({default}): {field.description or ''}")
     return "\n".join(lines)

@@ -78,6 +78,11 @@ def parse_options(model: type[Model], text: str, settings: str = "") -> Model:
 
     settings: `FILE#SECTION.KEY`, the section of a settings file that supplies what the text does not name.
     """
+    return parsed(model, read_values(text, settings))
+
+
+def read_values(text: str, settings: str = "") -> Any:
+    """The plain values behind options: those of the settings file's section, and of the text over them."""
     if text.startswith("@"):
         text = Path(text[1:]).read_text(encoding="utf-8")
     try:
@@ -86,15 +91,20 @@ def parse_options(model: type[Model], text: str, settings: str = "") -> Model:
         raise UserError(
             f"options that do not parse: {error}", "JSON or YAML", "mend them"
         ) from None
-    return parsed(model, laid_over(_section(settings), values))
+    return laid_over(_section(settings), values)
 
 
-def parsed(model: type[Model], values: Any) -> Model:
-    """Options of plain values; `UserError` with every problem."""
+def parsed(
+    model: type[Model],
+    values: Any,
+    cure: str = "see --help of this verb",
+    moved: Mapping[str, str] | None = None,
+) -> Model:
+    """Options of plain values; `UserError` with every problem. moved: old key -> where it is now."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise several(explain(error, model), "valid options", "see --help of this verb") from None
+        raise several(explain(error, model, moved or {}), "valid options", cure) from None
 
 
 def _section(settings: str) -> Any:
@@ -123,26 +133,31 @@ def laid_over(below: Any, above: Any) -> Any:
     return {**below, **merged}
 
 
-def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """One line a problem of a validation error: key, what was got, what is wanted."""
+def explain(error: ValidationError, model: type[BaseModel], moved: Mapping[str, str]) -> list[str]:
+    """One line a problem of a validation error: key, what was got, what is wanted. moved: old key -> new key."""
     schema = model.model_json_schema()
-    lines = []
-    for problem in error.errors():
-        parts, _ = _walk(schema, problem["loc"])
-        key = ".".join(parts)
-        if problem["type"] == "extra_forbidden":
-            _, section = _walk(schema, problem["loc"][:-1])
-            siblings = section.get("properties", {})
-            lines.append(f"{key}: unknown key{nearest(str(problem['loc'][-1]), siblings)}")
-        elif problem["type"] == "missing":
-            lines.append(f"{key}: missing")
-        elif problem["type"] == "union_tag_invalid":
-            tag, known = problem["ctx"]["tag"], problem["ctx"]["expected_tags"]
-            known = [name.strip("' ") for name in known.split(",")]
-            lines.append(f"{key}.kind: got {tag!r}{nearest(tag, known)}")
-        else:
-            lines.append(f"{key}: got {problem['input']!r}; {problem['msg']}")
-    return lines
+    return list(dict.fromkeys(_explain_one(problem, schema, moved) for problem in error.errors()))
+
+
+def _explain_one(problem: Any, schema: dict[str, Any], moved: Mapping[str, str]) -> str:
+    parts, _ = _walk(schema, problem["loc"])
+    key = ".".join(parts)
+    if key in moved:
+        return f"{key}: is now {moved[key]}"
+    if problem["type"] == "extra_forbidden":
+        _, section = _walk(schema, problem["loc"][:-1])
+        siblings = section.get("properties", {})
+        return f"{key}: unknown key{nearest(str(problem['loc'][-1]), siblings)}"
+    if problem["type"] == "missing":
+        return f"{key}: missing"
+    if problem["type"] == "union_tag_invalid":
+        tag, known = problem["ctx"]["tag"], problem["ctx"]["expected_tags"]
+        known = [name.strip("' ") for name in known.split(",")]
+        named = problem["ctx"]["discriminator"].partition("_of")[0].strip("'")  # kind_of() -> kind
+        if not tag:
+            return f"{key}.{named}: missing; known: {', '.join(known)}"
+        return f"{key}.{named}: got {tag!r}{nearest(tag, known)}"
+    return f"{key}: got {problem['input']!r}; {problem['msg'].removeprefix('Value error, ')}"
 
 
 def nearest(name: str, known: Any) -> str:
@@ -156,26 +171,37 @@ def _walk(schema: dict[str, Any], location: tuple[int | str, ...]) -> tuple[list
 
     Where a section is one of several kinds, the location names the kind, which no file has as a key.
     """
-    parts, node = [], _resolve(schema, schema)
+    parts: list[str] = []
+    node = _resolve(schema, schema)
     for part in location:
         if "oneOf" in node:
-            kinds = [_resolve(schema, kind) for kind in node["oneOf"]]
-            node = next((one for one in kinds if _kind(one) == part), {})
+            kinds = [(one, _resolve(schema, one)) for one in node["oneOf"]]
+            node = next((whole for one, whole in kinds if part in _names(one, whole)), kinds[-1][1])
             continue
         parts.append(str(part))
-        entries = list(node.get("patternProperties", {}).values())  # of a dictionary of sections
-        node = node.get("properties", {}).get(str(part)) or (entries[0] if entries else {})
-        node = _resolve(schema, node)
+        entries = [
+            *node.get("patternProperties", {}).values(),  # of a dictionary of sections
+            *(
+                [node["additionalProperties"]]
+                if isinstance(node.get("additionalProperties"), dict)
+                else []
+            ),
+        ]
+        known = {} if entries else node.get("properties", {})
+        node = _resolve(schema, known.get(str(part)) or (entries[0] if entries else {}))
     return parts, node
 
 
-def _kind(section: dict[str, Any]) -> Any:
-    return section.get("properties", {}).get("kind", {}).get("const")
+def _names(reference: dict[str, Any], section: dict[str, Any]) -> set[Any]:
+    """What a validation error may call one of several kinds of a section: its kind, its encoder or its class."""
+    properties = section.get("properties", {})
+    constants = {properties.get(key, {}).get("const") for key in ("kind", "encoder")}
+    return {*constants, reference.get("$ref", "").rsplit("/", 1)[-1]} - {None}
 
 
 def _resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
     for option in node.get("anyOf", []):
-        if "$ref" in option:
+        if "$ref" in option or "oneOf" in option:
             node = option
     if "$ref" in node:
         node = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]

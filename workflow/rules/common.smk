@@ -8,20 +8,26 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from mcn.config.configuration import check_manifests, configure, dump_json
-from mcn.errors import UserError
+from mcn.errors import UserError, several
+from mcn.features.registry import ENCODERS, encoder_row, own_problems
+from mcn.files import canonical_json
+from mcn.layout import vocabulary_file
+from mcn.options.decode import FrameOptions
+from mcn.options.features import OwnOptions
+from mcn.options.own_parts import part_file
+from mcn.options.published import IMPORTED
 from mcn.config.left_out import leave_out
 from mcn.config.one_configuration import require_one_configuration
 from mcn.sources.official import ACCOUNTS, provenance
-
-FEATURES = ["resnet152", "resnext101", "logmel", "davenet", "word2vec"]
-NETWORKS = ["resnet152", "resnext101", "davenet"]
-PUBLISHED_FEATURES = ["resnet152", "resnext101", "logmel"]
 
 try:
     require_one_configuration(config, workflow.is_main_process)
     present, left_out = leave_out(config)
     settings = configure(present, left_out=bool(left_out))
     adapters = settings.adapters()
+    wrong = own_problems(settings.features) if workflow.is_main_process else []
+    if wrong:
+        raise several(wrong, "encoders that keep their contract", "mend them")
 except (UserError, ValueError) as error:
     raise WorkflowError(f"config.yaml\n{error}")
 
@@ -63,8 +69,7 @@ wildcard_constraints:
     shard=r"\d{5}",
     dataset=one_of(settings.datasets),
     experiment=one_of(settings.experiments),
-    feature=one_of(FEATURES),
-    network=one_of(NETWORKS),
+    feature=one_of(settings.features),
 
 
 def check_inputs():
@@ -125,8 +130,9 @@ def feature_shards(dataset, feature):
 
 
 def features_of(dataset):
-    """Every feature shard of one data set."""
-    return [path for feature in FEATURES for path in feature_shards(dataset, feature)]
+    """Shards of the features that a data set has and an experiment reads."""
+    features = settings.features_of(dataset)
+    return [path for feature in features for path in feature_shards(dataset, feature)]
 
 
 def all_features():

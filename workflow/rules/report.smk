@@ -16,8 +16,9 @@ rule ledger:
     params:
         manifest=manifest,
         shards=shard_count,
+        features=features_of_dataset,
     shell:
-        "python -m mcn ledger results/{wildcards.dataset} --shards {params.shards}"
+        "python -m mcn ledger results/{wildcards.dataset} --shards {params.shards} --features {params.features}"
         " --manifest {params.manifest:q} &> {log}"
 
 
