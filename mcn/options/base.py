@@ -153,7 +153,7 @@ def _explain_one(problem: Any, schema: dict[str, Any], moved: Mapping[str, str])
     if problem["type"] == "union_tag_invalid":
         tag, known = problem["ctx"]["tag"], problem["ctx"]["expected_tags"]
         known = [name.strip("' ") for name in known.split(",")]
-        named = problem["ctx"]["discriminator"].partition("_of")[0].strip("'")  # kind_of() -> kind
+        named = "encoder" if "encoder" in problem["ctx"]["discriminator"] else "kind"
         if not tag:
             return f"{key}.{named}: missing; known: {', '.join(known)}"
         return f"{key}.{named}: got {tag!r}{nearest(tag, known)}"
