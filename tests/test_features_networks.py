@@ -110,7 +110,7 @@ def test_wrong_weights_are_reported_row_by_row(tmp_path):
         ("resnet152", "seeded", "seed-weights resnet152"),
         ("resnet152", "nowhere.pth", "does not exist"),
         ("resnet152", "timm:no_such_network", "a model that timm can fetch"),
-        ("resnext101", "timm:resnet152.tv_in1k", "for resnet152 only"),
+        ("resnext101", "timm:resnet152.tv_in1k", "for encoders of pictures"),
     ],
 )
 def test_unusable_weights_say_what_to_do(name, weights, words):

@@ -54,7 +54,7 @@ def load_network(
     """
     source = str(weights)
     if source in ("", "seeded"):
-        make = "mcn seed-weights FEATURE SHARD --output FEATURE.safetensors"
+        make = f"mcn seed-weights {name} SHARD --output {name}.safetensors"
         raise UserError(f"seeded weights of {name}, but no file of them", "their file", make)
     network = _load(name, source)
     if source.startswith((TIMM, TORCHVISION)):
@@ -74,6 +74,9 @@ def load_network(
 
 def _load(name: str, source: str) -> nn.Module:
     if source.startswith(TIMM):
+        if name in (*LOADERS, *VIDEO_NETWORKS):
+            wanted = "timm's networks for encoders of pictures"
+            raise UserError(f"{source} for {name}", wanted, "give the path of a file")
         return load_timm(source.removeprefix(TIMM))
     if name in LOADERS:
         return LOADERS[name](Path(source))
