@@ -33,7 +33,9 @@ def register(verbs: Verbs) -> None:
     verb = _add(verbs, "extract", extract, runtime=True)
     verb.add_argument("shard", type=Path, help="what the feature reads; of texts the shard list")
     verb.add_argument("output", type=Path)
-    verb.add_argument("--weights", default="", help="file, where the row's weights are `seeded`")
+    verb.add_argument(
+        "--weights", nargs="?", const="", default="", help="file, where the row's are `seeded`"
+    )
     verb.add_argument("--narration", type=Path, help="of texts: the shard's narration")
     verb.add_argument("--vocabulary", type=Path, help="of texts: the vocabulary")
     verb.add_argument("--beside", type=Path, help="folder of the configuration, for own encoders")
