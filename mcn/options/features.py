@@ -362,8 +362,8 @@ def with_default_rows(values: Any) -> Any:
     rows: dict[str, Any] = {name: row.model_dump() for name, row in DEFAULT_ROWS.items()}
     for name, given in values.items():
         below = rows.get(name)
-        same = isinstance(given, Mapping) and below is not None
-        rows[name] = _laid_over(below, given) if same else given
+        both = isinstance(given, Mapping) and isinstance(below, Mapping)
+        rows[name] = _laid_over(rows[name], given) if both else given
     return {name: row for name, row in rows.items() if row is not None}
 
 
