@@ -44,11 +44,6 @@ localrules:
     table1,
     table2,
     verify,
-    resnet152_shards,
-    resnext101_shards,
-    logmel_shards,
-    davenet_shards,
-    word2vec_shards,
 
 
 if workflow.is_main_process:

@@ -13,7 +13,9 @@ import argparse
 from pathlib import Path
 
 import pandas as pd
+import yaml
 
+from mcn.config.configuration import configure
 from mcn.upkeep.costs import JobCost, measure, write_costs
 
 # Items for each second of video, and what they are: 1 and 24 frames, chunks of 16 frames, 10 ms and 160 ms of sound
@@ -33,7 +35,7 @@ def summary(costs: list[JobCost], results: Path) -> pd.DataFrame:
     rows = []
     for stage, jobs in table.groupby("stage", sort=False):
         wall, media = jobs.wall_seconds.sum(), jobs.media_seconds.sum()
-        rate, unit = ITEMS[str(stage)]
+        rate, unit = ITEMS.get(str(stage), (1.0, "seconds"))
         rows.append(
             {
                 "stage": f"{stage} ({jobs.device.iloc[0]})",
@@ -61,8 +63,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("results", type=Path, nargs="?", default=Path("results"))
     parser.add_argument("--output", type=Path, help="CSV, a row a job")
+    parser.add_argument("--config", type=Path, default=Path("config.yaml"), help="of the run")
     arguments = parser.parse_args()
-    costs = measure(arguments.results)
+    settings = configure(yaml.safe_load(arguments.config.read_text()))
+    costs = measure(arguments.results, settings)
     if arguments.output:
         write_costs(arguments.output, costs)
     table = summary(costs, arguments.results)

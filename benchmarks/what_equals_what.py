@@ -17,10 +17,11 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from mcn.features.appearance import extract_appearance
-from mcn.media.decode import decode_frames
-from mcn.options.decode import DecodeOptions
-from mcn.options.features import AppearanceOptions, RuntimeOptions
+from mcn.features.extraction import extract
+from mcn.features.registry import make_extractor
+from mcn.media.decode import decode
+from mcn.options.decode import DecodeOptions, FrameOptions
+from mcn.options.features import RuntimeOptions, TimmOptions
 from mcn.published.causes import likely_causes
 from mcn.published.compare_features import compare
 
@@ -98,16 +99,13 @@ def save_changed(same: Path, bgr: Path, other: Path) -> None:
 def features(change: Change, shard: Path, weights: dict[str, Path], work: Path) -> Path:
     """Decode and extract with one change; returns the feature shard."""
     work.mkdir()
-    appearance = {"frames_per_second": 1, "short_side": 224, **change.decoding}
-    decoding = DecodeOptions.model_validate({"appearance": appearance})
-    decode_frames(shard, work / "1fps.parquet", work / "24fps.parquet", decoding)
-    extract_appearance(
-        work / "1fps.parquet",
-        weights[change.weights],
-        work / "00000.parquet",
-        AppearanceOptions.model_validate(change.options),
-        RuntimeOptions.model_validate({"device": "cpu", "precision": change.precision}),
-    )
+    seen = {"frames_per_second": 1, "short_side": 224, **change.decoding}
+    frames = FrameOptions.model_validate(seen)
+    decode(shard, [frames], [work / "1fps.parquet"], DecodeOptions())
+    row = TimmOptions.model_validate({**change.options, "reads": seen})
+    runtime = RuntimeOptions.model_validate({"device": "cpu", "precision": change.precision})
+    extractor = make_extractor("resnet152", row, str(weights[change.weights]), runtime)
+    extract(work / "1fps.parquet", work / "00000.parquet", extractor)
     return work / "00000.parquet"
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mcn.errors import UserError
 
-FEATURES = ("resnet152", "resnext101", "logmel", "davenet", "word2vec")
-DECODED = ("frames_1fps", "frames_24fps", "audio_16khz")
+
+def vocabulary_file(feature: str) -> str:
+    """The word vectors of a text feature, below the folder of a data set."""
+    return "vocabulary.parquet" if feature == "word2vec" else f"vocabulary/{feature}.parquet"
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,11 @@ class Dataset:
         """Every shard of one feature, in order."""
         return self.paths(f"features/{feature}")
 
-    def all_features(self) -> dict[str, list[Path]]:
-        """Feature -> every shard of it."""
-        return {feature: self.features(feature) for feature in FEATURES}
+    def all_features(self, names: Iterable[str] | None = None) -> dict[str, list[Path]]:
+        """Feature -> every shard of it. names: default: those that have a folder, in the order of their names."""
+        if names is None:
+            names = sorted(path.name for path in (self.root / "features").glob("*"))
+        return {feature: self.features(feature) for feature in names}
 
     def model_shards(
         self, video: Sequence[str], audio: str | None, text: str | None
@@ -67,7 +71,7 @@ class Dataset:
 
     def vocabulary(self, feature: str) -> Path:
         """The word vectors of a text feature."""
-        return self.table("vocabulary")
+        return self.root / vocabulary_file(feature)
 
     def decoded(self, stream: str) -> list[Path]:
         """Every shard of one decoded stream (frames_1fps, frames_24fps, audio_16khz), in order."""

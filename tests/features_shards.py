@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from mcn.features.extraction import extract
+from mcn.features.registry import make_extractor
 from mcn.media.lossless import LosslessWriter
 from mcn.shards import AUDIO_SCHEMA, FRAME_SCHEMA, ShardWriter, empty_row
 
@@ -77,3 +79,8 @@ def write_audio(path: Path, videos: dict[str, np.ndarray | None]) -> Path:
                 }
             )
     return path
+
+
+def extract_feature(source, weights, output, row, runtime, threads=0, name="tried"):  # type: ignore[no-untyped-def]
+    """Make the feature shard `output` of the shard `source` by the encoder of a row."""
+    return extract(source, output, make_extractor(name, row, str(weights), runtime, threads))

@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from mcn.config.configuration import Configuration, configure
 from tests import media_files
 
 ROOT = Path(__file__).parent.parent
@@ -36,11 +37,11 @@ CONFIG: dict[str, Any] = {
         "demo_test": None,
         "small": {"manifest": "videos/manifest.csv", "captions": "videos/captions.csv", "shards": 1},
     },
-    "decode": {
-        "appearance": {"frames_per_second": 1, "short_side": 32},
-        "motion": {"frames_per_second": 4, "short_side": 32, "crop": 32},
+    "features": {
+        "resnet152": {"reads": {"frames_per_second": 1, "short_side": 32}},
+        "resnext101": {"reads": {"frames_per_second": 4, "short_side": 32, "crop": 32}},
     },
-    "features": {"calibration_dataset": "small", "calibration_shards": 2},
+    "seeding": {"shards": 2},
     "runtime": {"device": "cpu"},
     "experiments": {
         "mcn": {
@@ -86,6 +87,11 @@ class SmallRun:
     def configure(self, changes: dict[str, Any]) -> None:
         """Write the overlay: `CONFIG` with `changes`."""
         (self.folder / "small.yaml").write_text(yaml.safe_dump(_merged(CONFIG, changes)))
+
+    def settings(self) -> Configuration:
+        """The configuration of the run."""
+        base = yaml.safe_load((self.folder / "config.yaml").read_text())
+        return configure(_merged(base, yaml.safe_load((self.folder / "small.yaml").read_text())))
 
     def _make_videos(self, videos: Path) -> None:
         videos.mkdir(exist_ok=True)

@@ -45,7 +45,7 @@ STAGES = (
     Stage("prepare", "small/videos.parquet", 1, 2),
     Stage("prepare_captions", "small/captions.parquet", 1, 2),
     Stage("partition_small", "small/shards/00000.csv", 1, 2),
-    Stage("decode_frames", "small/decoded/frames_24fps/00000.parquet", 3, 2),
+    Stage("decode_frames", "small/decoded/frames_4fps_32px_crop32/00000.parquet", 3, 2),
     Stage("decode_audio", "small/decoded/audio_16khz/00000.parquet", 2, 2),
     Stage("vocabulary", "small/vocabulary.parquet", 1, 4),
     Stage("word2vec", "small/features/word2vec/00000.parquet", 1, 3),
@@ -59,7 +59,7 @@ STAGES = (
     Stage("ledger", "small/ledger.parquet", 1, 2),
     Stage("report", "report.html", 1, 3),
 )
-ONE_DECODED = ("results/small/decoded/frames_24fps/00000.parquet",)
+ONE_DECODED = ("results/small/decoded/frames_4fps_32px_crop32/00000.parquet",)
 FEW = tuple(stage._replace(kills=1) for stage in STAGES if stage.rule in ("decode_frames", "train"))
 
 

@@ -18,9 +18,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mcn import files
+from mcn.config.configuration import configure
 from mcn.errors import DamagedShard, UserError
 from mcn.files import atomic_path, scratch_folder
-from mcn.layout import DECODED, FEATURES, Dataset
+from mcn.layout import Dataset
 from mcn.shards import (
     AUDIO_SCHEMA,
     FEATURE_SCHEMA,
@@ -35,6 +36,11 @@ from mcn.shards import (
 from mcn.upkeep.verify import cure, verify
 
 SCHEMAS = {"features": FEATURE_SCHEMA, "frames": FRAME_SCHEMA, "audio": AUDIO_SCHEMA, "text": TEXT_SCHEMA}  # fmt: skip
+SETTINGS = configure(
+    {"datasets": {"set": {"manifest": "m.csv"}}, "features": {"word2vec": {"vectors": "v.bin"}}}
+)
+FEATURES = tuple(SETTINGS.features)
+DECODED = ("frames_1fps", "frames_24fps", "audio_16khz")
 KINDS = dict.fromkeys(FEATURES, "features") | {"word2vec": "text"}
 KINDS |= {name: "audio" if name == "audio_16khz" else "frames" for name in DECODED}
 STREAMS = [f"features/{name}" for name in FEATURES] + [f"decoded/{name}" for name in DECODED]
@@ -121,13 +127,13 @@ def test_damage_is_found_when_read_and_by_verify(
     with pytest.raises(DamagedShard, match=r"00001\.parquet") as caught:
         content(path, KINDS[Path(stream).name])
     assert f"rm {path}" in caught.value.do
-    problems = verify([dataset])
+    problems = verify([dataset], SETTINGS)
     assert [problem.path for problem in problems] == [path]
     assert cure(problems).startswith(f"rm -f {shlex.quote(str(path))}\n")
 
 
 def test_an_intact_data_set_has_no_problems(dataset: Dataset) -> None:
-    assert verify([dataset]) == []
+    assert verify([dataset], SETTINGS) == []
 
 
 @pytest.mark.parametrize("kind", SCHEMAS)
@@ -186,7 +192,7 @@ def test_shards_of_another_recipe_place_or_kind_are_found(dataset: Dataset) -> N
     other_kind = write(dataset.features("resnext101")[0], "audio", IDS[0])
     lost = dataset.features("word2vec")[0]
     lost.unlink()
-    found = {problem.path: problem.reason for problem in verify([dataset])}
+    found = {problem.path: problem.reason for problem in verify([dataset], SETTINGS)}
     assert set(found) == {other_recipe, foreign, swapped, other_kind, lost}
     assert "another recipe" in found[other_recipe]
     assert "absent ['a', 'b'], extra ['x', 'y']" in found[foreign]
@@ -205,9 +211,9 @@ def test_two_recipes_of_one_feature_are_never_read_together(dataset: Dataset) ->
 def test_a_damaged_table_is_found(dataset: Dataset) -> None:
     table = dataset.table("videos")
     pd.DataFrame({"video_id": ["a"] * 100}).to_parquet(table)
-    assert verify([dataset]) == []
+    assert verify([dataset], SETTINGS) == []
     table.write_bytes(table.read_bytes()[:-9])
-    assert [problem.path for problem in verify([dataset])] == [table]
+    assert [problem.path for problem in verify([dataset], SETTINGS)] == [table]
 
 
 def write_slowly(path: Path, start: Any, version: int) -> None:

@@ -12,14 +12,16 @@ import pytest
 
 import mcn.media.decode
 from mcn.errors import UserError
-from mcn.media.decode import decode_audio, decode_frames, read_shard_list
+from mcn.media.decode import decode, read_shard_list
 from mcn.media.frames import rgb_frames
 from mcn.media.lossless import decode_rgb
 from mcn.options.decode import DecodeOptions
+from mcn.options.features import AUDIO_16KHZ, FRAMES_1FPS, FRAMES_24FPS
 from mcn.shards import ShardReader
 from tests.media_files import make
 
 OPTIONS = DecodeOptions()
+RATES, SOUND = [FRAMES_1FPS, FRAMES_24FPS], [AUDIO_16KHZ]
 
 # name of the file -> (code in the frame shards, code in the audio shard), "" is ok
 EXPECTED = {
@@ -62,8 +64,8 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ShardReader]:
     rows = [(f"id_{name}", places.get(name) or str(make(name)), "") for name in EXPECTED]
     listed = write_list(folder / "00000.csv", rows)
     paths = {name: folder / f"{name}.parquet" for name in ("frames_1fps", "frames_24fps", "audio")}
-    decode_frames(listed, paths["frames_1fps"], paths["frames_24fps"], OPTIONS)
-    decode_audio(listed, paths["audio"], OPTIONS)
+    decode(listed, RATES, [paths["frames_1fps"], paths["frames_24fps"]], OPTIONS)
+    decode(listed, SOUND, [paths["audio"]], OPTIONS)
     return {name: ShardReader(path) for name, path in paths.items()}
 
 
@@ -80,9 +82,8 @@ def test_every_video_has_its_row_in_order(shards: dict[str, ShardReader], stream
 
 
 def test_frames_are_those_of_the_decoder(shards: dict[str, ShardReader]) -> None:
-    rates = (OPTIONS.appearance, OPTIONS.motion)
     frames: list[list[np.ndarray]] = [[], []]
-    for index, frame in rgb_frames(make("plain.mp4"), rates):
+    for index, frame in rgb_frames(make("plain.mp4"), RATES):
         frames[index].append(frame)
     for stream, expected, step in zip(
         ("frames_1fps", "frames_24fps"), frames, (1, 1 / 24), strict=True
@@ -113,8 +114,8 @@ def test_same_list_same_bytes(tmp_path: Path) -> None:
     rows = [("a", str(make("plain.mp4")), ""), ("b", str(make("nothing.mp4")), "")]
     listed = write_list(tmp_path / "00000.csv", rows)
     for run in ("first", "second"):
-        decode_frames(listed, tmp_path / run / "1", tmp_path / run / "24", OPTIONS)
-        decode_audio(listed, tmp_path / run / "16", OPTIONS)
+        decode(listed, RATES, [tmp_path / run / "1", tmp_path / run / "24"], OPTIONS)
+        decode(listed, SOUND, [tmp_path / run / "16"], OPTIONS)
     for name in ("1", "24", "16"):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
     assert sorted(p.name for p in (tmp_path / "first").iterdir()) == ["1", "16", "24"]
@@ -133,14 +134,14 @@ def test_names_that_shells_and_ffmpeg_would_misread(tmp_path: Path) -> None:
         shutil.copy(make("ten_frames.mp4"), tmp_path / name)
     rows = [(f"v{index}", str(tmp_path / name), "") for index, name in enumerate(names)]
     listed = write_list(tmp_path / "00000.csv", rows)
-    decode_frames(listed, tmp_path / "1.parquet", tmp_path / "24.parquet", OPTIONS)
+    decode(listed, RATES, [tmp_path / "1.parquet", tmp_path / "24.parquet"], OPTIONS)
     assert ShardReader(tmp_path / "24.parquet").column("status") == ["ok"] * len(names)
     assert ShardReader(tmp_path / "24.parquet").column("length") == [10] * len(names)
 
 
 def test_an_empty_list_makes_empty_shards(tmp_path: Path) -> None:
     listed = write_list(tmp_path / "00000.csv", [])
-    decode_audio(listed, tmp_path / "audio.parquet", OPTIONS)
+    decode(listed, SOUND, [tmp_path / "audio.parquet"], OPTIONS)
     assert ShardReader(tmp_path / "audio.parquet").video_ids == []
 
 
@@ -149,7 +150,7 @@ def test_checksums_are_checked(tmp_path: Path) -> None:
     right = hashlib.sha256(path.read_bytes()).hexdigest()
     rows = [("right", str(path), right.upper()), ("wrong", str(path), "0" * 64)]
     listed = write_list(tmp_path / "00000.csv", rows)
-    decode_frames(listed, tmp_path / "1.parquet", tmp_path / "24.parquet", OPTIONS)
+    decode(listed, RATES, [tmp_path / "1.parquet", tmp_path / "24.parquet"], OPTIONS)
     errors = ShardReader(tmp_path / "1.parquet").column("error")
     assert errors[0] == ""
     assert errors[1].startswith("checksum: ")
@@ -158,7 +159,7 @@ def test_checksums_are_checked(tmp_path: Path) -> None:
 def test_a_time_limit_costs_one_video_and_the_run_goes_on(tmp_path: Path) -> None:
     options = DecodeOptions(time_limit_seconds=0.001, time_limit_per_second=0)
     listed = write_list(tmp_path / "00000.csv", [("a", str(make("plain.mp4")), "")] * 2)
-    decode_audio(listed, tmp_path / "audio.parquet", options)
+    decode(listed, SOUND, [tmp_path / "audio.parquet"], options)
     errors = ShardReader(tmp_path / "audio.parquet").column("error")
     assert all(error.startswith("timeout: ") for error in errors)
 

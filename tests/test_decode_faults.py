@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import mcn.media.decode
-from mcn.media.decode import ListedVideo, decode_frames, store_frames
+from mcn.media.decode import ListedVideo, decode, store_frames
 from mcn.options.decode import DecodeOptions
+from mcn.options.features import FRAMES_1FPS, FRAMES_24FPS
 from mcn.shards import ShardReader
 from tests.media_files import make
 
@@ -34,13 +36,11 @@ def eat() -> None:
         hoard.append(bytearray(b"\1" * 2**24))
 
 
-def bad_decoder(
-    fault: Callable[[], None], video: ListedVideo, options: DecodeOptions, targets: Sequence[Path]
-):  # type: ignore[no-untyped-def]
+def bad_decoder(fault: Callable[[], None], video: ListedVideo, *arguments: Any):  # type: ignore[no-untyped-def]
     """The real decoder but for the video `bad`."""
     if video.video_id == "bad":
         fault()
-    return store_frames(video, options, targets)
+    return store_frames(video, *arguments)
 
 
 def hanging(*arguments):  # type: ignore[no-untyped-def]
@@ -66,7 +66,7 @@ def test_a_bad_decoder_costs_one_video(
     rows = [f"{video_id},{make('ten_frames.mp4')}," for video_id in ("before", "bad", "after")]
     listed.write_text("\n".join(["video_id,path,sha256", *rows]) + "\n")
     outputs = tmp_path / "1.parquet", tmp_path / "24.parquet"
-    decode_frames(listed, *outputs, LIMITS)
+    decode(listed, [FRAMES_1FPS, FRAMES_24FPS], outputs, LIMITS)
     for output in outputs:
         reader = ShardReader(output, "frames")
         assert reader.video_ids == ["before", "bad", "after"]

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from mcn.features.audio import FRAMES_A_BLOCK, extract_log_mel, log_mel
-from mcn.options.features import LogMelOptions
+from mcn.features.audio import FRAMES_A_BLOCK, log_mel
+from mcn.options.features import LogMelOptions, RuntimeOptions
 from mcn.shards import ShardReader, feature_sequence
-from tests.features_shards import write_audio
+from tests.features_shards import extract_feature, write_audio
 
 RATE = 16000
 
@@ -85,7 +85,7 @@ def test_shard_has_rows_of_frames_and_passes_errors_on(tmp_path):
     videos = {"a": sound(2), "silent": np.zeros(800, np.float32), "none": None, "broken": nan}
     source = write_audio(tmp_path / "audio.parquet", videos)
     output = tmp_path / "logmel.parquet"
-    extract_log_mel(source, output, LogMelOptions())
+    extract_feature(source, "", output, LogMelOptions(), RuntimeOptions(), 2)
     reader = ShardReader(output, "features")
     assert reader.video_ids == list(videos)
     a, silent, none, broken = map(feature_sequence, reader)
@@ -97,7 +97,7 @@ def test_shard_has_rows_of_frames_and_passes_errors_on(tmp_path):
     assert broken.error.startswith("decode_error: ")
     assert reader.recipe["decoded"] == {"stream": "test"}
     again = tmp_path / "again.parquet"
-    extract_log_mel(source, again, LogMelOptions())
+    extract_feature(source, "", again, LogMelOptions(), RuntimeOptions(), 1)
     assert again.read_bytes() == output.read_bytes()
 
 

@@ -8,11 +8,9 @@ from pydantic import ValidationError
 from torchvision.models import get_model
 
 from mcn.errors import UserError
-from mcn.features.appearance import extract_appearance
-from mcn.features.motion import extract_motion
-from mcn.options.features import AppearanceOptions, MotionOptions, RuntimeOptions
+from mcn.options.features import RuntimeOptions, TimmOptions, VideoNetworkOptions
 from mcn.shards import FeatureStore, ShardReader
-from tests.features_shards import pictures, write_frames
+from tests.features_shards import extract_feature, pictures, write_frames
 
 ON_CPU = RuntimeOptions(device="cpu", batch_size=2)
 
@@ -32,8 +30,8 @@ def offline(monkeypatch):
 def test_a_network_of_timm_gives_its_pooled_vector(offline, tmp_path):
     frames = pictures(3, 64, 83)
     source = write_frames(tmp_path / "frames.parquet", {"a": frames})
-    options = AppearanceOptions(weights="timm:mobilenetv3_small_050.lamb_in1k")
-    extract_appearance(source, options.weights, output := tmp_path / "o.parquet", options, ON_CPU)
+    options = TimmOptions(weights="timm:mobilenetv3_small_050.lamb_in1k")
+    extract_feature(source, options.weights, output := tmp_path / "o.parquet", options, ON_CPU)
     torch.manual_seed(0)
     network = timm.create_model("mobilenetv3_small_050", False, 0).eval()
     pixels = torch.from_numpy(frames).permute(0, 3, 1, 2) / 255
@@ -49,12 +47,12 @@ def test_a_network_of_timm_gives_its_pooled_vector(offline, tmp_path):
 
 def test_other_pixel_statistics_and_sizes_are_named(offline, tmp_path):
     source = write_frames(tmp_path / "frames.parquet", {"a": pictures(1, 64, 83)})
-    inception = AppearanceOptions(weights="timm:vit_tiny_patch16_224.augreg_in21k_ft_in1k")
-    with pytest.raises(UserError, match=r"features\.resnet152\.mean: \[0\.5, 0\.5, 0\.5\]"):
-        extract_appearance(source, inception.weights, tmp_path / "o.parquet", inception, ON_CPU)
+    inception = TimmOptions(weights="timm:vit_tiny_patch16_224.augreg_in21k_ft_in1k")
+    with pytest.raises(UserError, match=r"features\.tried\.mean: \[0\.5, 0\.5, 0\.5\]"):
+        extract_feature(source, inception.weights, tmp_path / "o.parquet", inception, ON_CPU)
     half = inception.model_copy(update={"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)})
     with pytest.raises(UserError, match=r"pictures of 64 x 83[\s\S]*crop"):
-        extract_appearance(source, half.weights, tmp_path / "o.parquet", half, ON_CPU)
+        extract_feature(source, half.weights, tmp_path / "o.parquet", half, ON_CPU)
     assert not (tmp_path / "o.parquet").exists()
 
 
@@ -65,8 +63,10 @@ def test_a_video_network_of_torchvision(tmp_path, name, width, size):
     torch.save(network.state_dict(), tmp_path / "weights.pth")
     clip = pictures(16, size, size)
     source = write_frames(tmp_path / "frames.parquet", {"a": clip})
-    options = MotionOptions(network=name, weights=str(tmp_path / "weights.pth"), normalize=False)
-    extract_motion(source, options.weights, output := tmp_path / "o.parquet", options, ON_CPU)
+    options = VideoNetworkOptions(
+        network=name, weights=str(tmp_path / "weights.pth"), normalize=False
+    )
+    extract_feature(source, options.weights, output := tmp_path / "o.parquet", options, ON_CPU)
 
     kept = {}
     last = network.avgpool if name == "s3d" else network.layer4
@@ -93,12 +93,12 @@ def test_a_video_network_of_torchvision(tmp_path, name, width, size):
 
 def test_networks_without_weights_of_their_own_are_refused():
     with pytest.raises(ValidationError, match="no seeded weights"):
-        MotionOptions(network="s3d")
+        VideoNetworkOptions(network="s3d")
 
 
 def test_weights_of_another_network_are_named_row_by_row(tmp_path):
     torch.save(get_model("r3d_18", weights=None).state_dict(), tmp_path / "r3d.pth")
     source = write_frames(tmp_path / "frames.parquet", {"a": pictures(16, 32, 32)})
-    options = MotionOptions(network="s3d", weights=str(tmp_path / "r3d.pth"))
+    options = VideoNetworkOptions(network="s3d", weights=str(tmp_path / "r3d.pth"))
     with pytest.raises(UserError, match=r"missing features\.0\.0\.0\.weight"):
-        extract_motion(source, options.weights, tmp_path / "o.parquet", options, ON_CPU)
+        extract_feature(source, options.weights, tmp_path / "o.parquet", options, ON_CPU)

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from mcn.errors import UserError
-from mcn.features.davenet import OVERLAP, chunks_of, extract_davenet
+from mcn.features.davenet import OVERLAP, chunks_of
 from mcn.networks import ResDavenet
 from mcn.options.features import DavenetOptions, RuntimeOptions
 from mcn.shards import (
@@ -14,6 +14,7 @@ from mcn.shards import (
     feature_row,
     feature_sequence,
 )
+from tests.features_shards import extract_feature
 
 ON_CPU = RuntimeOptions(device="cpu")
 WIDTHS = (8, 8, 16, 24)
@@ -62,7 +63,7 @@ def test_chunked_equals_one_pass(network, weights, tmp_path):
     videos = {"short": mels(7), "mute": None, "long": mels(3500, 1), "exact": mels(2048, 2)}
     source = write_mels(tmp_path / "logmel.parquet", videos)
     output = tmp_path / "davenet.parquet"
-    extract_davenet(source, weights, output, DavenetOptions(chunk_rows=1024), ON_CPU, threads=2)
+    extract_feature(source, weights, output, DavenetOptions(chunk_rows=1024), ON_CPU, threads=2)
     for row in ShardReader(output):
         found, values = feature_sequence(row), videos[row["video_id"]]
         if values is None:
@@ -90,4 +91,4 @@ def test_overlap_covers_the_receptive_field(network):
 def test_other_features_are_refused(weights, tmp_path):
     source = write_mels(tmp_path / "x.parquet", {"a": np.ones((5, 64), np.float16)})
     with pytest.raises(UserError, match="width 64"):
-        extract_davenet(source, weights, tmp_path / "out.parquet", DavenetOptions(), ON_CPU, 1)
+        extract_feature(source, weights, tmp_path / "out.parquet", DavenetOptions(), ON_CPU, 1)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mcn.errors import DamagedShard, UserError
-from mcn.features.extraction import extract, frame_extractor
+from mcn.features.extraction import FrameItems, extract, frame_extractor
 from mcn.features.parallel import Timing, in_order, read_ahead
 from mcn.features.reading import batches_of
 from mcn.features.runtime import resolve
@@ -35,7 +35,8 @@ def network(frames: torch.Tensor) -> torch.Tensor:
 
 def extractor(frames_per_item=1, batch_size=4, threads=2, compute=network):
     runtime = resolve(RuntimeOptions(device="cpu"), threads)
-    return frame_extractor("tiny", compute, frames_per_item, batch_size, runtime, {"version": 1})
+    items = FrameItems(frames_per_item, batch_size)
+    return frame_extractor("tiny", compute, items, runtime, {"version": 1})
 
 
 def read(path):

@@ -8,13 +8,11 @@ import torchvision
 from safetensors.torch import save_file
 
 from mcn.errors import UserError
-from mcn.features.appearance import extract_appearance
-from mcn.features.motion import extract_motion
 from mcn.features.weights import load_network
 from mcn.networks import resnext101_3d
-from mcn.options.features import AppearanceOptions, MotionOptions, RuntimeOptions
+from mcn.options.features import RuntimeOptions, TimmOptions, VideoNetworkOptions
 from mcn.shards import ShardReader, feature_sequence
-from tests.features_shards import pictures, write_frames
+from tests.features_shards import extract_feature, pictures, write_frames
 
 ON_CPU = RuntimeOptions(device="cpu", batch_size=2)
 
@@ -52,7 +50,7 @@ def test_appearance_equals_torchvision(resnet152, resnet152_file, tmp_path):
     frames = pictures(3, 64, 83)
     source = write_frames(tmp_path / "frames.parquet", {"a": frames[:2], "one_frame": frames[2:]})
     output = tmp_path / "out.parquet"
-    extract_appearance(source, resnet152_file, output, AppearanceOptions(), ON_CPU, threads=1)
+    extract_feature(source, resnet152_file, output, TimmOptions(), ON_CPU, threads=1)
     found = [feature_sequence(row).values for row in ShardReader(output)]
     assert [values.shape for values in found] == [(2, 2048), (1, 2048)]
 
@@ -80,7 +78,7 @@ def test_motion_equals_the_published_preprocessing(tmp_path):
     frames = pictures(19, 32, 32)
     source = write_frames(tmp_path / "frames.parquet", {"a": frames[:18], "one_frame": frames[18:]})
     output = tmp_path / "out.parquet"
-    extract_motion(source, weights, output, MotionOptions(), ON_CPU, threads=1)
+    extract_feature(source, weights, output, VideoNetworkOptions(), ON_CPU, threads=1)
     a, one = (feature_sequence(row) for row in ShardReader(output))
     assert a.step_seconds == 16 * 0.25
     assert (a.values.shape, one.values.shape) == ((2, 2048), (1, 2048))
@@ -112,7 +110,7 @@ def test_wrong_weights_are_reported_row_by_row(tmp_path):
         ("resnet152", "seeded", "seed-weights resnet152"),
         ("resnet152", "nowhere.pth", "does not exist"),
         ("resnet152", "timm:no_such_network", "a model that timm can fetch"),
-        ("resnext101", "timm:resnet152.tv_in1k", "for resnet152 only"),
+        ("resnext101", "timm:resnet152.tv_in1k", "for encoders of pictures"),
     ],
 )
 def test_unusable_weights_say_what_to_do(name, weights, words):

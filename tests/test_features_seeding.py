@@ -8,13 +8,12 @@ from safetensors import safe_open
 
 from mcn.errors import UserError
 from mcn.features import seeding
-from mcn.features.appearance import extract_appearance
 from mcn.features.calibration import frame_items, mel_items
 from mcn.features.seeding import OPEN_FRACTION, calibrate, draw, make_seeded_weights
 from mcn.networks import ResDavenet, ResNeXt3D
-from mcn.options.features import AppearanceOptions, RuntimeOptions
+from mcn.options.features import DavenetOptions, LogMelOptions, RuntimeOptions, TimmOptions
 from mcn.shards import FEATURE_SCHEMA, FeatureStore, ShardReader, ShardWriter, feature_row
-from tests.features_shards import pictures, write_frames
+from tests.features_shards import extract_feature, pictures, write_frames
 
 WIDTHS = (8, 8, 16, 32)
 
@@ -29,11 +28,12 @@ def write_mels(path, lengths):
 
 
 def test_file_repeats_itself_and_follows_the_seed(tmp_path, monkeypatch):
-    small = seeding.RECIPES["davenet"]._replace(build=lambda: ResDavenet(WIDTHS))
-    monkeypatch.setitem(seeding.RECIPES, "davenet", small)
+    monkeypatch.setattr(seeding, "ResDavenet", lambda: ResDavenet(WIDTHS))
     shard = write_mels(tmp_path / "logmel.parquet", [300, 500, 90])
     for name, seed in (("one", 0), ("same", 0), ("other", 1)):
-        make_seeded_weights("davenet", [shard], tmp_path / f"{name}.safetensors", seed)
+        make_seeded_weights(
+            "davenet", DavenetOptions(), [shard], tmp_path / f"{name}.safetensors", seed
+        )
     one, same, other = (
         (tmp_path / f"{n}.safetensors").read_bytes() for n in ("one", "same", "other")
     )
@@ -45,10 +45,10 @@ def test_file_repeats_itself_and_follows_the_seed(tmp_path, monkeypatch):
 
 def test_unknown_network_and_empty_shards_are_refused(tmp_path):
     empty = write_frames(tmp_path / "frames.parquet", {"a": None})
-    with pytest.raises(UserError, match="network 'vgg'"):
-        make_seeded_weights("vgg", [empty], tmp_path / "w.safetensors")
+    with pytest.raises(UserError, match="whose encoder is logmel"):
+        make_seeded_weights("mels", LogMelOptions(), [empty], tmp_path / "w.safetensors")
     with pytest.raises(UserError, match="no usable video"):
-        make_seeded_weights("resnet152", [empty], tmp_path / "w.safetensors")
+        make_seeded_weights("resnet152", TimmOptions(), [empty], tmp_path / "w.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -110,10 +110,8 @@ def test_seeded_resnet152_tells_scenes_apart(tmp_path):
         )  # the camera moves
     shard = write_frames(tmp_path / "frames.parquet", scenes)
     weights, output = tmp_path / "w.safetensors", tmp_path / "out.parquet"
-    make_seeded_weights("resnet152", [shard], weights, seed=0)
-    extract_appearance(
-        shard, weights, output, AppearanceOptions(), RuntimeOptions(device="cpu"), threads=1
-    )
+    make_seeded_weights("resnet152", TimmOptions(), [shard], weights, seed=0)
+    extract_feature(shard, weights, output, TimmOptions(), RuntimeOptions(device="cpu"), threads=1)
     store = FeatureStore([output])
     vectors = np.stack([store[name].values for name in scenes]).astype(np.float32)  # (5, 2, 2048)
     assert (vectors[:, 0] @ vectors[:, 0].T)[~np.eye(5, dtype=bool)].mean() < 0.9

@@ -145,7 +145,7 @@ def test_stage_writes_ids_that_the_trainer_reads(tmp_path, vectors_file):
     vocabulary, output = tmp_path / "vocabulary.parquet", tmp_path / "text.parquet"
     tables = [lines, tmp_path / "captions.parquet"]
     make_vocabulary(tables, vectors_file, vocabulary, options(tmp_path))
-    extract_text(shard, lines, vocabulary, output, options(tmp_path))
+    extract_text("words", shard, lines, vocabulary, output, options(tmp_path))
 
     assert read_table(vocabulary).column("token").to_pylist() == ["Onion", "cut", "don't", "onion"]
     matrix, _ = vocabulary_vectors(vocabulary)
@@ -157,7 +157,7 @@ def test_stage_writes_ids_that_the_trainer_reads(tmp_path, vectors_file):
     assert [read["b"].tokens[line] for line in range(3)] == [[1, 3, 2], [], [2]]
     assert ShardReader(output).recipe["vocabulary"]["vectors"]["width"] == 3
     first = output.read_bytes()
-    extract_text(shard, lines, vocabulary, output, options(tmp_path))
+    extract_text("words", shard, lines, vocabulary, output, options(tmp_path))
     assert output.read_bytes() == first
 
 
@@ -176,9 +176,9 @@ def test_mistakes_between_the_stages_are_named(tmp_path, vectors_file):
     shard.write_text("video_id,path\nother,b.mp4\n")
     arguments = shard, lines, vocabulary, tmp_path / "text.parquet"
     with pytest.raises(UserError, match="video a not in"):
-        extract_text(*arguments, options(tmp_path))
+        extract_text("words", *arguments, options(tmp_path))
     with pytest.raises(UserError, match="case"):
-        extract_text(*arguments, options(tmp_path, case="lower"))
+        extract_text("words", *arguments, options(tmp_path, case="lower"))
     shutil.copy(lines, vocabulary)
     with pytest.raises(DamagedShard, match="vocabulary"):
-        extract_text(*arguments, options(tmp_path))
+        extract_text("words", *arguments, options(tmp_path))

@@ -68,7 +68,7 @@ def test_what_is_there_stays(paper: dict[str, Any]) -> None:
     settings = configure(values)
     assert list(settings.datasets) == ["youcook2", "crosstask"]
     assert list(settings.experiments) == ["mcn_released"]
-    assert settings.features.calibration_dataset == "youcook2"
+    assert settings.seeding_dataset == "youcook2"
     assert not any("weights/" in line and "released" not in line for line in lines)
     assert settings.evaluation_sets()["alignment"] == ["crosstask"]
     assert settings.benchmarks() == {"youcook2": "youcook2", "crosstask": "crosstask"}

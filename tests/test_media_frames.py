@@ -11,10 +11,11 @@ import pytest
 from mcn.errors import VideoError
 from mcn.media.files import open_media
 from mcn.media.frames import frame_at, rgb_frames, scaled_size, upright_size
-from mcn.options.decode import DecodeOptions, FrameOptions
+from mcn.options.decode import FrameOptions
+from mcn.options.features import FRAMES_1FPS, FRAMES_24FPS
 from tests.media_files import make, run_ffmpeg
 
-APPEARANCE, MOTION = DecodeOptions().appearance, DecodeOptions().motion
+APPEARANCE, MOTION = FRAMES_1FPS, FRAMES_24FPS
 
 EQUAL = (
     "plain.mp4 faststart.mp4 ntsc.mp4 fifteen_full_range.mp4 sixty.mkv portrait.mp4 bt709.mp4 ten_bit.mkv odd.mkv "

@@ -217,7 +217,7 @@ def test_only_named_experiments_and_whole_files(results: Path) -> None:
 
 def test_the_verb_shows_what_the_configuration_names(results: Path, tmp_path: Path) -> None:
     datasets = {"youcook2": {"manifest": "m.csv"}}
-    features = {"word2vec": {"vectors": "v.bin"}, "calibration_dataset": "youcook2"}
+    features = {"word2vec": {"vectors": "v.bin"}}
     experiments = {"own": {"dataset": "youcook2"}}
     values = {"datasets": datasets, "features": features, "experiments": experiments}
     output = tmp_path / "tables/table1.html"

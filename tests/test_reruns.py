@@ -57,7 +57,8 @@ def jobs(settings):
         section = stage.section or ""
         for dataset in settings.datasets if "{dataset}" in section else ["demo_test"]:
             for experiment in settings.experiments if "{experiment}" in section else ["mcn"]:
-                yield name, {"dataset": dataset, "experiment": experiment}
+                for feature in settings.features if "{feature}" in section else ["logmel"]:
+                    yield name, {"dataset": dataset, "experiment": experiment, "feature": feature}
 
 
 def all_told(settings):

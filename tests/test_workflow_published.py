@@ -64,9 +64,8 @@ def project(tmp_path_factory) -> Path:
         },
         "features": {
             "word2vec": {"vectors": "vectors.txt"},
-            "calibration_dataset": "clips",
-            "calibration_shards": 2,
         },
+        "seeding": {"shards": 2},
         "experiments": {
             "mcn": {"checkpoint": "e16.pth"},
             "miech": {"checkpoint": "howto100m_pt_model.pth"},

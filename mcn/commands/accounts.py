@@ -15,6 +15,7 @@ def register(verbs: Verbs) -> None:
     verb = add_verb(verbs, "ledger", ledger)
     verb.add_argument("dataset", type=Path, help="results/{dataset}")
     verb.add_argument("--shards", type=int, required=True)
+    verb.add_argument("--features", nargs="+", required=True, help="the streams, in their order")
     verb.add_argument("--manifest", type=Path, help="named in the commands of quarantine.csv")
 
     verb = add_verb(verbs, "retry", retry, "mcn.config.configuration:Configuration")
@@ -54,7 +55,7 @@ def ledger(arguments: Namespace) -> None:
     dataset = Dataset(arguments.dataset, arguments.shards)
     make_ledger(
         dataset.table("videos"),
-        dataset.all_features(),
+        dataset.all_features(arguments.features),
         dataset.table("ledger"),
         manifest=arguments.manifest,
     )
@@ -109,7 +110,10 @@ def report(arguments: Namespace) -> None:
                 if given.measurable(task)
             ],
             models={name: results / "models" / name for name in settings.experiments},
-            features={name: dataset.all_features() for name, dataset in datasets.items()},
+            features={
+                name: dataset.all_features(settings.features_of(name))
+                for name, dataset in datasets.items()
+            },
             provenance={"configuration": settings.model_dump(mode="json")},
             published=[build_page(name, measured, settings.benchmarks()) for name in TABLES],
         ),
@@ -147,7 +151,7 @@ def accept(arguments: Namespace) -> None:
     settings = parse_options(Configuration, f"@{file}")
     accepted = accept_changes(arguments.results, settings, arguments.stages, Path.cwd())
     for stage, shards in accepted.items():
-        print(f"{stage}: {shards} shard(s) accepted")
+        print(f"{stage}: {shards} file(s) accepted")
 
 
 def verify(arguments: Namespace) -> int:
@@ -162,7 +166,7 @@ def verify(arguments: Namespace) -> int:
         Dataset(arguments.results / name, options.shards)
         for name, options in settings.datasets.items()
     ]
-    problems = verify(datasets)
+    problems = verify(datasets, settings)
     changed = verify_content(datasets) if arguments.content else []
     for problem in [*problems, *changed]:
         print(problem)

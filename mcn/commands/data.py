@@ -67,16 +67,16 @@ def register(verbs: Verbs) -> None:
         verb.add_argument("--shards", type=int, required=True, help="number of shards")
         verb.add_argument("--shard", type=int, required=True, help="which one, from 0")
 
-    kinds = add_group(verbs, "decode", "Decode the videos of a shard list.")
-    verb = add_verb(kinds, "frames", decode_frames, "mcn.options.decode:DecodeOptions")
-    verb.set_defaults(stage="decode_frames")
-    verb.add_argument("shard", type=Path)
-    verb.add_argument("--frames-1fps", type=Path, required=True)
-    verb.add_argument("--frames-24fps", type=Path, required=True)
-    verb = add_verb(kinds, "audio", decode_audio, "mcn.options.decode:DecodeOptions")
-    verb.set_defaults(stage="decode_audio")
-    verb.add_argument("shard", type=Path)
-    verb.add_argument("--output", type=Path, required=True)
+    verb = add_verb(verbs, "decode", decode, "mcn.options.decode:DecodeOptions")
+    verb.set_defaults(stage="decode")
+    verb.add_argument("shard", type=Path, help="shard list: video_id,path,sha256")
+    verb.add_argument("outputs", type=Path, nargs="+", help="a shard for each stream")
+    verb.add_argument(
+        "--streams",
+        required=True,
+        metavar="JSON",
+        help="list of {frames_per_second, short_side, crop}, decoded together, or of one {sample_rate}",
+    )
 
 
 def doctor(arguments: Namespace) -> int:
@@ -191,20 +191,12 @@ def shard_narration(arguments: Namespace) -> None:
     shard_narration(arguments.manifest, arguments.shards, arguments.shard, arguments.output)
 
 
-def decode_frames(arguments: Namespace) -> None:
-    """Decode the videos of a shard list at both frame rates, in one pass."""
-    from mcn.media.decode import decode_frames
+def decode(arguments: Namespace) -> None:
+    """Decode the videos of a shard list: all frame rates in one pass, or sound at one sample rate."""
+    from mcn.media.decode import decode
     from mcn.options.base import parse_options
-    from mcn.options.decode import DecodeOptions
+    from mcn.options.decode import DecodeOptions, Streams
 
+    streams = parse_options(Streams, arguments.streams).root
     options = parse_options(DecodeOptions, arguments.options)
-    decode_frames(arguments.shard, arguments.frames_1fps, arguments.frames_24fps, options)
-
-
-def decode_audio(arguments: Namespace) -> None:
-    """Decode the sound of a shard list to 16 kHz mono."""
-    from mcn.media.decode import decode_audio
-    from mcn.options.base import parse_options
-    from mcn.options.decode import DecodeOptions
-
-    decode_audio(arguments.shard, arguments.output, parse_options(DecodeOptions, arguments.options))
+    decode(arguments.shard, streams, arguments.outputs, options)

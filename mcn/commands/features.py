@@ -2,131 +2,115 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
-from collections.abc import Callable
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel
-
-from mcn.commands.verbs import Verbs, add_group, add_verb
+from mcn.commands.verbs import Verbs, add_verb
 from mcn.errors import UserError
+
+if TYPE_CHECKING:
+    from mcn.options.features import FeatureOptions, TextOptions
+
+ROWS = "mcn.options.features:" + ",".join(
+    f"{name}Options" for name in ("Timm", "VideoNetwork", "LogMel", "Davenet", "Text", "Own")
+)
 
 
 def register(verbs: Verbs) -> None:
     """Add the parsers of this group."""
-    verb = add_verb(verbs, "seed-weights", seed_weights)
+    verb = _add(verbs, "seed-weights", seed_weights)
     verb.set_defaults(stage="seed_weights")
-    verb.add_argument("network", choices=("resnet152", "resnext101", "davenet"))
-    verb.add_argument("shards", type=Path, nargs="+", help="decoded (davenet: logmel) shards")
+    verb.add_argument("shards", type=Path, nargs="+", help="shards of what the feature reads")
     verb.add_argument("--output", type=Path, required=True, help=".safetensors")
     verb.add_argument("--seed", type=int, default=0)
     verb.add_argument("--threads", type=int, default=0, help="processor threads, 0: all (default)")
 
-    verb = add_verb(verbs, "vocabulary", vocabulary, "mcn.options.features:TextOptions")
+    verb = _add(verbs, "vocabulary", vocabulary)
     verb.add_argument("tables", type=Path, nargs="+", help="narration, captions or tasks tables")
     verb.add_argument("--vectors", type=Path, required=True, help="word vectors")
     verb.add_argument("--output", type=Path, required=True)
 
-    kinds = add_group(verbs, "extract", "Compute one feature of a shard.", "FEATURE")
-    for name, run, model in (
-        ("resnet152", extract_resnet152, "AppearanceOptions"),
-        ("resnext101", extract_resnext101, "MotionOptions"),
-        ("davenet", extract_davenet, "DavenetOptions"),
-    ):
-        verb = add_verb(kinds, name, run, f"mcn.options.features:{model}", runtime=True)
-        verb.set_defaults(stage=name)
-        verb.add_argument("shard", type=Path)
-        verb.add_argument("output", type=Path)
-        verb.add_argument("--weights", default="", help="file, where options.weights is `seeded`")
-    verb = add_verb(kinds, "logmel", extract_logmel, "mcn.options.features:LogMelOptions")
-    verb.set_defaults(stage="logmel")
-    verb.add_argument("shard", type=Path)
+    verb = _add(verbs, "extract", extract, runtime=True)
+    verb.set_defaults(stage="feature")
+    verb.add_argument("shard", type=Path, help="what the feature reads; of texts the shard list")
     verb.add_argument("output", type=Path)
-    verb = add_verb(kinds, "word2vec", extract_word2vec, "mcn.options.features:TextOptions")
-    verb.add_argument("shard", type=Path)
-    verb.add_argument("output", type=Path)
-    verb.add_argument("--narration", type=Path, required=True)
-    verb.add_argument("--vocabulary", type=Path, required=True)
+    verb.add_argument(
+        "--weights", nargs="?", const="", default="", help="file, where the row's are `seeded`"
+    )
+    verb.add_argument("--narration", type=Path, help="of texts: the shard's narration")
+    verb.add_argument("--vocabulary", type=Path, help="of texts: the vocabulary")
+    verb.add_argument("--beside", type=Path, help="folder of the configuration, for own encoders")
+
+
+def _add(verbs: Verbs, name: str, run: object, runtime: bool = False) -> ArgumentParser:
+    verb = add_verb(verbs, name, run, ROWS, runtime)  # type: ignore[arg-type]
+    verb.add_argument("feature", help="name of the feature; its row is laid over the default one")
+    return verb
+
+
+def _row(arguments: Namespace) -> FeatureOptions:
+    """The row of the feature that a verb is told of."""
+    from mcn.options.features import parse_row
+
+    return parse_row(arguments.feature, arguments.options)
 
 
 def seed_weights(arguments: Namespace) -> None:
-    """Draw a network's weights from a seed and calibrate its batch norms on decoded shards."""
+    """Draw the weights of a feature's network from a seed and calibrate its batch norms on decoded shards."""
     import torch
 
     from mcn.features.seeding import make_seeded_weights
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    make_seeded_weights(arguments.network, arguments.shards, arguments.output, arguments.seed)
+    make_seeded_weights(
+        arguments.feature, _row(arguments), arguments.shards, arguments.output, arguments.seed
+    )
 
 
 def vocabulary(arguments: Namespace) -> None:
     """Collect the vectors of every word that a data set's texts use."""
     from mcn.features.text import make_vocabulary
-    from mcn.options.base import parse_options
+
+    make_vocabulary(arguments.tables, arguments.vectors, arguments.output, _text_row(arguments))
+
+
+def _text_row(arguments: Namespace) -> TextOptions:
     from mcn.options.features import TextOptions
 
-    options = parse_options(TextOptions, arguments.options)
-    make_vocabulary(arguments.tables, arguments.vectors, arguments.output, options)
+    row = _row(arguments)
+    if not isinstance(row, TextOptions):
+        got = f"feature {arguments.feature} with the encoder {row.encoder}"
+        raise UserError(got, "a feature of texts", "name one")
+    return row
 
 
-def extract_resnet152(arguments: Namespace) -> None:
-    """Appearance: a ResNet-152 vector a frame."""
-    from mcn.features.appearance import extract_appearance
-    from mcn.options.features import AppearanceOptions
-
-    _extract(arguments, extract_appearance, AppearanceOptions)
-
-
-def extract_resnext101(arguments: Namespace) -> None:
-    """Motion: a 3D ResNeXt-101 vector for 16 frames."""
-    from mcn.features.motion import extract_motion
-    from mcn.options.features import MotionOptions
-
-    _extract(arguments, extract_motion, MotionOptions)
-
-
-def extract_davenet(arguments: Namespace) -> None:
-    """Audio: a ResDAVEnet vector every 0.16 s of log-mel."""
-    from mcn.features.davenet import extract_davenet
-    from mcn.options.features import DavenetOptions
-
-    _extract(arguments, extract_davenet, DavenetOptions)
-
-
-def _extract(arguments: Namespace, stage: Callable[..., Any], model: type[BaseModel]) -> None:
-    """Run the stage of a network; its weights are `--weights`, or else those of the options."""
+def extract(arguments: Namespace) -> None:
+    """Compute one feature of a shard."""
     from mcn.options.base import parse_options
     from mcn.options.features import RuntimeOptions
 
-    options = parse_options(model, arguments.options)
-    weights = arguments.weights or options.weights
-    if weights == "seeded":
-        cure = f"mcn seed-weights {arguments.kind} SHARD --output FILE, then --weights FILE"
-        raise UserError("weights `seeded` and no --weights", "the file of the seeded weights", cure)
+    row = _row(arguments)
+    if row.kind == "text":
+        if not (arguments.narration and arguments.vocabulary):
+            raise UserError("a feature of texts", "--narration and --vocabulary", "give both")
+        from mcn.features.text import extract_text
+
+        extract_text(
+            arguments.feature,
+            arguments.shard,
+            arguments.narration,
+            arguments.vocabulary,
+            arguments.output,
+            _text_row(arguments),
+        )
+        return
+    from mcn.features.extraction import extract
+    from mcn.features.registry import make_extractor
+
     runtime = parse_options(RuntimeOptions, arguments.runtime)
-    stage(arguments.shard, weights, arguments.output, options, runtime, arguments.threads)
-
-
-def extract_logmel(arguments: Namespace) -> None:
-    """Audio: 40 log-mel bands every 10 ms."""
-    from mcn.features.audio import extract_log_mel
-    from mcn.options.base import parse_options
-    from mcn.options.features import LogMelOptions
-
-    extract_log_mel(
-        arguments.shard, arguments.output, parse_options(LogMelOptions, arguments.options)
+    extractor = make_extractor(
+        arguments.feature, row, arguments.weights, runtime, arguments.threads, arguments.beside
     )
-
-
-def extract_word2vec(arguments: Namespace) -> None:
-    """Text: token ids of every narration line."""
-    from mcn.features.text import extract_text
-    from mcn.options.base import parse_options
-    from mcn.options.features import TextOptions
-
-    options = parse_options(TextOptions, arguments.options)
-    extract_text(
-        arguments.shard, arguments.narration, arguments.vocabulary, arguments.output, options
-    )
+    extract(arguments.shard, arguments.output, extractor)

@@ -66,7 +66,7 @@ def supply_settings(arguments: Namespace) -> None:
     if not getattr(arguments, "settings", None):
         return
     from mcn.files import canonical_json
-    from mcn.options.base import laid_over, parse_text, supplied
+    from mcn.options.base import laid_over, read_values, supplied
 
     file = arguments.settings.partition("#")[0]
     wanted = [("options", arguments.options_model, arguments.settings)]
@@ -74,52 +74,55 @@ def supply_settings(arguments: Namespace) -> None:
         wanted.append(("runtime", "mcn.options.features:RuntimeOptions", f"{file}#runtime"))
     for name, model, section in wanted:
         below = supplied(_load(model), section)
-        values = laid_over(below, parse_text(getattr(arguments, name)))
+        values = laid_over(below, read_values(getattr(arguments, name)))
         setattr(arguments, name, canonical_json(values))
 
 
 @contextlib.contextmanager
 def noting_code(arguments: Namespace) -> Iterator[None]:
     """Where a verb makes shards (`stage` is set), they note the digest of the code that makes them."""
-    if not getattr(arguments, "stage", None):
+    stage = getattr(arguments, "stage", "")
+    if not stage:
         yield
         return
     from mcn.config.code import code_digest
-    from mcn.config.reruns import STAGES
+    from mcn.config.reruns import STAGES, encoder_parts
+    from mcn.options.features import parse_row
     from mcn.shards.made_by import MadeBy, note, writing_with
+    from mcn.sources.outside import note_contents
 
-    code = code_digest(STAGES[arguments.stage].code, Path.cwd())
+    parts = STAGES[stage].code
+    if stage != "decode":
+        parts += encoder_parts(parse_row(arguments.feature, arguments.options))
+    code = code_digest(parts, getattr(arguments, "beside", None) or Path.cwd())
     with writing_with(code):
         yield
-    if arguments.stage.startswith("decode"):
-        from mcn.sources.outside import note_contents
-
+    if stage == "decode":
         note_contents(arguments.shard)
-    if arguments.stage == "seed_weights":
+    if stage == "seed_weights":
         note(arguments.output, MadeBy(code, code))
 
 
 def add_group(verbs: Verbs, name: str, summary: str, metavar: str = "KIND") -> Verbs:
-    """Add a verb that is followed by a kind (`mcn extract resnet152`); returns what kinds are added to."""
+    """Add a verb that is followed by a kind (`mcn prepare videos`); returns what kinds are added to."""
     group = verbs.add_parser(name, help=summary, description=summary)
     return group.add_subparsers(dest="kind", required=True, metavar=metavar)
 
 
-def _describe(model: str) -> str:
-    """Keys, defaults and units of an options model."""
+def _describe(models: str) -> str:
+    """Keys, defaults and units of an options model, or of several: `module:Class,Class`."""
     lines = ["keys of --options (default): meaning"]
-    for key, field in _load(model).model_fields.items():
-        default = (
-            "required"
-            if field.is_required()
-            else repr(field.get_default(call_default_factory=True))
-        )
-        lines.append(f"  {key} ({default}): {field.description or ''}")
+    for model in _load(models):
+        if "," in models:
+            lines.append(f"{(model.__doc__ or '').partition(chr(10))[0]}")
+        for key, field in model.model_fields.items():
+            given = field.get_default(call_default_factory=True)
+            default = "required" if field.is_required() else repr(given)
+            lines.append(f"  {key} ({default}): {field.description or ''}")
     return "\n".join(lines)
 
 
-def _load(model: str) -> type[BaseModel]:
-    """The options model "module:Class"."""
-    module, _, name = model.partition(":")
-    loaded: type[BaseModel] = getattr(importlib.import_module(module), name)
-    return loaded
+def _load(models: str) -> list[type[BaseModel]]:
+    """The options models "module:Class,Class"."""
+    module, _, names = models.partition(":")
+    return [getattr(importlib.import_module(module), name) for name in names.split(",")]

@@ -9,7 +9,7 @@ Conventions
   edit of a neighbour in the same room counts for nothing.
 - `GROUND` does not count: how a file is renamed, an option parsed or an error worded changes no number. Registries,
   which name all parts of a kind (`mcn.features.registry`, and the classes below `mcn.options`), are not followed: the
-  caller adds the part that the configuration chose.
+  caller adds the part that the configuration chose. What the caller names itself always counts.
 - A file of data beside a module, such as `published.yaml`, counts for the module that names it.
 - A user's own part, `module:Class` in a file beside the configuration, counts with the files beside it that it imports.
 """
@@ -29,6 +29,7 @@ GROUND = frozenset(
         "mcn",
         "mcn.cli",
         "mcn.errors",
+        "mcn.features.registry",
         "mcn.files",
         "mcn.layout",
         "mcn.options.base",
@@ -57,12 +58,13 @@ def code_digest(parts: tuple[str, ...], folder: Path | None = None) -> str:
 
 def modules_of(parts: Iterable[str], folder: Path | None = None) -> list[str]:
     """Names of the modules that the digest of `parts` covers, sorted."""
-    waiting = [part.partition(":")[0] for part in parts]
+    wanted_parts = {part.partition(":")[0] for part in parts}
+    waiting = list(wanted_parts)
     found: set[str] = set()
     while waiting:
         module = waiting.pop()
         path = _file(module, folder)
-        if module in found or module in GROUND or path is None:
+        if module in found or (module in GROUND and module not in wanted_parts) or path is None:
             continue
         found.add(module)
         source = _read(path)

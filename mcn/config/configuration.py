@@ -16,22 +16,26 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import (
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from mcn.config.composition import compose
+from mcn.config.features import Stream, decode_passes, feature_problems, with_sources
 from mcn.errors import UserError, several
 from mcn.files import canonical_json, write_text
-from mcn.options.base import Options, explain, field, nearest
+from mcn.options.base import Options, field, nearest, parsed
 from mcn.options.decode import DecodeOptions
 from mcn.options.demo import DemoOptions
 from mcn.options.features import (
+    MOVED,
+    FeatureReads,
+    Features,
+    Name,
     RuntimeOptions,
+    SeedingOptions,
+    allow_partial_rows,
 )
-from mcn.options.sections import DatasetOptions, Experiment, FeaturesOptions, Name
+from mcn.options.published import IMPORTED
+from mcn.options.sections import DatasetOptions, Experiment
 from mcn.sources.manifest import read_manifest
 from mcn.sources.official import Adapter, adapter_of
 from mcn.sources.outside import KNOWN_BYTES
@@ -52,7 +56,8 @@ class Configuration(Options):
     demo: DemoOptions = DemoOptions()
     datasets: dict[Name, DatasetOptions]
     decode: DecodeOptions = DecodeOptions()
-    features: FeaturesOptions
+    features: Features
+    seeding: SeedingOptions = SeedingOptions()
     runtime: RuntimeOptions = RuntimeOptions()
     experiments: dict[Name, Experiment] = Field(default_factory=dict)
 
@@ -64,6 +69,45 @@ class Configuration(Options):
             "alignment": [name for name, dataset in self.datasets.items() if dataset.aligned],
             "recognition": [name for name, dataset in self.datasets.items() if dataset.labels],
         }
+
+    def used_features(self) -> list[str]:
+        """Features that an experiment reads, and those that they are made of; without experiments, all that can be."""
+        wanted = [
+            name
+            for one in self.experiments.values()
+            for name in (*one.features.names, *one.training_features.names)
+        ]
+        if not self.experiments:
+            wanted = [name for name, row in self.features.items() if not row.lacks]
+        return with_sources(self.features, wanted)
+
+    def can_make(self, dataset: str, feature: str) -> bool:
+        """Whether a data set can have a feature: where others extracted its features, only those that are imported.
+
+        Texts, and what is made of another feature, are made here in any case.
+        """
+        row = self.features[feature]
+        if row.lacks:
+            return False
+        if self.datasets[dataset].published_features is None or row.kind == "text":
+            return True
+        reads = row.reads
+        if isinstance(reads, FeatureReads):
+            return self.can_make(dataset, reads.feature)
+        return feature in IMPORTED
+
+    def features_of(self, dataset: str) -> list[str]:
+        """The used features that a data set has."""
+        return [name for name in self.used_features() if self.can_make(dataset, name)]
+
+    def decode_passes(self) -> dict[str, list[Stream]]:
+        """Name of a decoding pass -> the streams that it decodes together."""
+        return decode_passes(self.features, self.used_features())
+
+    @property
+    def seeding_dataset(self) -> str:
+        """The data set that seeded weights are calibrated on."""
+        return self.seeding.dataset or next(iter(self.datasets), "")
 
     def benchmarks(self) -> dict[str, str]:
         """Data set -> the published benchmark that it is: as told, the first split of a published set, or its own name.
@@ -113,12 +157,7 @@ def configure(values: dict[str, Any], left_out: bool = False) -> Configuration:
 
     left_out: no data set need be left (see `mcn.config.left_out`).
     """
-    try:
-        settings = Configuration.model_validate(values)
-    except ValidationError as error:
-        raise several(
-            explain(error, Configuration), "a valid configuration", "correct these keys"
-        ) from None
+    settings = parsed(Configuration, values, "correct these keys", MOVED)
     problems = _references(settings)
     if not settings.datasets and not left_out:
         problems.append("datasets: none; wanted one at least")
@@ -129,14 +168,16 @@ def configure(values: dict[str, Any], left_out: bool = False) -> Configuration:
 
 def _references(settings: Configuration) -> list[str]:
     """Names of data sets that are not there, and annotations that come in pairs."""
-    features = settings.features
-    networks = features.resnet152, features.resnext101, features.davenet
-    uses = {}
-    if settings.datasets and any(one.weights == "seeded" for one in networks):
-        uses["features.calibration_dataset"] = features.calibration_dataset
-    problems = []
+    uses = {"seeding.dataset": settings.seeding.dataset} if settings.datasets else {}
+    users = {
+        feature: f"experiments.{name}"
+        for name, experiment in settings.experiments.items()
+        for feature in (*experiment.features.names, *experiment.training_features.names)
+    }
+    problems = feature_problems(settings.features, users)
+    kinds = {name: row.kind for name, row in settings.features.items()}
     for name, experiment in settings.experiments.items():
-        wrong = experiment.feature_problems(settings.features.kinds)
+        wrong = experiment.feature_problems(kinds)
         problems += [f"experiments.{name}.{line}" for line in wrong]
         if experiment.dataset:
             uses[f"experiments.{name}.dataset"] = experiment.dataset
@@ -150,7 +191,7 @@ def _references(settings: Configuration) -> list[str]:
                     f"experiments.{name}.early_evaluation: {early.dataset} has no captions"
                 )
     for key, used in uses.items():
-        if used not in settings.datasets:
+        if used is not None and used not in settings.datasets:
             problems.append(f"{key}: no data set {used!r}{nearest(used, settings.datasets)}")
     for name, dataset in settings.datasets.items():
         if dataset.official:
@@ -209,8 +250,7 @@ def check_manifests(settings: Configuration) -> None:
 
 def write_schema(path: Path) -> None:
     """Write the JSON schema (draft 2020-12, as YAML) of the configuration."""
-    schema = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **Configuration.model_json_schema(),
-    }
+    schema = Configuration.model_json_schema()
+    allow_partial_rows(schema["properties"]["features"])
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     write_text(path, yaml.safe_dump(schema, sort_keys=True, allow_unicode=True, width=120))

@@ -24,10 +24,10 @@ from pydantic import ValidationError
 
 from mcn.config.composition import compose
 from mcn.errors import UserError
+from mcn.options.features import DOWNLOADED, with_default_rows
 from mcn.options.official import OfficialOptions
+from mcn.options.training import ModelOptions
 from mcn.sources.official import adapter_of
-
-VISUAL = ("resnet152", "resnext101")
 
 
 def leave_out(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -43,8 +43,9 @@ def leave_out(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     files = {name: list(_missing_of(one)) for name, one in sets.items() if _optional(one)}
     absent = {name for name, found in files.items() if found}
     lines = [f"data set {name} is left out: {line}" for name, one in files.items() for line in one]
-    for feature, line in _missing_weights(composed.get("features")).items():
-        users = [name for name in files if _extracts(sets[name], feature)]
+    rows = with_default_rows(composed.get("features") or {})
+    for feature, line in _missing_weights(composed).items():
+        users = [name for name in files if _extracts(sets[name], rows[feature])]
         absent |= set(users)
         lines += [f"{', '.join(users)} cannot be extracted: {line}"] if users else []
     composed["datasets"] = {name: one for name, one in sets.items() if name not in absent}
@@ -53,13 +54,9 @@ def leave_out(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         kept, gone = _experiments(experiments, absent)
         composed["experiments"] = kept
         lines += gone
-    kept_sets, features = composed["datasets"], composed.get("features")
-    if (
-        isinstance(features, Mapping)
-        and features.get("calibration_dataset") in absent
-        and kept_sets
-    ):
-        composed["features"] = {**features, "calibration_dataset": next(iter(kept_sets))}
+    seeding = composed.get("seeding")
+    if isinstance(seeding, Mapping) and seeding.get("dataset") in absent:
+        composed["seeding"] = {**seeding, "dataset": None}  # the first that is left
     return composed, lines
 
 
@@ -84,28 +81,37 @@ def _missing_of(dataset: Mapping[str, Any]) -> Iterator[str]:
             yield f"no published features {path}"
 
 
-def _extracts(dataset: Mapping[str, Any], feature: str) -> bool:
-    """Whether a feature is extracted here: of published features only the words are."""
-    return feature == "word2vec" or not dataset.get("published_features")
+def _extracts(dataset: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
+    """Whether a feature is extracted here: of published features only the texts are."""
+    return row.get("kind") == "text" or not dataset.get("published_features")
 
 
-def _missing_weights(features: Any) -> dict[str, str]:
-    """Feature -> a line on its weights or vectors, of those that every evaluation needs and that are not there."""
-    keys = {**dict.fromkeys(VISUAL, "weights"), "word2vec": "vectors"}
-    found = {}
-    for name, key in keys.items():
-        section = features.get(name) if isinstance(features, Mapping) else None
-        path = section.get(key) if isinstance(section, Mapping) else None
-        if (
-            not isinstance(path, str)
-            or path == "seeded"
-            or path.startswith(("timm:", "torchvision:"))
-        ):
+def _missing_weights(composed: Mapping[str, Any]) -> dict[str, str]:
+    """Feature -> a line on its weights or vectors, of those that an experiment reads and that are not there."""
+    rows, found = with_default_rows(composed.get("features") or {}), {}
+    for name in _read(composed.get("experiments")):
+        row = rows.get(name) if isinstance(rows, Mapping) else None
+        path = (row.get("vectors") or row.get("weights")) if isinstance(row, Mapping) else None
+        if not isinstance(path, str) or path == "seeded" or path.startswith(DOWNLOADED):
             continue
         if not Path(path).exists():
-            source = _weights()[name]["home_page"]
+            source = _weights().get(name, {}).get("home_page", "where it was trained")
             found[name] = f"no {path} (features.{name}); get it from {source}"
     return found
+
+
+def _read(experiments: Any) -> list[str]:
+    """Features that experiments read, defaults filled in; experiments that are not valid count as without."""
+    models = [ModelOptions()]
+    for one in experiments.values() if isinstance(experiments, Mapping) else ():
+        given = one.get("model") if isinstance(one, Mapping) else None
+        try:
+            models.append(ModelOptions.model_validate(given or {}))
+        except ValidationError:
+            continue
+    return list(
+        dict.fromkeys(name for model in (models[1:] or models) for name in model.features.names)
+    )
 
 
 @functools.cache

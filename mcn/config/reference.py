@@ -25,13 +25,13 @@ Generated from the typed model by `python -m mcn.config.reference`; do not edit 
 
 **Remakes** says which rules run again when the value changes, before what follows from them (models, scores). The
 report, tables and comparison print the configuration, so every key but those marked `nothing` remakes them too; they
-are left out of the column. `nothing`: a limit, cache, worker, device or interval, read when a job runs and no reason to
-run one. `pages`: words that only {", ".join(PAGES)} print.
+are left out of the column. `feature` is the rule of the feature's name, `decode` that of its decoding pass, `texts`
+and `vocabulary` those of a feature of texts. `nothing`: a limit, cache, worker, device or interval, read when a job
+runs and no reason to run one. `pages`: words that only {", ".join(PAGES)} print.
 
 Code counts as well: a stage whose module, or any module that it imports, was edited runs again (comments, docstrings
-and formatting do not count). {", ".join(ASKED)} may take weeks:
-for them the start of a run names the stage, the number of shards and two commands, to make them anew or to accept them
-(`mcn accept NAME`).
+and formatting do not count). {", ".join(ASKED)} may take weeks: for them the start of a run names the rule,
+the number of shards and two commands, to make them anew or to accept them (`mcn accept NAME`).
 """
 
 

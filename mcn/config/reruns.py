@@ -2,8 +2,10 @@
 
 Conventions
 -----------
-- A `Stage` names the section of the configuration that its verb is told (`{dataset}` and `{experiment}` stand for the
-  wildcards of its rule), the keys of that section that it reads, and the modules that compute it.
+- A `Stage` names the section of the configuration that its verb is told (`{dataset}`, `{experiment}` and `{feature}`
+  stand for the wildcards of its rule), the keys of that section that it reads, and the modules that compute it. One
+  stage may be that of several rules: `feature` of every feature's, `decode` of every decoding pass's, `texts` and
+  `vocabulary` of the features of texts.
 - What a rule records as parameters is exactly that: the recipe (fields that change no number are left out,
   `mcn.options.base.recipe`) and, of stages that are cheap, the digest of the code. A change of either remakes the
   stage and what reads it.
@@ -15,7 +17,7 @@ Conventions
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,9 +27,11 @@ from pydantic.fields import FieldInfo
 
 from mcn.config.code import code_digest
 from mcn.config.configuration import Configuration
+from mcn.features.registry import encoder_row
 from mcn.files import canonical_json
 from mcn.layout import Dataset
 from mcn.options.base import recipe, role_of
+from mcn.options.features import FeatureOptions, OwnOptions
 
 SETTINGS = "results/settings.json"  # written by the head of a run, named by every job
 
@@ -58,10 +62,6 @@ def _evaluation(task: str, *keys: str) -> Stage:
     return Stage("datasets.{dataset}", (task, "shards", *keys), code, DEVICE)
 
 
-def _feature(name: str, module: str, runtime: tuple[str, ...] = NETWORK) -> Stage:
-    return Stage(f"features.{name}", (), (module,), runtime)
-
-
 EXPERIMENT = ("dataset", "early_evaluation", "model", "objective", "training")
 STAGES: dict[str, Stage] = {
     "demo": Stage("demo", (), ("mcn.demo.dataset",)),
@@ -79,15 +79,11 @@ STAGES: dict[str, Stage] = {
     "partition": Stage(None, (), ("mcn.sources.partition",)),
     "list_videos": Stage(None, (), ("mcn.sources.partition",)),
     "list_narration": Stage(None, (), ("mcn.sources.partition",)),
-    "decode_frames": Stage("decode", (), ("mcn.media.decode",)),
-    "decode_audio": Stage("decode", (), ("mcn.media.decode",)),
-    "seed_weights": Stage(None, (), ("mcn.features.seeding",)),
-    "resnet152": _feature("resnet152", "mcn.features.appearance"),
-    "resnext101": _feature("resnext101", "mcn.features.motion"),
-    "logmel": _feature("logmel", "mcn.features.audio", runtime=()),
-    "davenet": _feature("davenet", "mcn.features.davenet"),
-    "vocabulary": _feature("word2vec", "mcn.features.text", runtime=()),
-    "word2vec": _feature("word2vec", "mcn.features.text", runtime=()),
+    "decode": Stage("decode", (), ("mcn.media.decode",)),
+    "seed_weights": Stage("features.{feature}", (), ("mcn.features.seeding",)),
+    "feature": Stage("features.{feature}", (), ("mcn.features.extraction",), NETWORK),
+    "vocabulary": Stage("features.{feature}", (), ("mcn.features.text",)),
+    "texts": Stage("features.{feature}", (), ("mcn.features.text",)),
     "train": Stage("experiments.{experiment}", EXPERIMENT, ("mcn.training.train",), ("precision",)),
     "evaluate_retrieval": _evaluation("retrieval"),
     "evaluate_localization": _evaluation("localization"),
@@ -101,33 +97,41 @@ STAGES: dict[str, Stage] = {
 }
 
 # Stages that may take weeks are not remade when their code changes, but asked about.
-ASKED = (
-    "decode_frames",
-    "decode_audio",
-    "seed_weights",
-    "resnet152",
-    "resnext101",
-    "logmel",
-    "davenet",
-)
+ASKED = ("decode", "seed_weights", "feature")
 
 
-def asked_stages(results: Path, settings: Configuration) -> dict[str, list[Path]]:
-    """Stage of `ASKED` -> the shards that it makes of every data set whose features are extracted here."""
-    folders = {"decode_frames": ("decoded/frames_1fps", "decoded/frames_24fps")}
-    folders["decode_audio"] = ("decoded/audio_16khz",)
-    made = {
-        stage: [
-            path
-            for name, dataset in settings.datasets.items()
-            if not dataset.published_features or stage == "davenet"
-            for folder in folders.get(stage, (f"features/{stage}",))
-            for path in Dataset(results / name, dataset.shards).paths(folder)
-        ]
-        for stage in ASKED
+class Made(NamedTuple):
+    """What a rule of a stage of `ASKED` has made: its shards or weights, and what to ask Snakemake for."""
+
+    stage: str
+    wildcards: Mapping[str, str]
+    shards: Sequence[Path]
+    target: str
+
+
+def asked_rules(results: Path, settings: Configuration) -> dict[str, Made]:
+    """Rule of a stage of `ASKED` -> what it makes, of every data set whose features are extracted here."""
+    sets = {
+        name: Dataset(results / name, dataset.shards)
+        for name, dataset in settings.datasets.items()
+        if not dataset.published_features
     }
-    made["seed_weights"] = sorted((results / "weights").glob("*.safetensors"))
-    return made
+    rules = {}
+    for name, streams in settings.decode_passes().items():
+        folders = [stream.folder for stream in streams]
+        shards = [path for one in sets.values() for folder in folders for path in one.paths(folder)]
+        target = " ".join(f"{one.root}/{folder}/*" for one in sets.values() for folder in folders)
+        rules[f"decode_{name}"] = Made("decode", {}, shards, target)
+    for name, row in settings.features.items():
+        if row.is_seeded:
+            file = results / "weights" / f"{name}.safetensors"
+            rules[f"seed_weights {name}"] = Made(
+                "seed_weights", {"feature": name}, [file], str(file)
+            )
+        if row.kind != "text":
+            shards = [path for one in sets.values() for path in one.features(name)]
+            rules[name] = Made("feature", {"feature": name}, shards, f"{name}_shards")
+    return rules
 
 
 # Keys that name or count files: pattern -> the rules whose inputs or outputs they change.
@@ -146,9 +150,8 @@ FILES: dict[str, tuple[str, ...]] = {
     "datasets.*.segments": ("prepare_alignment",),
     "datasets.*.actions": ("prepare_actions",),
     "datasets.*.labels": ("prepare_actions",),
-    "features.calibration_dataset": ("seed_weights",),
-    "features.calibration_shards": ("seed_weights",),
-    "features.seed": ("seed_weights",),
+    "features.*.reads.*": ("decode",),
+    "seeding.*": ("seed_weights",),
     "experiments.*.checkpoint": ("import_checkpoint",),
     "experiments.*.checkpoint_sha256": ("import_checkpoint",),
     "experiments.*.model.video": ("import_checkpoint",),
@@ -168,8 +171,10 @@ def told(settings: Configuration, stage: str, wildcards: Mapping[str, str]) -> d
         options = recipe(section, found.labels)
         values["options"] = {key: options[key] for key in found.keys or options}
     if found.runtime:
+        row = settings.features.get(wildcards["feature"]) if stage == "feature" else None
+        keys = found.runtime if row is None or encoder_row(row).network else DEVICE
         values["runtime"] = {
-            key: value for key, value in recipe(settings.runtime).items() if key in found.runtime
+            key: value for key, value in recipe(settings.runtime).items() if key in keys
         }
     return values
 
@@ -191,14 +196,21 @@ def _keys(section: str, wildcards: Mapping[str, str]) -> list[str]:
 
 def parts(settings: Configuration, stage: str, wildcards: Mapping[str, str]) -> tuple[str, ...]:
     """The parts whose code computes a job of a stage, those that the configuration chose among them."""
-    chosen: list[str] = []
+    chosen: tuple[str, ...] = ()
     if stage == "train":
-        chosen.append(settings.experiments[wildcards["experiment"]].objective.part)
+        chosen = (settings.experiments[wildcards["experiment"]].objective.part,)
+    if stage in ("feature", "seed_weights"):
+        chosen = encoder_parts(settings.features[wildcards["feature"]])
     if stage == "import_annotations":
         official = settings.datasets[wildcards["dataset"]].official
         kind = official.kind if official else ""
-        chosen.append(kind if ":" in kind else f"mcn.sources.{kind}")
+        chosen = (kind if ":" in kind else f"mcn.sources.{kind}",)
     return (*STAGES[stage].code, *chosen)
+
+
+def encoder_parts(row: FeatureOptions) -> tuple[str, ...]:
+    """The parts that compute a feature: its encoder's module, and the class of the user's own."""
+    return (encoder_row(row).make, *((row.encoder,) if isinstance(row, OwnOptions) else ()))
 
 
 def code_of(
@@ -232,7 +244,7 @@ def fits(leaf: str, pattern: str) -> bool:
 def _sections(stage: Stage) -> Iterator[str]:
     """Dotted keys that a stage reads, `*` for wildcards."""
     if stage.section:
-        section = stage.section.format(dataset="*", experiment="*")
+        section = stage.section.format(dataset="*", experiment="*", feature="*")
         yield from (f"{section}.{key}" for key in stage.keys) if stage.keys else (section,)
     yield from (f"runtime.{key}" for key in stage.runtime)
 

@@ -10,7 +10,6 @@ Conventions
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -19,40 +18,25 @@ from timm.models.resnet import ResNet
 from torch import Tensor
 
 from mcn.features.backbones import pooled_vectors, require_pixels
-from mcn.features.extraction import Extractor, extract, frame_extractor
-from mcn.features.parallel import Timing
-from mcn.features.recipes import library_versions
-from mcn.features.runtime import resolve
-from mcn.features.weights import LoadedNetwork, load_network
-from mcn.options.features import AppearanceOptions, RuntimeOptions
+from mcn.features.extraction import Extractor, FrameItems, frame_extractor
+from mcn.features.registry import library_versions
+from mcn.features.runtime import Runtime
+from mcn.features.weights import load_network
+from mcn.options.features import TimmOptions
 
 VERSION = 1  # raise when the code changes the numbers
 CPU_BATCH, CUDA_BATCH = 4, 128  # frames
 
 
-def extract_appearance(
-    decoded: Path,
-    weights: Path | str,
-    output: Path,
-    options: AppearanceOptions,
-    runtime: RuntimeOptions,
-    threads: int = 0,
-) -> Timing:
-    """Decoded frames (`frames_1fps`) to the feature shard `output`.
-
-    weights: path or `timm:` name of what `options.weights` means. threads: of the processor, 0: PyTorch's choice.
-    Errors: `UserError` for weights that do not fit, `DamagedShard` for a damaged input.
-    """
-    loaded = load_network("resnet152", weights, options.weights_sha256)
-    return extract(decoded, output, appearance_extractor(loaded, options, runtime, threads))
-
-
 def appearance_extractor(
-    loaded: LoadedNetwork, options: AppearanceOptions, runtime: RuntimeOptions, threads: int = 0
+    name: str, options: TimmOptions, weights: Path | str, place: Runtime
 ) -> Extractor:
-    """The network with its preprocessing, at the runtime's device and precision."""
-    place = resolve(runtime, threads)
-    require_pixels(loaded.network, options.mean, options.std)
+    """The network with its preprocessing, at the runtime's device and precision.
+
+    weights: path or `timm:` name of what `options.weights` means. Errors: `UserError` for weights that do not fit.
+    """
+    loaded = load_network(options.network, weights, options.weights_sha256)
+    require_pixels(loaded.network, options.mean, options.std, name)
     network = loaded.network.to(place.device, place.dtype).to(memory_format=torch.channels_last)
 
     def vectors(frames: Tensor) -> Tensor:
@@ -60,22 +44,20 @@ def appearance_extractor(
         if isinstance(network, ResNet):  # averaged in float32, whatever the precision
             pooled = network.forward_features(pixels).float().mean(dim=(2, 3))
         else:
-            pooled = pooled_vectors(network, pixels).float()
+            pooled = pooled_vectors(network, pixels, name).float()
         return F.normalize(pooled, dim=1) if options.normalize else pooled
 
     recipe = {
-        "feature": "resnet152",
         "version": VERSION,
         **options.model_dump(mode="json", include={"mean", "std", "normalize"}),
         "weights": loaded.recipe,
         "libraries": library_versions("torch", "timm", "numpy", "av"),
     }
-    batch = place.batch(CPU_BATCH, CUDA_BATCH)
-    extractor = frame_extractor("resnet152", vectors, 1, batch, place, recipe)
-    return replace(extractor, ends_in_relu=isinstance(network, ResNet))
+    items = FrameItems(1, place.batch(CPU_BATCH, CUDA_BATCH))
+    return frame_extractor(name, vectors, items, place, recipe, isinstance(network, ResNet))
 
 
-def prepare(frames: Tensor, options: AppearanceOptions) -> Tensor:
+def prepare(frames: Tensor, options: TimmOptions) -> Tensor:
     """Uint8 (n, 1, H, W, 3) -> float32 (n, 3, H, W), channels last in memory, as the network sees it."""
     pixels = frames.squeeze(1).permute(0, 3, 1, 2).float().div(255)
     mean = torch.tensor(options.mean, device=frames.device).view(1, 3, 1, 1)

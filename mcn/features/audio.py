@@ -17,22 +17,17 @@ Conventions
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import librosa
 import numpy as np
 from scipy.signal.windows import hamming
-from tqdm import tqdm
 
-from mcn.errors import VideoError
-from mcn.features.recipes import library_versions
+from mcn.features.extraction import Extractor
+from mcn.features.registry import library_versions
+from mcn.features.runtime import Runtime
 from mcn.options.features import LogMelOptions
-from mcn.shards import FEATURE_SCHEMA, ShardReader, ShardWriter, empty_row, feature_row
-
-log = logging.getLogger(__name__)
 
 VERSION = 1  # raise when the code changes the numbers
 WINDOW_SECONDS, STEP_SECONDS = 0.025, 0.01
@@ -100,37 +95,16 @@ def _decibels(power: np.ndarray) -> np.ndarray:
     return np.asarray(np.maximum(levels, -RANGE_DB))
 
 
-def extract_log_mel(audio: Path, output: Path, options: LogMelOptions) -> None:
-    """Decoded sound (`AUDIO_SCHEMA`) to a feature shard: rows (T, 40), 0.01 s apart.
+def log_mel_extractor(name: str, options: LogMelOptions, weights: str, place: Runtime) -> Extractor:
+    """Decoded sound to rows (T, 40), 0.01 s apart; there are no weights, and the runtime gives the workers alone."""
 
-    A waveform that is not finite fails with `decode_error`; rows that are not `ok` are passed on.
-    """
-    reader = ShardReader(audio, "audio")
+    def encode(waveform: np.ndarray) -> np.ndarray:
+        return log_mel(waveform, options.reads.sample_rate, options.padding).T
+
     recipe = {
-        "feature": "logmel",
+        "feature": name,
         "version": VERSION,
-        **options.model_dump(mode="json"),
+        "padding": options.padding,
         "libraries": library_versions("librosa", "numpy", "scipy"),
-        "decoded": reader.recipe,
     }
-    seconds, failed = 0.0, 0
-    with ShardWriter(output, FEATURE_SCHEMA, recipe) as writer:
-        for row in tqdm(reader, total=len(reader), desc="logmel", unit="video", disable=None):
-            result = _log_mel_row(row, options.padding)
-            writer.write(result)
-            failed += result["status"] != "ok"
-            seconds += (result["length"] or 0) * STEP_SECONDS
-    reader.close()
-    log.info("logmel: %.0f s of sound, %d videos without it", seconds, failed)
-
-
-def _log_mel_row(row: dict[str, Any], padding: Padding) -> dict[str, Any]:
-    if row["status"] != "ok":
-        return empty_row(FEATURE_SCHEMA, row["video_id"], row["status"], row["error"])
-    waveform = np.frombuffer(row["samples"], "<f4")
-    try:
-        levels = log_mel(waveform, row["sample_rate"], padding)
-    except ValueError as error:
-        cause = str(VideoError("decode_error", str(error)))
-        return empty_row(FEATURE_SCHEMA, row["video_id"], "failed", cause)
-    return feature_row(row["video_id"], levels.T, row["start_seconds"], STEP_SECONDS)
+    return Extractor(name, encode, place.threads, recipe, step_seconds=STEP_SECONDS)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from mcn.errors import UserError
 from mcn.networks.checkpoints import load_rows, read_state_dict
-from mcn.options.features import MotionOptions, Triple
+from mcn.options.features import Triple, VideoNetworkOptions
 
 TORCHVISION = "torchvision:"
 
@@ -35,24 +35,24 @@ def load_timm(model: str) -> nn.Module:
         raise UserError(f"timm:{model}: {error}", "a model that timm can fetch", cure) from error
 
 
-def require_pixels(network: nn.Module, mean: Triple, std: Triple) -> None:
+def require_pixels(network: nn.Module, mean: Triple, std: Triple, feature: str) -> None:
     """`UserError` where a network of timm was trained on other pixel statistics than those given."""
     known = getattr(network, "pretrained_cfg", None) or {}
     for key, given in (("mean", mean), ("std", std)):
         wanted = known.get(key)
         if wanted is not None and not torch.allclose(torch.tensor(wanted), torch.tensor(given)):
             numbers = ", ".join(map(str, wanted))
-            cure = f"set features.resnet152.{key}: [{numbers}]"
+            cure = f"set features.{feature}.{key}: [{numbers}]"
             raise UserError(f"{key} {given}", f"the network's own {key}, {wanted}", cure)
 
 
-def pooled_vectors(network: nn.Module, pixels: Tensor) -> Tensor:
+def pooled_vectors(network: nn.Module, pixels: Tensor, feature: str) -> Tensor:
     """(n, 3, H, W) -> (n, D); `UserError` for a network that does not take pictures of this size."""
     try:
         vectors: Tensor = network(pixels)
     except (AssertionError, RuntimeError) as error:
         size = " x ".join(map(str, pixels.shape[2:]))
-        cure = "set decode.appearance: short_side and crop to the size it was trained on"
+        cure = f"set features.{feature}.reads: short_side and crop to the size it was trained on"
         raise UserError(f"pictures of {size}: {error}", "a size that it takes", cure) from error
     if vectors.dim() != 2:
         got = f"an output of shape {tuple(vectors.shape)}"
@@ -93,7 +93,7 @@ def _headless(network: nn.Module) -> nn.Module:
     return network.eval().requires_grad_(False)
 
 
-def pixel_statistics(options: MotionOptions) -> tuple[float, Triple, Triple]:
+def pixel_statistics(options: VideoNetworkOptions) -> tuple[float, Triple, Triple]:
     """(what 0-255 is divided by, mean, deviation) for the network of the options."""
     if options.network == "resnext101":
         return 1.0, options.mean, (1.0, 1.0, 1.0)

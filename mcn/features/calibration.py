@@ -91,5 +91,5 @@ def _nothing(shards: Sequence[Path]) -> UserError:
     return UserError(
         f"no usable video in {', '.join(map(str, shards))}",
         "at least one video to calibrate seeded weights on",
-        "set features.calibration_dataset or calibration_shards to shards that have videos",
+        "set seeding.dataset or seeding.shards to shards that have videos",
     )

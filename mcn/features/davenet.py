@@ -13,7 +13,6 @@ Conventions
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,15 +20,12 @@ import numpy as np
 import torch
 
 from mcn.errors import UserError
-from mcn.features.extraction import Extractor, extract
-from mcn.features.parallel import Timing
-from mcn.features.reading import Batch, Part
-from mcn.features.recipes import library_versions
-from mcn.features.runtime import Runtime, resolve
-from mcn.features.weights import LoadedNetwork, load_network
+from mcn.features.extraction import Extractor
+from mcn.features.registry import library_versions
+from mcn.features.runtime import Runtime
+from mcn.features.weights import load_network
 from mcn.networks import ResDavenet
-from mcn.options.features import DavenetOptions, RuntimeOptions
-from mcn.shards import ShardReader, feature_sequence
+from mcn.options.features import DavenetOptions
 
 VERSION = 1  # raise when the code changes the numbers
 OVERLAP = 432  # log-mel rows: the receptive field of 420, rounded up to the ratio of 16
@@ -43,37 +39,31 @@ class Chunk(NamedTuple):
     last: int
 
 
-def extract_davenet(
-    log_mels: Path,
-    weights: Path | str,
-    output: Path,
-    options: DavenetOptions,
-    runtime: RuntimeOptions,
-    threads: int = 0,
-) -> Timing:
-    """A log-mel feature shard to the feature shard `output`; arguments as in `extract_appearance`."""
-    loaded = load_network("davenet", weights, options.weights_sha256)
-    return extract(log_mels, output, davenet_extractor(loaded, options, runtime, threads))
-
-
 def davenet_extractor(
-    loaded: LoadedNetwork, options: DavenetOptions, runtime: RuntimeOptions, threads: int = 0
+    name: str, options: DavenetOptions, weights: Path | str, place: Runtime
 ) -> Extractor:
-    """The network at the runtime's device and precision."""
-    place = resolve(runtime, threads)
+    """The network at the runtime's device and precision; as `appearance_extractor`."""
+    loaded = load_network("davenet", weights, options.weights_sha256)
     network = loaded.network.to(place.device, place.dtype)
     assert isinstance(network, ResDavenet)
     chunk_rows = options.chunk_rows // ResDavenet.ratio * ResDavenet.ratio
+
+    def encode(values: np.ndarray) -> np.ndarray:
+        if values.shape[1] != network.mel_bands:
+            got, wanted = f"rows of width {values.shape[1]}", f"{network.mel_bands} mel bands"
+            raise UserError(f"{name}: {got}", wanted, f"let features.{name}.reads name log-mels")
+        parts = [_vectors(network, place, chunk) for chunk in chunks_of(values, chunk_rows)]
+        return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+
     recipe = {
-        "feature": "davenet",
+        "feature": name,
         "version": VERSION,
         "chunk_rows": chunk_rows,
         "weights": loaded.recipe,
         "libraries": library_versions("torch", "numpy"),
+        **place.recipe,
     }
-    batches = partial(_batches, chunk_rows=chunk_rows, mel_bands=network.mel_bands)
-    compute = partial(_compute, network, place)
-    return Extractor("davenet", "features", batches, compute, ResDavenet.ratio, place, recipe)
+    return Extractor(name, encode, place.workers, recipe, None, ResDavenet.ratio, ends_in_relu=True)
 
 
 def chunks_of(rows: np.ndarray, chunk_rows: int) -> Iterator[Chunk]:
@@ -86,29 +76,7 @@ def chunks_of(rows: np.ndarray, chunk_rows: int) -> Iterator[Chunk]:
         yield Chunk(rows[before : stop + OVERLAP], kept, kept + -(-(stop - start) // ratio))
 
 
-def _batches(reader: ShardReader, chunk_rows: int, mel_bands: int) -> Iterator[Batch]:
-    """One batch a chunk."""
-    for row in reader:
-        values = feature_sequence(row).values
-        head = {name: value for name, value in row.items() if name != "features"}
-        if values is None:
-            yield Batch(parts=[Part(head, 0, True)])
-            continue
-        if values.shape[1] != mel_bands:
-            got, wanted = (
-                f"{reader.path}: rows of width {values.shape[1]}",
-                f"{mel_bands} mel bands",
-            )
-            raise UserError(got, wanted, "give shards of the stage logmel")
-        chunks = list(chunks_of(values, chunk_rows))
-        for chunk in chunks:
-            yield Batch([chunk], [Part(head, chunk.last - chunk.first, chunk is chunks[-1])])
-
-
-def _compute(network: ResDavenet, place: Runtime, batch: Batch) -> np.ndarray:
-    if not batch.items:
-        return np.zeros((0, 0), np.float32)
-    chunk: Chunk = batch.items[0]
+def _vectors(network: ResDavenet, place: Runtime, chunk: Chunk) -> np.ndarray:
     rows = torch.from_numpy(chunk.rows.astype(np.float32)).to(place.device, place.dtype)
     vectors = network(rows.T[None])[0, :, chunk.first : chunk.last]
     return np.asarray(vectors.T.float().cpu().numpy())

@@ -17,9 +17,8 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,7 +27,7 @@ from tqdm import tqdm
 
 from mcn.errors import UserError
 from mcn.features.parallel import Timing, in_order, read_ahead
-from mcn.features.reading import Batch, batches_of
+from mcn.features.reading import Batch, batches_of, whole_videos
 from mcn.features.runtime import Runtime, repeatable
 from mcn.shards import FEATURE_SCHEMA, ShardReader, ShardWriter, empty_row, feature_row
 
@@ -37,79 +36,105 @@ log = logging.getLogger(__name__)
 BATCHES_AHEAD = 2  # a worker
 
 
+class FrameItems(NamedTuple):
+    """How frames reach a network: so many frames a vector, so many vectors a batch."""
+
+    frames: int
+    batch_size: int
+
+
 @dataclass(frozen=True)
 class Extractor:
-    """A network and how a shard reaches it.
+    """What computes a feature, and how a shard reaches it.
 
-    kind: of the shards that are read. batches: the work in a shard. compute: a batch -> vectors float32 (n, D), n the
-    sum over its parts. rows_per_vector: rows of the source that a vector stands for. recipe: all that changes the
-    numbers but device, precision and the source's own recipe, which `extract` adds. ends_in_relu: vectors are never
-    negative.
+    encode: frames uint8 (batch_size, F, H, W, 3), or the whole sound (N,) or other feature (T, D) of a video ->
+    vectors float32 (n, D). workers: calls side by side. recipe: all that changes the numbers but the source's own
+    recipe, which `extract` adds. items: of frames; None where whole videos are given. rows_per_vector: rows of the
+    source that a vector stands for; step_seconds: what they come to, where the source is sound. ends_in_relu: vectors
+    are never negative.
     """
 
     name: str
-    kind: str
-    batches: Callable[[ShardReader], Iterator[Batch]]
-    compute: Callable[[Batch], np.ndarray]
-    rows_per_vector: int
-    runtime: Runtime
+    encode: Callable[[Any], np.ndarray]
+    workers: int
     recipe: dict[str, Any]
-    ends_in_relu: bool = True
+    items: FrameItems | None = None
+    rows_per_vector: int = 1
+    step_seconds: float | None = None
+    ends_in_relu: bool = False
+
+    @property
+    def kind(self) -> str:
+        """Of the shards that are read."""
+        if self.items is not None:
+            return "frames"
+        return "features" if self.step_seconds is None else "audio"
+
+    def batches(self, reader: ShardReader) -> Iterator[Batch]:
+        """The work in a shard."""
+        if self.items is not None:
+            return batches_of(reader, *self.items)
+        return whole_videos(reader)
+
+    def compute(self, batch: Batch) -> np.ndarray:
+        """Vectors of all parts of a batch, one after the other."""
+        if not batch.items:
+            return np.zeros((0, 0), np.float32)
+        if self.items is None:
+            return self.encode(batch.items[0])
+        size = (self.items.batch_size, self.items.frames, *batch.items[0].shape[1:])
+        filled = np.zeros(size, np.uint8)  # what is not filled stays black
+        for row, item in zip(filled, batch.items, strict=False):
+            row[: len(item)] = item
+        return self.encode(filled)[: len(batch.items)]
+
+    def step(self, row: dict[str, Any]) -> float:
+        """Seconds between two vectors of a video."""
+        if self.step_seconds is not None:
+            return self.step_seconds
+        return float(row["step_seconds"] * self.rows_per_vector)
 
 
 def frame_extractor(
     name: str,
     network: Callable[[Tensor], Tensor],
-    frames_per_item: int,
-    batch_size: int,
+    items: FrameItems,
     runtime: Runtime,
     recipe: dict[str, Any],
+    ends_in_relu: bool = True,
 ) -> Extractor:
     """An extractor of RGB frames; network: uint8 (batch_size, F, H, W, 3) on the device -> (batch_size, D)."""
+
+    def encode(frames: np.ndarray) -> np.ndarray:
+        vectors = network(torch.from_numpy(frames).to(runtime.device))
+        return np.asarray(vectors.float().cpu().numpy())
+
+    whole = {"feature": name, **recipe, "batch_size": items.batch_size, **runtime.recipe}
     return Extractor(
-        name,
-        "frames",
-        partial(batches_of, frames_per_item=frames_per_item, batch_size=batch_size),
-        partial(_compute, network, (batch_size, frames_per_item), runtime.device),
-        frames_per_item,
-        runtime,
-        {**recipe, "batch_size": batch_size},
+        name, encode, runtime.workers, whole, items, items.frames, ends_in_relu=ends_in_relu
     )
-
-
-def _compute(
-    network: Callable[[Tensor], Tensor], size: tuple[int, int], device: torch.device, batch: Batch
-) -> np.ndarray:
-    if not batch.items:
-        return np.zeros((0, 0), np.float32)
-    filled = np.zeros(
-        (*size, *batch.items[0].shape[1:]), np.uint8
-    )  # what is not filled stays black
-    for row, item in zip(filled, batch.items, strict=False):
-        row[: len(item)] = item
-    vectors = network(torch.from_numpy(filled).to(device))
-    return np.asarray(vectors[: len(batch.items)].float().cpu().numpy())
 
 
 def extract(source: Path, output: Path, extractor: Extractor) -> Timing:
     """Write the features of the shard `source` to `output`, one row a video in the same order; logs where time went."""
-    reader, runtime = ShardReader(source, extractor.kind), extractor.runtime
-    recipe = {**extractor.recipe, **runtime.recipe, "decoded": reader.recipe}
+    reader = ShardReader(source, extractor.kind)
+    recipe = {**extractor.recipe, "decoded": reader.recipe}
     timing, began = Timing(), time.perf_counter()
-    ready = read_ahead(extractor.batches(reader), BATCHES_AHEAD * runtime.workers)
+    ready = read_ahead(extractor.batches(reader), BATCHES_AHEAD * extractor.workers)
     with (
         contextlib.closing(ready),
-        repeatable(runtime.device),
+        repeatable(),
         ShardWriter(output, FEATURE_SCHEMA, recipe) as writer,
         tqdm(total=len(reader), desc=extractor.name, unit="video", disable=None) as progress,
     ):
-        results = in_order(ready, extractor.compute, runtime.workers, timing)
+        results = in_order(ready, extractor.compute, extractor.workers, timing)
         for row, vectors in videos_of(results):
             start = time.perf_counter()
-            writer.write(_feature_row(row, vectors, extractor))
+            made = _feature_row(row, vectors, extractor)
+            writer.write(made)
             timing.writing += time.perf_counter() - start
             timing.vectors += len(vectors)
-            timing.media_seconds += (row["length"] or 0) * (row["step_seconds"] or 0.0)
+            timing.media_seconds += len(vectors) * (made["step_seconds"] or 0.0)
             progress.update()
     reader.close()
     _report(extractor, timing, time.perf_counter() - began)
@@ -124,9 +149,10 @@ def videos_of(
     for batch, vectors in results:
         first = 0
         for part in batch.parts:
-            if part.vectors:
-                pending.append(vectors[first : first + part.vectors])
-            first += part.vectors
+            count = len(vectors) if part.vectors is None else part.vectors
+            if count:
+                pending.append(vectors[first : first + count])
+            first += count
             if part.last:
                 yield part.row, np.concatenate(pending[1:] or pending)
                 pending = pending[:1]
@@ -139,17 +165,16 @@ def _feature_row(row: dict[str, Any], vectors: np.ndarray, extractor: Extractor)
     if not (np.isfinite(vectors).all() and (vectors >= least).all()):
         raise UserError(
             f"{row['video_id']}: {extractor.name} gives NaN, infinite or (behind a ReLU) negative features in "
-            f"{extractor.runtime.precision}",
+            f"{extractor.recipe.get('precision', 'fp32')}",
             "finite outputs of the network",
             "set runtime.precision to fp32; if it stays so, the weights are not this network's",
         )
-    step = row["step_seconds"] * extractor.rows_per_vector
-    return feature_row(row["video_id"], vectors, row["start_seconds"], step)
+    return feature_row(row["video_id"], vectors, row["start_seconds"], extractor.step(row))
 
 
 def _report(extractor: Extractor, timing: Timing, wall: float) -> None:
     """Log where the time went; the network's share is that of all workers' time."""
-    workers = extractor.runtime.workers
+    workers = extractor.workers
     log.info(
         "%s: %d vectors in %.1f s (%.2f a second, %.2f x real time); network %.1f s on %d workers "
         "(%.0f %% of their time), waiting for input %.1f s, writing %.1f s",

@@ -19,35 +19,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mcn.features.backbones import pixel_statistics
-from mcn.features.extraction import Extractor, extract, frame_extractor
-from mcn.features.parallel import Timing
-from mcn.features.recipes import library_versions
-from mcn.features.runtime import resolve
-from mcn.features.weights import LoadedNetwork, load_network
-from mcn.options.features import MotionOptions, RuntimeOptions
+from mcn.features.extraction import Extractor, FrameItems, frame_extractor
+from mcn.features.registry import library_versions
+from mcn.features.runtime import Runtime
+from mcn.features.weights import load_network
+from mcn.options.features import VideoNetworkOptions
 
 VERSION = 1  # raise when the code changes the numbers
 CPU_BATCH, CUDA_BATCH = 4, 64  # clips
 
 
-def extract_motion(
-    decoded: Path,
-    weights: Path | str,
-    output: Path,
-    options: MotionOptions,
-    runtime: RuntimeOptions,
-    threads: int = 0,
-) -> Timing:
-    """Decoded frames (`frames_24fps`) to the feature shard `output`; arguments as in `extract_appearance`."""
-    loaded = load_network(options.network, weights, options.weights_sha256)
-    return extract(decoded, output, motion_extractor(loaded, options, runtime, threads))
-
-
 def motion_extractor(
-    loaded: LoadedNetwork, options: MotionOptions, runtime: RuntimeOptions, threads: int = 0
+    name: str, options: VideoNetworkOptions, weights: Path | str, place: Runtime
 ) -> Extractor:
-    """The network with its preprocessing, at the runtime's device and precision."""
-    place = resolve(runtime, threads)
+    """The network with its preprocessing, at the runtime's device and precision; as `appearance_extractor`."""
+    loaded = load_network(options.network, weights, options.weights_sha256)
     network = loaded.network.to(place.device, place.dtype).to(memory_format=torch.channels_last_3d)
 
     def vectors(frames: Tensor) -> Tensor:
@@ -55,18 +41,17 @@ def motion_extractor(
         return F.normalize(pooled, dim=1) if options.normalize else pooled
 
     recipe = {
-        "feature": "resnext101",
         "version": VERSION,
         **options.model_dump(mode="json", include={"network", "frames_per_chunk", "normalize"}),
         "pixels": pixel_statistics(options),
         "weights": loaded.recipe,
         "libraries": library_versions("torch", "numpy", "av"),
     }
-    batch = place.batch(CPU_BATCH, CUDA_BATCH)
-    return frame_extractor("resnext101", vectors, options.frames_per_chunk, batch, place, recipe)
+    items = FrameItems(options.frames_per_chunk, place.batch(CPU_BATCH, CUDA_BATCH))
+    return frame_extractor(name, vectors, items, place, recipe)
 
 
-def prepare(frames: Tensor, options: MotionOptions) -> Tensor:
+def prepare(frames: Tensor, options: VideoNetworkOptions) -> Tensor:
     """Uint8 (n, F, H, W, 3) -> float32 (n, 3, F, H, W), channels last in memory, as the network sees it."""
     whole, *statistics = pixel_statistics(options)
     mean, std = (torch.tensor(one, device=frames.device).view(1, 3, 1, 1, 1) for one in statistics)

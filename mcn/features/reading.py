@@ -18,19 +18,19 @@ from typing import Any, NamedTuple
 import av
 import numpy as np
 
-from mcn.errors import DamagedShard
+from mcn.errors import DamagedShard, VideoError
 from mcn.media.lossless import decode_rgb
-from mcn.shards import ShardReader
+from mcn.shards import ShardReader, feature_sequence
 
 
 class Part(NamedTuple):
     """What a batch holds of one video: how many vectors it will give, and whether they are its last.
 
-    row: the decoded row without its blob.
+    row: the source's row without its blob. vectors: None where only the encoder knows: all of the batch.
     """
 
     row: dict[str, Any]
-    vectors: int
+    vectors: int | None
     last: bool
 
 
@@ -61,6 +61,29 @@ def batches_of(reader: ShardReader, frames_per_item: int, batch_size: int) -> It
         batch.parts.append(Part(head, unsent, True))
     if batch.parts:
         yield batch
+
+
+def whole_videos(reader: ShardReader) -> Iterator[Batch]:
+    """A batch a video: its sound, float32 (N,), or its rows of another feature, (T, D) as stored.
+
+    Sound that is not finite fails with `decode_error`.
+    """
+    for row in reader:
+        head = {name: value for name, value in row.items() if not isinstance(value, bytes)}
+        values = None
+        if row["status"] == "ok" and "samples" in row:
+            values = np.frombuffer(row["samples"], "<f4")
+            if not np.isfinite(values).all():
+                error = VideoError("decode_error", "waveform holds NaN or infinity")
+                head |= {"status": "failed", "error": str(error)}
+                values = None
+        elif row["status"] == "ok":
+            values = feature_sequence(row).values
+        yield (
+            Batch([], [Part(head, 0, True)])
+            if values is None
+            else Batch([values], [Part(head, None, True)])
+        )
 
 
 def _other_size(batch: Batch, item: np.ndarray) -> bool:

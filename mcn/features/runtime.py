@@ -102,7 +102,7 @@ def _cpu_has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
 
 @contextlib.contextmanager
-def repeatable(device: torch.device) -> Iterator[None]:
+def repeatable() -> Iterator[None]:
     """Arithmetic of which equal runs give equal bytes; restores what was set. Of the whole process, so enter it once.
 
     Layers are not split over threads (`Runtime.workers` run whole batches instead), cuDNN takes deterministic

@@ -21,9 +21,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import timm
@@ -34,12 +34,12 @@ from torch import Tensor, nn
 from mcn.errors import UserError
 from mcn.features import appearance, motion
 from mcn.features.calibration import frame_items, mel_items
-from mcn.features.recipes import library_versions
+from mcn.features.registry import library_versions
 from mcn.features.runtime import repeatable
 from mcn.features.weights import convolutions_and_norms
 from mcn.files import atomic_path, canonical_json
 from mcn.networks import ResDavenet, resnext101_3d
-from mcn.options.features import AppearanceOptions, MotionOptions
+from mcn.options.features import DavenetOptions, FeatureOptions, TimmOptions, VideoNetworkOptions
 
 log = logging.getLogger(__name__)
 
@@ -51,62 +51,57 @@ BLUR_TAPS = (0.3, 2.3)  # standard deviations of the stem's blurs, least and gre
 MARGIN_TAPS = 6  # noise on either side of a filter that its blur mixes in
 
 
-class Recipe(NamedTuple):
-    """How a network is built and what it is calibrated on."""
-
-    build: Callable[[], nn.Module]
-    items: Callable[[Sequence[Path]], tuple[Tensor, dict[str, Any]]]
+CALIBRATION_ITEMS, CALIBRATION_ROWS = 16, 1024  # rows: of log-mels, an item
 
 
-def _appearance_items(shards: Sequence[Path]) -> tuple[Tensor, dict[str, Any]]:
-    frames, recipe = frame_items(shards, frames_per_item=1, wanted=16)
-    return appearance.prepare(frames, AppearanceOptions.model_validate({})), recipe
+def make_seeded_weights(
+    name: str, row: FeatureOptions, shards: Sequence[Path], output: Path, seed: int = 0
+) -> None:
+    """Write seeded weights of the network of the feature `name` as safetensors.
 
-
-def _motion_items(shards: Sequence[Path]) -> tuple[Tensor, dict[str, Any]]:
-    options = MotionOptions.model_validate({})
-    frames, recipe = frame_items(shards, options.frames_per_chunk, wanted=16)
-    return motion.prepare(frames, options), recipe
-
-
-RECIPES = {
-    "resnet152": Recipe(
-        lambda: timm.create_model("resnet152", pretrained=False, num_classes=0), _appearance_items
-    ),
-    "resnext101": Recipe(resnext101_3d, _motion_items),
-    "davenet": Recipe(ResDavenet, lambda shards: mel_items(shards, rows_per_item=1024, wanted=16)),
-}
-
-
-def make_seeded_weights(name: str, shards: Sequence[Path], output: Path, seed: int = 0) -> None:
-    """Write seeded weights of the network `name` (resnet152, resnext101, davenet) as safetensors.
-
-    shards: decoded frames at the network's rate, or log-mels for davenet; a few items of them calibrate the batch
-    norms. Equal seeds and shards give equal bytes on one machine, whatever the number of threads.
-    Errors: `UserError` for an unknown name and for shards without a usable video.
+    shards: of what the row reads (decoded frames, or log-mels); a few items of them calibrate the batch norms. Equal
+    seeds and shards give equal bytes on one machine, whatever the number of threads. Errors: `UserError` for an
+    encoder without seeded weights and for shards without a usable video.
     """
-    if name not in RECIPES:
-        raise UserError(f"network {name!r}", f"one of {', '.join(RECIPES)}", "correct the name")
     began = time.perf_counter()
-    items, decoded = RECIPES[name].items(shards)
-    network = RECIPES[name].build()
-    with repeatable(torch.device("cpu")), torch.no_grad():
+    network, items, decoded = _network_and_items(name, row, shards)
+    with repeatable(), torch.no_grad():
         draw(network, torch.Generator().manual_seed(seed))
         calibrate(network, items)
     recipe = {
-        "network": name,
+        "network": getattr(row, "network", row.encoder),
         "seed": seed,
         "version": VERSION,
         "items": len(items),
         "decoded": decoded,
         "libraries": library_versions("torch", "timm", "numpy"),
     }
-    rows = {key: row.contiguous() for key, row in network.state_dict().items()}
+    rows = {key: one.contiguous() for key, one in network.state_dict().items()}
     with atomic_path(output) as temporary:
         save_file(rows, temporary, {"mcn": canonical_json(recipe)})
     log.info(
         "%s: seed %d, batch norms calibrated on %d items in %.1f s",
         *(name, seed, len(items), time.perf_counter() - began),
+    )
+
+
+def _network_and_items(
+    name: str, row: FeatureOptions, shards: Sequence[Path]
+) -> tuple[nn.Module, Tensor, dict[str, Any]]:
+    """The network without weights, what it sees of the shards, and the shards' recipe."""
+    if isinstance(row, TimmOptions):
+        frames, decoded = frame_items(shards, 1, CALIBRATION_ITEMS)
+        network = timm.create_model(row.network, pretrained=False, num_classes=0)
+        return network, appearance.prepare(frames, row), decoded
+    if isinstance(row, VideoNetworkOptions):
+        frames, decoded = frame_items(shards, row.frames_per_chunk, CALIBRATION_ITEMS)
+        return resnext101_3d(), motion.prepare(frames, row), decoded
+    if isinstance(row, DavenetOptions):
+        return ResDavenet(), *mel_items(shards, CALIBRATION_ROWS, CALIBRATION_ITEMS)
+    raise UserError(
+        f"seeded weights of {name}, whose encoder is {row.encoder}",
+        "an encoder that has them: timm, video_network, davenet",
+        "give the path of trained weights",
     )
 
 

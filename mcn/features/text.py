@@ -30,7 +30,7 @@ from gensim.models import KeyedVectors
 from tqdm import tqdm
 
 from mcn.errors import DamagedShard, UserError, VideoError
-from mcn.features.recipes import library_versions
+from mcn.features.registry import library_versions
 from mcn.features.vectors import load_vectors
 from mcn.files import read_table, write_table
 from mcn.options.features import TextOptions
@@ -82,7 +82,7 @@ def make_vocabulary(
     """
     loaded, digest = load_vectors(vectors, options.cache)
     if options.vectors_sha256 not in (None, digest):
-        cure = "get the right file, or correct word2vec.vectors_sha256"
+        cure = "get the right file, or correct the row's vectors_sha256"
         raise UserError(f"{vectors} with sha256 {digest}", f"sha256 {options.vectors_sha256}", cure)
     texts = (text for path in tables for text in _texts(path))
     tokens, matrix = build_vocabulary(texts, loaded, options.case)
@@ -115,14 +115,19 @@ def _texts(path: Path) -> Iterator[str]:
 
 
 def extract_text(
-    shard: Path, narration: Path, vocabulary: Path, output: Path, options: TextOptions
+    name: str,
+    shard: Path,
+    narration: Path,
+    vocabulary: Path,
+    output: Path,
+    options: TextOptions,
 ) -> None:
     """Token ids of the narration of the videos that a shard list names, one row a video in its order.
 
     narration: the shard's lines. `options` must be those of the vocabulary: otherwise `UserError`.
     """
     table = read_table(vocabulary)
-    recipe = _text_recipe(table, vocabulary, options)
+    recipe = {"feature": name, **_text_recipe(table, vocabulary, options)}
     ids = {token: row + 1 for row, token in enumerate(table.column("token").to_pylist())}
     with open(shard, newline="", encoding="utf-8") as file:
         video_ids = [row["video_id"] for row in csv.DictReader(file)]
@@ -135,10 +140,10 @@ def extract_text(
             )
         lines[line["video_id"]].append(line)
     with ShardWriter(output, TEXT_SCHEMA, recipe) as writer:
-        for video_id in tqdm(video_ids, desc="word2vec", unit="video", disable=None):
+        for video_id in tqdm(video_ids, desc=name, unit="video", disable=None):
             writer.write(_text_row(video_id, lines[video_id], ids))
     silent = sum(not found for found in lines.values())
-    log.info("word2vec: %d videos, %d without narration", len(video_ids), silent)
+    log.info("%s: %d videos, %d without narration", name, len(video_ids), silent)
 
 
 def _text_row(video_id: str, lines: list[dict[str, Any]], ids: Mapping[str, int]) -> dict[str, Any]:
@@ -167,7 +172,6 @@ def _text_recipe(table: pa.Table, vocabulary: Path, options: TextOptions) -> dic
         raise UserError(got, "one and the same", f"make it again (rm {vocabulary})")
     tokens = "\n".join(table.column("token").to_pylist())
     return {
-        "feature": "word2vec",
         "version": VERSION,
         "vocabulary": made,
         "tokens_sha256": hashlib.sha256(tokens.encode()).hexdigest(),

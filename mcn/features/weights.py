@@ -30,7 +30,8 @@ from mcn.features.backbones import TORCHVISION, load_timm, load_video_network
 from mcn.files import canonical_json, file_sha256
 from mcn.networks.checkpoints import load_davenet, load_resnext101, load_rows, read_state_dict
 
-RESNET152_CLASSIFIER = ("fc.weight", "fc.bias")
+CLASSIFIER = ("fc.weight", "fc.bias")
+VIDEO_NETWORKS = ("r3d_18", "mc3_18", "r2plus1d_18", "s3d")
 TIMM = "timm:"
 
 
@@ -65,43 +66,48 @@ def load_network(
     if expected_sha256 is not None and digest != expected_sha256:
         cure = f"get the right file, or correct {name}.weights_sha256"
         raise UserError(f"{source} with sha256 {digest}", f"sha256 {expected_sha256}", cure)
-    published = name in LOADERS and (not source.startswith(TIMM) or _is_resnet152(source))
-    if published:  # the names of other networks do not tell where a batch norm belongs
+    folds = name in FOLDED and (not source.startswith(TIMM) or _is_resnet152(source))
+    if folds:  # the names of other networks do not tell where a batch norm belongs
         return LoadedNetwork(fold_batch_norms(network.eval()), recipe)
     return LoadedNetwork(network.eval().requires_grad_(False), recipe)
 
 
 def _load(name: str, source: str) -> nn.Module:
-    if name not in LOADERS:
-        return load_video_network(name, source)
-    if not source.startswith(TIMM):
+    if source.startswith(TIMM):
+        if name in (*LOADERS, *VIDEO_NETWORKS):
+            wanted = "timm's networks for encoders of pictures"
+            raise UserError(f"{source} for {name}", wanted, "give the path of a file")
+        return load_timm(source.removeprefix(TIMM))
+    if name in LOADERS:
         return LOADERS[name](Path(source))
-    if name != "resnet152":
-        cure = "give the path of a file"
-        raise UserError(f"{source} for {name}", "timm's networks for resnet152 only", cure)
-    return load_timm(source.removeprefix(TIMM))
+    if name in VIDEO_NETWORKS:
+        return load_video_network(name, source)
+    return load_picture_network(name, Path(source))
 
 
 def _is_resnet152(source: str) -> bool:
     return source.removeprefix(TIMM).partition(".")[0] == "resnet152"
 
 
-def load_resnet152(path: Path) -> nn.Module:
-    """ResNet-152 without its classifier, from a timm or torchvision state dict."""
+def load_picture_network(name: str, path: Path) -> nn.Module:
+    """A picture network of timm without its classifier, from a timm or torchvision state dict."""
     import timm  # takes 2 s to import, which the jobs of other networks need not wait for
 
     rows = read_state_dict(path)
-    network = timm.create_model("resnet152", pretrained=False, num_classes=0)
-    kept = {name: row for name, row in rows.items() if name not in RESNET152_CLASSIFIER}
+    try:
+        network = timm.create_model(name, pretrained=False, num_classes=0)
+    except RuntimeError as error:
+        raise UserError(f"network {name}: {error}", "a network of timm", "correct it") from error
+    kept = {key: row for key, row in rows.items() if key not in CLASSIFIER}
     load_rows(network, kept, str(path))
     return network.eval()
 
 
 LOADERS: dict[str, Callable[[Path], nn.Module]] = {
-    "resnet152": load_resnet152,
     "resnext101": load_resnext101,
     "davenet": load_davenet,
 }
+FOLDED = ("resnet152", *LOADERS)
 
 
 def rows_sha256(rows: Mapping[str, Tensor]) -> str:

@@ -1,4 +1,4 @@
-"""Decode the videos of a shard: RGB frames at two rates in one pass, and 16 kHz mono sound.
+"""Decode the videos of a shard: RGB frames at any number of rates in one pass, or mono sound.
 
 Conventions
 -----------
@@ -37,7 +37,7 @@ from mcn.media.frames import rgb_frames
 from mcn.media.isolation import Worker
 from mcn.media.lossless import LosslessWriter
 from mcn.media.probe import declared_seconds
-from mcn.options.decode import DecodeOptions, FrameOptions
+from mcn.options.decode import DecodeOptions, FrameOptions, SoundOptions
 from mcn.shards import AUDIO_SCHEMA, FRAME_SCHEMA, ShardWriter, empty_row
 
 log = logging.getLogger(__name__)
@@ -58,53 +58,49 @@ class ListedVideo:
     sha256: str
 
 
-@dataclass(frozen=True)
-class _Output:
-    path: Path
-    schema: pa.Schema
-    recipe: dict[str, Any]
+Stream = FrameOptions | SoundOptions
+_Decode = Callable[[Worker, ListedVideo, Path], list[dict[str, Any]]]  # -> one row a stream
 
 
-# from the listed video and a scratch folder to one row an output
-_Decode = Callable[[Worker, ListedVideo, Path], list[dict[str, Any]]]
-
-
-def decode_frames(
-    shard_csv: Path, output_1fps: Path, output_24fps: Path, options: DecodeOptions
+def decode(
+    shard_csv: Path, streams: Sequence[Stream], outputs: Sequence[Path], options: DecodeOptions
 ) -> None:
-    """Write the frame shards of one shard list: `options.appearance` and `options.motion`, one pass a video.
+    """Write the shards of one shard list: any number of streams of frames in one pass a video, or one of sound.
 
-    Errors: `UserError` for a shard list that does not parse, or a full disk. Videos fail by row.
+    Errors: `UserError` for a shard list that does not parse, streams that no pass can give, or a full disk. Videos
+    fail by row.
     """
-    rates = (options.appearance, options.motion)
+    frames = [stream for stream in streams if isinstance(stream, FrameOptions)]
+    sounds = [stream for stream in streams if isinstance(stream, SoundOptions)]
+    if len(outputs) != len(streams) or bool(frames) == bool(sounds) or len(sounds) > 1:
+        got = f"{len(frames)} streams of frames, {len(sounds)} of sound and {len(outputs)} outputs"
+        wanted = "streams of frames, or one of sound, and an output for each"
+        raise UserError(got, wanted, "see mcn decode --help")
 
-    def decode(worker: Worker, video: ListedVideo, scratch: Path) -> list[dict[str, Any]]:
-        targets = [scratch / "appearance", scratch / "motion"]
+    def decode_frames(worker: Worker, video: ListedVideo, scratch: Path) -> list[dict[str, Any]]:
+        targets = [scratch / stream.stream for stream in frames]
         limit = _time_limit(worker, video.path, options)
-        shapes = worker.run(store_frames, video, options, targets, seconds=limit)
+        shapes = worker.run(store_frames, video, frames, options, targets, seconds=limit)
         return [
-            _frame_row(video.video_id, rate, shape, target)
-            for rate, shape, target in zip(rates, shapes, targets, strict=True)
+            _frame_row(video.video_id, stream, shape, target)
+            for stream, shape, target in zip(frames, shapes, targets, strict=True)
         ]
 
-    outputs = [
-        _Output(path, FRAME_SCHEMA, frames_recipe(rate, options))
-        for path, rate in zip((output_1fps, output_24fps), rates, strict=True)
-    ]
-    _decode_shard(shard_csv, outputs, options, decode)
-
-
-def decode_audio(shard_csv: Path, output: Path, options: DecodeOptions) -> None:
-    """Write the audio shard of one shard list. Errors: as `decode_frames`."""
-
-    def decode(worker: Worker, video: ListedVideo, scratch: Path) -> list[dict[str, Any]]:
-        target = scratch / "samples"
+    def decode_sound(worker: Worker, video: ListedVideo, scratch: Path) -> list[dict[str, Any]]:
+        target, rate = scratch / "samples", sounds[0].sample_rate
         limit = _time_limit(worker, video.path, options)
-        length = worker.run(store_samples, video, options, target, seconds=limit)
-        return [_audio_row(video.video_id, options.sample_rate, length, target)]
+        length = worker.run(store_samples, video, rate, options, target, seconds=limit)
+        return [_audio_row(video.video_id, rate, length, target)]
 
-    outputs = [_Output(output, AUDIO_SCHEMA, audio_recipe(options))]
-    _decode_shard(shard_csv, outputs, options, decode)
+    recipes = [stream_recipe(stream, options) for stream in streams]
+    _decode_shard(shard_csv, outputs, recipes, options, decode_frames if frames else decode_sound)
+
+
+def stream_recipe(stream: Stream, options: DecodeOptions) -> dict[str, Any]:
+    """Everything that changes the frames or the samples of a stream."""
+    if isinstance(stream, FrameOptions):
+        return frames_recipe(stream, options)
+    return audio_recipe(stream, options)
 
 
 def frames_recipe(rate: FrameOptions, options: DecodeOptions) -> dict[str, Any]:
@@ -119,12 +115,12 @@ def frames_recipe(rate: FrameOptions, options: DecodeOptions) -> dict[str, Any]:
     }
 
 
-def audio_recipe(options: DecodeOptions) -> dict[str, Any]:
+def audio_recipe(sound: SoundOptions, options: DecodeOptions) -> dict[str, Any]:
     """Everything that changes the samples."""
     return {
         "stage": "decode_audio",
         "version": AUDIO_VERSION,
-        "sample_rate": options.sample_rate,
+        "sample_rate": sound.sample_rate,
         "channels": "mean",
         "resampler": f"soxr {QUALITY}",
         "gap_seconds": GAP_SECONDS,
@@ -154,11 +150,13 @@ def read_shard_list(path: Path) -> list[ListedVideo]:
 
 
 def store_frames(
-    video: ListedVideo, options: DecodeOptions, targets: Sequence[Path]
+    video: ListedVideo,
+    rates: Sequence[FrameOptions],
+    options: DecodeOptions,
+    targets: Sequence[Path],
 ) -> list[tuple[int, int, int]]:
-    """Decode one video into two lossless files; (length, height, width) of each. Errors: `VideoError`."""
+    """Decode one video into a lossless file a rate; (length, height, width) of each. Errors: `VideoError`."""
     require_sha256(video.path, video.sha256)
-    rates = (options.appearance, options.motion)
     with contextlib.ExitStack() as stack:
         writers = [stack.enter_context(LosslessWriter(target)) for target in targets]
         for index, frame in rgb_frames(video.path, rates, options.tolerated_errors):
@@ -166,12 +164,14 @@ def store_frames(
     return [(writer.length, writer.height, writer.width) for writer in writers]
 
 
-def store_samples(video: ListedVideo, options: DecodeOptions, target: Path) -> int:
+def store_samples(
+    video: ListedVideo, sample_rate: int, options: DecodeOptions, target: Path
+) -> int:
     """Decode one video's sound into a file of float32 little-endian samples; their number. Errors: `VideoError`."""
     require_sha256(video.path, video.sha256)
     length = 0
     with open(target, "wb") as file:
-        for chunk in mono_samples(video.path, options.sample_rate, options.tolerated_errors):
+        for chunk in mono_samples(video.path, sample_rate, options.tolerated_errors):
             file.write(np.ascontiguousarray(chunk, "<f4").data)
             length += len(chunk)
     if length == 0:
@@ -180,15 +180,27 @@ def store_samples(video: ListedVideo, options: DecodeOptions, target: Path) -> i
 
 
 def _decode_shard(
-    shard_csv: Path, outputs: Sequence[_Output], options: DecodeOptions, decode: _Decode
+    shard_csv: Path,
+    outputs: Sequence[Path],
+    recipes: Sequence[dict[str, Any]],
+    options: DecodeOptions,
+    decode: _Decode,
 ) -> None:
+    schema = FRAME_SCHEMA if recipes[0]["stage"] == "decode_frames" else AUDIO_SCHEMA
     videos = read_shard_list(shard_csv)
     tally: Counter[str] = Counter()
     with contextlib.ExitStack() as stack:
-        writers = [stack.enter_context(ShardWriter(o.path, o.schema, o.recipe)) for o in outputs]
+        writers = [
+            stack.enter_context(ShardWriter(path, schema, recipe))
+            for path, recipe in zip(outputs, recipes, strict=True)
+        ]
         worker = stack.enter_context(Worker(options.memory_limit_mb))
         for video in tqdm(videos, desc=f"decode {shard_csv.stem}", unit="video", disable=None):
-            rows = _rows(worker, video, outputs, decode)
+            try:
+                with scratch_folder("mcn-decode") as scratch:
+                    rows = decode(worker, video, scratch)
+            except VideoError as error:
+                rows = [_unusable(schema, video, error)] * len(writers)
             for writer, row in zip(writers, rows, strict=True):
                 writer.write(row)
             tally[_outcome(rows[0])] += 1
@@ -196,18 +208,12 @@ def _decode_shard(
     log.info("%s: %d videos: %s", shard_csv, len(videos), counts or "none")
 
 
-def _rows(
-    worker: Worker, video: ListedVideo, outputs: Sequence[_Output], decode: _Decode
-) -> list[dict[str, Any]]:
-    """One row an output, whatever happens to the video."""
-    try:
-        with scratch_folder("mcn-decode") as scratch:
-            return decode(worker, video, scratch)
-    except VideoError as error:
-        status = "missing" if error.code in _MISSING else "failed"
-        level = logging.INFO if status == "missing" else logging.WARNING
-        log.log(level, "%s (%s): %s, %s", video.video_id, video.path, status, error)
-        return [empty_row(o.schema, video.video_id, status, str(error)) for o in outputs]
+def _unusable(schema: pa.Schema, video: ListedVideo, error: VideoError) -> dict[str, Any]:
+    """The row of a video without this stream, or with one that cannot be used whole."""
+    status = "missing" if error.code in _MISSING else "failed"
+    level = logging.INFO if status == "missing" else logging.WARNING
+    log.log(level, "%s (%s): %s, %s", video.video_id, video.path, status, error)
+    return empty_row(schema, video.video_id, status, str(error))
 
 
 def _outcome(row: dict[str, Any]) -> str:

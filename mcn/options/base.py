@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -91,18 +91,23 @@ def marked(value: Any) -> Any:
 
 def parse_options(model: type[Model], text: str) -> Model:
     """Options of one stage from JSON or YAML text, or from a file named `@path`; `UserError` with every problem."""
-    return parsed(model, parse_text(text))
+    return parsed(model, read_values(text))
 
 
-def parsed(model: type[Model], values: Any) -> Model:
-    """Options of plain values; `UserError` with every problem."""
+def parsed(
+    model: type[Model],
+    values: Any,
+    cure: str = "see --help of this verb",
+    moved: Mapping[str, str] | None = None,
+) -> Model:
+    """Options of plain values; `UserError` with every problem. moved: old key -> where it is now."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise several(explain(error, model), "valid options", "see --help of this verb") from None
+        raise several(explain(error, model, moved or {}), "valid options", cure) from None
 
 
-def parse_text(text: str) -> Any:
+def read_values(text: str) -> Any:
     """The values of JSON or YAML text, or of a file named `@path`."""
     if text.startswith("@"):
         text = Path(text[1:]).read_text(encoding="utf-8")
@@ -113,18 +118,30 @@ def parse_text(text: str) -> Any:
         raise UserError(got, "JSON or YAML", "mend them") from None
 
 
-def supplied(model: type[BaseModel], settings: str) -> Any:
-    """What `FILE#SECTION.KEY` of a settings file supplies to options: the values of fields that change no number."""
+def supplied(models: Sequence[type[BaseModel]], settings: str) -> Any:
+    """What `FILE#SECTION.KEY` of a settings file supplies to options: the values of fields that change no number.
+
+    models: classes that the section may be of; the first that it fits counts.
+    """
     name, _, keys = settings.partition("#")
     try:
         value = json.loads(Path(name).read_text(encoding="utf-8"))
         for key in keys.split(".") if keys else ():
             value = value[key]
-        return marked(model.model_validate(value))
+        fits = [one for one in models[:-1] if _fits(one, value)]
+        return marked((fits or [models[-1]])[0].model_validate(value))
     except (OSError, ValueError, KeyError, TypeError) as error:
         got = f"no settings {settings}: {type(error).__name__}: {error}"
         cure = "start the run again with snakemake, or leave --settings out"
         raise UserError(got, "the file that the start of a run writes", cure) from error
+
+
+def _fits(model: type[BaseModel], value: Any) -> bool:
+    try:
+        model.model_validate(value)
+    except ValidationError:
+        return False
+    return True
 
 
 def laid_over(below: Any, above: Any) -> Any:
@@ -137,26 +154,31 @@ def laid_over(below: Any, above: Any) -> Any:
     return {**below, **merged}
 
 
-def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """One line a problem of a validation error: key, what was got, what is wanted."""
+def explain(error: ValidationError, model: type[BaseModel], moved: Mapping[str, str]) -> list[str]:
+    """One line a problem of a validation error: key, what was got, what is wanted. moved: old key -> new key."""
     schema = model.model_json_schema()
-    lines = []
-    for problem in error.errors():
-        parts, _ = _walk(schema, problem["loc"])
-        key = ".".join(parts)
-        if problem["type"] == "extra_forbidden":
-            _, section = _walk(schema, problem["loc"][:-1])
-            siblings = section.get("properties", {})
-            lines.append(f"{key}: unknown key{nearest(str(problem['loc'][-1]), siblings)}")
-        elif problem["type"] == "missing":
-            lines.append(f"{key}: missing")
-        elif problem["type"] == "union_tag_invalid":
-            tag, known = problem["ctx"]["tag"], problem["ctx"]["expected_tags"]
-            known = [name.strip("' ") for name in known.split(",")]
-            lines.append(f"{key}.kind: got {tag!r}{nearest(tag, known)}")
-        else:
-            lines.append(f"{key}: got {problem['input']!r}; {problem['msg']}")
-    return lines
+    return list(dict.fromkeys(_explain_one(problem, schema, moved) for problem in error.errors()))
+
+
+def _explain_one(problem: Any, schema: dict[str, Any], moved: Mapping[str, str]) -> str:
+    parts, _ = _walk(schema, problem["loc"])
+    key = ".".join(parts)
+    if key in moved:
+        return f"{key}: is now {moved[key]}"
+    if problem["type"] == "extra_forbidden":
+        _, section = _walk(schema, problem["loc"][:-1])
+        siblings = section.get("properties", {})
+        return f"{key}: unknown key{nearest(str(problem['loc'][-1]), siblings)}"
+    if problem["type"] == "missing":
+        return f"{key}: missing"
+    if problem["type"] == "union_tag_invalid":
+        tag, known = problem["ctx"]["tag"], problem["ctx"]["expected_tags"]
+        known = [name.strip("' ") for name in known.split(",")]
+        named = "encoder" if "encoder" in problem["ctx"]["discriminator"] else "kind"
+        if not tag:
+            return f"{key}.{named}: missing; known: {', '.join(known)}"
+        return f"{key}.{named}: got {tag!r}{nearest(tag, known)}"
+    return f"{key}: got {problem['input']!r}; {problem['msg'].removeprefix('Value error, ')}"
 
 
 def nearest(name: str, known: Any) -> str:
@@ -170,26 +192,37 @@ def _walk(schema: dict[str, Any], location: tuple[int | str, ...]) -> tuple[list
 
     Where a section is one of several kinds, the location names the kind, which no file has as a key.
     """
-    parts, node = [], _resolve(schema, schema)
+    parts: list[str] = []
+    node = _resolve(schema, schema)
     for part in location:
         if "oneOf" in node:
-            kinds = [_resolve(schema, kind) for kind in node["oneOf"]]
-            node = next((one for one in kinds if _kind(one) == part), {})
+            kinds = [(one, _resolve(schema, one)) for one in node["oneOf"]]
+            node = next((whole for one, whole in kinds if part in _names(one, whole)), kinds[-1][1])
             continue
         parts.append(str(part))
-        entries = list(node.get("patternProperties", {}).values())  # of a dictionary of sections
-        node = node.get("properties", {}).get(str(part)) or (entries[0] if entries else {})
-        node = _resolve(schema, node)
+        entries = [
+            *node.get("patternProperties", {}).values(),  # of a dictionary of sections
+            *(
+                [node["additionalProperties"]]
+                if isinstance(node.get("additionalProperties"), dict)
+                else []
+            ),
+        ]
+        known = {} if entries else node.get("properties", {})
+        node = _resolve(schema, known.get(str(part)) or (entries[0] if entries else {}))
     return parts, node
 
 
-def _kind(section: dict[str, Any]) -> Any:
-    return section.get("properties", {}).get("kind", {}).get("const")
+def _names(reference: dict[str, Any], section: dict[str, Any]) -> set[Any]:
+    """What a validation error may call one of several kinds of a section: its kind, its encoder or its class."""
+    properties = section.get("properties", {})
+    constants = {properties.get(key, {}).get("const") for key in ("kind", "encoder")}
+    return {*constants, reference.get("$ref", "").rsplit("/", 1)[-1]} - {None}
 
 
 def _resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
     for option in node.get("anyOf", []):
-        if "$ref" in option:
+        if "$ref" in option or "oneOf" in option:
             node = option
     if "$ref" in node:
         node = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]

@@ -1,10 +1,14 @@
-"""Options of the feature extractors; every default is the published value where one is published.
+"""A feature is one row: its kind, its encoder, what the encoder reads, and the encoder's own options.
 
 Sources: VFE = antoine77340/video_feature_extractor, AVLnet = roudimit/AVLnet, MCN =
-brian7685/Multimodal-Clustering-Network.
+brian7685/Multimodal-Clustering-Network. Every default is the published value where one is published.
 
 Conventions
 -----------
+- `features.{name}` of the configuration is a row; `DEFAULT_ROWS` are those of the published features. What a
+  configuration gives is laid over the default row of that name; a row of another `encoder` replaces it, and a row set
+  to null goes away.
+- `reads` is a stream of frames, a stream of sound, another feature, or nothing for texts.
 - `weights` of a network: `seeded` (random weights from the configured seed, for runs that cannot download), a timm
   model name `timm:resnet152.tv_in1k`, or the path of a `.safetensors`, `.pth`, `.pt` or `.tar` file.
 - `weights_sha256`: what the weights must hash to; of a file its bytes, of a timm model its tensors
@@ -13,23 +17,138 @@ Conventions
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
-from mcn.options.base import Options, field
+from mcn.options.base import Options, field, parsed, read_values
+from mcn.options.decode import FrameOptions, SoundOptions
 
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]+$", max_length=64)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Triple = tuple[float, float, float]
+Kind = Literal["frame", "clip", "audio", "text"]
+
+OWN = "module:Class"  # what stands for an encoder of one's own among the names of encoders
+SEEDED_PICTURES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+DOWNLOADED = ("timm:", "torchvision:")  # weights that a library fetches, by name
+
+FRAMES_1FPS = FrameOptions(frames_per_second=1, short_side=224)
+FRAMES_24FPS = FrameOptions(frames_per_second=24, short_side=112, crop=112)
+AUDIO_16KHZ = SoundOptions(sample_rate=16000)
 
 
-class WeightsOptions(Options):
+class FeatureReads(Options):
+    """Another feature, whose shards an encoder reads instead of decoded video."""
+
+    feature: Name = Field(description="name of the feature that is read")
+
+    @property
+    def folder(self) -> str:
+        """Folder of the feature's shards below that of a data set."""
+        return f"features/{self.feature}"
+
+
+def reads_of(values: Any) -> str:
+    """Which class of `reads` a section of the configuration, or its parsed form, belongs to."""
+    if isinstance(values, dict):
+        return next(
+            (name for name in READS if set(values) & set(READS[name].model_fields)), "FrameOptions"
+        )
+    return type(values).__name__
+
+
+READS: dict[str, type[FrameOptions] | type[SoundOptions] | type[FeatureReads]] = {
+    "FrameOptions": FrameOptions,
+    "SoundOptions": SoundOptions,
+    "FeatureReads": FeatureReads,
+}
+READS_IN_WORDS: dict[type[Options] | None, str] = {
+    FrameOptions: "frames {frames_per_second, short_side, crop}",
+    SoundOptions: "sound {sample_rate}",
+    FeatureReads: "another feature {feature}",
+}
+AnyReads = Annotated[
+    Annotated[FrameOptions, Tag("FrameOptions")]
+    | Annotated[SoundOptions, Tag("SoundOptions")]
+    | Annotated[FeatureReads, Tag("FeatureReads")],
+    Discriminator(reads_of),
+]
+
+
+class FeatureOptions(Options):
+    """What the rows of all encoders share.
+
+    wanted_reads: what encoders of this class read, to be named where a row gives something else.
+    """
+
+    wanted_reads: ClassVar[type[Options] | None] = None
+
+    kind: Kind
+    encoder: str
+    reads: FrameOptions | SoundOptions | FeatureReads | None = None
+    decode_pass: Name | None = field(
+        None,
+        "of features that read frames: streams of one pass are decoded together, once for each video; null: a pass "
+        "of its own, so that a feature that is added later leaves alone what others decoded",
+        role="runtime",
+    )
+    label: str | None = field(None, "name in tables; null: the feature's name", role="label")
+
+    @property
+    def stream(self) -> FrameOptions | SoundOptions | None:
+        """The decoded stream that the encoder reads; None where it reads another feature or texts."""
+        return None if isinstance(self.reads, FeatureReads) else self.reads
+
+    @property
+    def is_seeded(self) -> bool:
+        """Whether the weights are drawn from a seed instead of trained."""
+        return getattr(self, "weights", None) == "seeded"
+
+    @property
+    def file(self) -> str | None:
+        """The file that holds what was trained (weights, word vectors); None where there is none to read."""
+        path = getattr(self, "vectors", None) or getattr(self, "weights", None)
+        return None if path is None or self.is_seeded or path.startswith(DOWNLOADED) else path
+
+    @property
+    def lacks(self) -> str:
+        """The key without which the feature cannot be made; empty where nothing lacks."""
+        return ""
+
+    @field_validator("reads", mode="before")
+    @classmethod
+    def _reads_what_the_encoder_reads(cls, values: Any) -> Any:
+        wanted = READS_IN_WORDS.get(cls.wanted_reads)
+        if wanted and isinstance(values, dict) and READS[reads_of(values)] is not cls.wanted_reads:
+            raise ValueError(f"this encoder reads {wanted}")
+        return values
+
+    @model_validator(mode="after")
+    def _shares_frames_alone(self) -> FeatureOptions:
+        if self.decode_pass and not isinstance(self.reads, FrameOptions):
+            raise ValueError("decode_pass is for features that read frames")
+        return self
+
+
+class WeightsOptions(FeatureOptions):
     """Where a network's weights come from."""
 
     weights: str = Field(
         "seeded",
         min_length=1,
-        description="`seeded`, a timm model `timm:resnet152.tv_in1k` (for resnet152 any other too), or the path "
+        description="`seeded`, a timm model `timm:resnet152.tv_in1k` (of picture networks any of timm's), or the path "
         "of a .safetensors or .pth file",
     )
     weights_sha256: Sha256 | None = Field(
@@ -37,31 +156,53 @@ class WeightsOptions(Options):
     )
 
 
-class AppearanceOptions(WeightsOptions):
-    """ResNet-152, one vector a frame (VFE model.py, preprocessing.py)."""
+class FramesOptions(WeightsOptions):
+    """What networks that see frames share."""
 
+    wanted_reads = FrameOptions
+
+    reads: FrameOptions = Field(FRAMES_1FPS, description="frames that the network sees")
+    normalize: bool = Field(True, description="L2-normalise each vector (VFE l2_normalize=1)")
+
+
+class TimmOptions(FramesOptions):
+    """A picture network of timm, one vector a frame; ResNet-152 as published (VFE model.py, preprocessing.py)."""
+
+    kind: Literal["frame"] = "frame"
+    encoder: Literal["timm"] = "timm"
+    network: str = Field(
+        "resnet152",
+        description="timm's name of the network, where `weights` is a file or `seeded`; seeded weights are there for "
+        f"{', '.join(SEEDED_PICTURES)}",
+    )
     mean: Triple = Field(
         (0.485, 0.456, 0.406), description="subtracted from RGB in 0-1 (ImageNet, VFE)"
     )
-    std: Annotated[Triple, Field(description="divides RGB in 0-1 after `mean` (ImageNet, VFE)")] = (
-        0.229,
-        0.224,
-        0.225,
-    )
-    normalize: bool = Field(
-        True, description="L2-normalise each frame's vector (VFE l2_normalize=1)"
+    std: Triple = Field(
+        (0.229, 0.224, 0.225), description="divides RGB in 0-1 after `mean` (ImageNet, VFE)"
     )
 
+    @model_validator(mode="after")
+    def _has_weights(self) -> TimmOptions:
+        if self.is_seeded and self.network not in SEEDED_PICTURES:
+            raise ValueError(
+                f"{self.network} has no seeded weights; give timm:{self.network} or a file, or one of "
+                f"{', '.join(SEEDED_PICTURES)}"
+            )
+        return self
 
-class MotionOptions(WeightsOptions):
-    """3D ResNeXt-101, one vector a chunk of frames (VFE model.py, preprocessing.py), or another video network."""
 
+class VideoNetworkOptions(FramesOptions):
+    """3D ResNeXt-101, one vector a chunk of frames (VFE model.py, preprocessing.py), or a network of torchvision."""
+
+    kind: Literal["clip"] = "clip"
+    encoder: Literal["video_network"] = "video_network"
+    reads: FrameOptions = Field(FRAMES_24FPS, description="frames that the network sees")
     network: Literal["resnext101", "r3d_18", "mc3_18", "r2plus1d_18", "s3d"] = Field(
         "resnext101",
         description="resnext101: the published one; the others are torchvision's, with weights "
-        "`torchvision:KINETICS400_V1` or a file; S3D wants decode.motion short_side 256, crop 224",
+        "`torchvision:KINETICS400_V1` or a file; S3D wants reads with short_side 256, crop 224",
     )
-
     frames_per_chunk: int = Field(
         16, ge=1, le=256, description="frames a chunk, chunks do not overlap (VFE sample_duration)"
     )
@@ -69,22 +210,24 @@ class MotionOptions(WeightsOptions):
         (110.6, 103.2, 96.3),
         description="subtracted from RGB in 0-255 (Kinetics, VFE); torchvision's networks have their own",
     )
-    normalize: bool = Field(
-        True, description="L2-normalise each chunk's vector (VFE l2_normalize=1)"
-    )
 
     @model_validator(mode="after")
-    def _has_weights(self) -> MotionOptions:
-        if self.network != "resnext101" and self.weights == "seeded":
+    def _has_weights(self) -> VideoNetworkOptions:
+        if self.network != "resnext101" and self.is_seeded:
             raise ValueError(
                 f"{self.network} has no seeded weights; give torchvision:KINETICS400_V1"
             )
         return self
 
 
-class LogMelOptions(Options):
+class LogMelOptions(FeatureOptions):
     """Log-mel spectrogram, 25 ms windows every 10 ms, 40 bands (AVLnet audio_to_spectrograms.py)."""
 
+    wanted_reads = SoundOptions
+
+    kind: Literal["audio"] = "audio"
+    encoder: Literal["logmel"] = "logmel"
+    reads: SoundOptions = Field(AUDIO_16KHZ, description="sound that the spectrogram is made of")
     padding: Literal["constant", "reflect"] = Field(
         "constant",
         description="what lies beyond both ends for centred windows: zeros (librosa >= 0.10) or the signal mirrored "
@@ -93,8 +236,15 @@ class LogMelOptions(Options):
 
 
 class DavenetOptions(WeightsOptions):
-    """ResDAVEnet, one vector every 0.16 s; read by experiments whose audio network is frozen (MCN model_davenet.py)."""
+    """ResDAVEnet, one vector every 0.16 s of log-mel; its weights stay as they are (MCN model_davenet.py)."""
 
+    wanted_reads = FeatureReads
+
+    kind: Literal["audio"] = "audio"
+    encoder: Literal["davenet"] = "davenet"
+    reads: FeatureReads = Field(
+        FeatureReads(feature="logmel"), description="log-mel feature that the network hears"
+    )
     chunk_rows: int = Field(
         8192,
         ge=1024,
@@ -102,12 +252,17 @@ class DavenetOptions(WeightsOptions):
     )
 
 
-class TextOptions(Options):
+class TextOptions(FeatureOptions):
     """Word vectors (MCN youtube_dataloader.py: case-sensitive GoogleNews word2vec)."""
 
-    vectors: str = Field(
+    kind: Literal["text"] = "text"
+    encoder: Literal["word2vec"] = "word2vec"
+    reads: None = Field(None, description="nothing: texts are read from the narration")
+    vectors: str | None = Field(
+        None,
         min_length=1,
-        description="word2vec .bin, word2vec or GloVe text (.txt, .vec, also .gz), or gensim's own file; any width",
+        description="word2vec .bin, word2vec or GloVe text (.txt, .vec, also .gz), or gensim's own file; any width; "
+        "null: none, for runs of which no experiment reads this feature",
     )
     vectors_sha256: Sha256 | None = Field(
         None, description="stop unless the vectors' file has this sha256; null: any"
@@ -120,6 +275,145 @@ class TextOptions(Options):
         "folder of vectors converted once for memory-mapped reading",
         role="runtime",
     )
+
+    @property
+    def lacks(self) -> str:
+        return "" if self.vectors else "vectors"
+
+
+class OwnOptions(FeatureOptions):
+    """An encoder of one's own: a class of a Python file beside the configuration (contract: mcn.features.registry)."""
+
+    kind: Literal["frame", "clip", "audio"] = Field(
+        description="what one vector stands for: a frame, a clip, or sound"
+    )
+    encoder: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")] = Field(
+        description="module:Class; the module is looked for beside the configuration first"
+    )
+    reads: AnyReads = Field(description="frames, sound or another feature")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="options of the encoder, handed to its constructor"
+    )
+
+    @model_validator(mode="after")
+    def _reads_fit_the_kind(self) -> OwnOptions:
+        wanted: dict[str, tuple[type[Options], ...]] = {
+            "frame": (FrameOptions,),
+            "clip": (FrameOptions,),
+            "audio": (SoundOptions, FeatureReads),
+        }
+        if type(self.reads) not in wanted[self.kind]:
+            words = [READS_IN_WORDS[one] for one in wanted[self.kind]]
+            raise ValueError(f"a feature of kind {self.kind} reads {' or '.join(words)}")
+        return self
+
+
+def encoder_of(values: Any) -> str:
+    """The encoder that a row of the configuration, or its parsed options, names; `module:Class` for one's own."""
+    name = values.get("encoder") if isinstance(values, dict) else getattr(values, "encoder", "")
+    return OWN if isinstance(name, str) and ":" in name else str(name or "")
+
+
+AnyFeature = Annotated[
+    Annotated[TimmOptions, Tag("timm")]
+    | Annotated[VideoNetworkOptions, Tag("video_network")]
+    | Annotated[LogMelOptions, Tag("logmel")]
+    | Annotated[DavenetOptions, Tag("davenet")]
+    | Annotated[TextOptions, Tag("word2vec")]
+    | Annotated[OwnOptions, Tag(OWN)],
+    Discriminator(encoder_of),
+]
+
+DEFAULT_ROWS: dict[str, FeatureOptions] = {
+    "resnet152": TimmOptions(label="R152", decode_pass="frames"),
+    "resnext101": VideoNetworkOptions(label="RX101", decode_pass="frames"),
+    "logmel": LogMelOptions(),
+    "davenet": DavenetOptions(),
+    "word2vec": TextOptions(),
+}
+
+# Keys of older configurations, and where they are now
+MOVED = {
+    "decode.appearance": "features.resnet152.reads",
+    "decode.motion": "features.resnext101.reads",
+    "decode.sample_rate": "features.logmel.reads.sample_rate",
+    "features.seed": "seeding.seed",
+    "features.calibration_dataset": "seeding.dataset",
+    "features.calibration_shards": "seeding.shards",
+}
+
+
+def _check_names(rows: dict[str, FeatureOptions]) -> dict[str, FeatureOptions]:
+    """ValueError for names that are no names of folders, or that are one folder where case does not count."""
+    seen: dict[str, str] = {}
+    for name in rows:
+        if not re.fullmatch(r"[A-Za-z0-9_]{1,64}", name):
+            raise ValueError(f"feature {name!r}: a name has letters, digits and _ alone")
+        if name.lower() in seen:
+            raise ValueError(f"features {seen[name.lower()]!r} and {name!r} have one folder")
+        seen[name.lower()] = name
+    return rows
+
+
+def with_default_rows(values: Any) -> Any:
+    """Rows as a configuration gives them, laid over the default rows; those that are null go away."""
+    if not isinstance(values, Mapping):
+        return values
+    rows: dict[str, Any] = {name: row.model_dump() for name, row in DEFAULT_ROWS.items()}
+    for name, given in values.items():
+        below = rows.get(name)
+        both = isinstance(given, Mapping) and isinstance(below, Mapping)
+        rows[name] = _laid_over(rows[name], given) if both else given
+    return {name: row for name, row in rows.items() if row is not None}
+
+
+def _laid_over(below: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A row over the default row of its name: key by key, also of `reads`, unless the encoder is another."""
+    if given.get("encoder", below["encoder"]) != below["encoder"]:
+        return given
+    reads, under = given.get("reads"), below["reads"]
+    if isinstance(reads, dict) and under and reads_of(reads) == reads_of(under):
+        return {**below, **given, "reads": {**under, **reads}}
+    return {**below, **given}
+
+
+Features = Annotated[
+    dict[str, AnyFeature],
+    BeforeValidator(with_default_rows),
+    AfterValidator(_check_names),
+    Field(default_factory=lambda: dict(DEFAULT_ROWS)),
+]
+
+
+def allow_partial_rows(section: dict[str, Any]) -> None:
+    """Let a JSON schema of `features` have the default rows as they are written: in part, or null."""
+    classes = {name: (type(row).__name__, "OwnOptions") for name, row in DEFAULT_ROWS.items()}
+    section["properties"] = {
+        name: {"anyOf": [*({"$ref": f"#/$defs/{one}"} for one in either), {"type": "null"}]}
+        for name, either in classes.items()
+    }
+
+
+class FeatureRows(Options):
+    """The section `features`, alone."""
+
+    features: Features
+
+
+def parse_row(name: str, text: str, settings: str = "") -> FeatureOptions:
+    """The row of a feature from JSON or YAML text, as `mcn.options.base.parse_options`; `UserError`."""
+    values = {"features": {name: read_values(text, settings)}}
+    return parsed(FeatureRows, values).features[name]
+
+
+class SeedingOptions(Options):
+    """Random weights for runs that cannot download, and what their batch norms are calibrated on."""
+
+    seed: int = Field(0, ge=0, description="every random number of the weights follows from it")
+    dataset: Name | None = Field(
+        None, description="data set that the batch norms are calibrated on; null: the first"
+    )
+    shards: int = Field(1, ge=1, description="how many of its first shards are read")
 
 
 class RuntimeOptions(Options):

@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from mcn.options.base import Options
 
+IMPORTED = ("resnet152", "resnext101", "logmel")  # features that published files hold
+
 
 class PublishedFeatures(Options):
     """Features that others extracted, read instead of decoding videos: a folder of files, or one file of clips."""

@@ -1,14 +1,10 @@
-"""Sections of the configuration: a data set, the features, an experiment. Units are in names and descriptions."""
+"""Sections of the configuration: a data set, an experiment. Units are in names and descriptions."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import (
-    ConfigDict,
-    Field,
-    StringConstraints,
-)
+from pydantic import ConfigDict, Field
 
 from mcn.options.base import Options, field
 from mcn.options.evaluation import (
@@ -17,19 +13,10 @@ from mcn.options.evaluation import (
     RecognitionOptions,
     RetrievalOptions,
 )
-from mcn.options.features import (
-    AppearanceOptions,
-    DavenetOptions,
-    LogMelOptions,
-    MotionOptions,
-    Sha256,
-    TextOptions,
-)
+from mcn.options.features import Name, Sha256
 from mcn.options.official import OfficialOptions
 from mcn.options.published import PublishedFeatures
 from mcn.options.training import ExperimentOptions
-
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]+$", max_length=64)]
 
 
 class DatasetOptions(Options):
@@ -104,27 +91,6 @@ class DatasetOptions(Options):
     def aligned(self) -> bool:
         """Whether there are transcripts, or steps to make them of."""
         return bool(self.segments or self.steps)
-
-
-class FeaturesOptions(Options):
-    """The five extractors and what seeded weights are calibrated on."""
-
-    resnet152: AppearanceOptions = AppearanceOptions()
-    resnext101: MotionOptions = MotionOptions()
-    logmel: LogMelOptions = LogMelOptions()
-    davenet: DavenetOptions = DavenetOptions()
-    word2vec: TextOptions
-    seed: int = Field(0, ge=0, description="seed of `weights: seeded`")
-    calibration_dataset: Name = Field(
-        description="data set that seeded batch norms are calibrated on"
-    )
-    calibration_shards: int = Field(1, ge=1, description="how many of its first shards are read")
-
-    @property
-    def kinds(self) -> dict[str, str]:
-        """Feature -> its kind: frame, clip, audio or text."""
-        audio = {"logmel": "audio", "davenet": "audio"}
-        return {"resnet152": "frame", "resnext101": "clip", **audio, "word2vec": "text"}
 
 
 class EarlyEvaluation(Options):

@@ -29,7 +29,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mcn.errors import UserError, VideoError
-from mcn.features.recipes import library_versions
+from mcn.features.registry import library_versions
 from mcn.files import file_sha256, write_json
 from mcn.published.feature_files import CLIPS, VERSION, failed_row, matrix_row
 from mcn.published.unpickle import stream

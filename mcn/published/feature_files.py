@@ -34,7 +34,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mcn.errors import UserError, VideoError
-from mcn.features.recipes import library_versions
+from mcn.features.registry import library_versions
 from mcn.media.decode import read_shard_list
 from mcn.shards import FEATURE_SCHEMA, RowStore, ShardWriter, empty_row, feature_row
 

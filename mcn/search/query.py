@@ -72,6 +72,9 @@ def search(
 
 
 def _vocabulary(query: str, options: TextOptions) -> Vocabulary:
+    if options.vectors is None:
+        got = "a text feature without vectors"
+        raise UserError(got, "the vectors that the model learned with", "give them: --options")
     vectors, _ = load_vectors(options.vectors, options.cache)
     tokens, rows = build_vocabulary([query], vectors, options.case)
     return Vocabulary({token: row for row, token in enumerate(tokens)}, rows)

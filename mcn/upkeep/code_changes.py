@@ -8,12 +8,13 @@ Conventions
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mcn.config.configuration import Configuration
-from mcn.config.reruns import asked_stages, code_of
+from mcn.config.reruns import asked_rules, code_of
 from mcn.errors import UserError
 from mcn.options.base import nearest
 from mcn.shards.made_by import accept, read_record
@@ -22,18 +23,18 @@ from mcn.shards.made_by import accept, read_record
 def code_changes(
     results: Path, settings: Configuration, folder: Path | None = None
 ) -> dict[str, list[Path]]:
-    """Stage -> its shards that other code made than there is now, and that were not accepted; '' of none."""
+    """Rule -> its shards that other code made than there is now, and that were not accepted."""
     changes = {}
-    for stage, shards in asked_stages(results, settings).items():
-        present = [path for path in shards if path.exists()]
+    for rule, made in asked_rules(results, settings).items():
+        present = [path for path in made.shards if path.exists()]
         if not present:
             continue
-        code = code_of(settings, stage, {}, folder)
+        code = code_of(settings, made.stage, made.wildcards, folder)
         with ThreadPoolExecutor(8) as pool:
             records = list(pool.map(_accepted, present))
         differing = [path for path, found in zip(present, records, strict=True) if found != code]
         if differing:
-            changes[stage] = differing
+            changes[rule] = differing
     return changes
 
 
@@ -46,37 +47,39 @@ def _accepted(path: Path) -> str:
     return record.accepted if record else ""
 
 
-def change_lines(changes: dict[str, list[Path]], targets: dict[str, str]) -> list[str]:
-    """What the start of a run says: stage, number of shards, two commands. targets: stage -> what to ask for."""
+def change_lines(results: Path, settings: Configuration, folder: Path | None = None) -> list[str]:
+    """What the start of a run says: rule, number of shards, and the two commands."""
+    rules = asked_rules(results, settings)
     return [
-        f"{stage}: {len(shards)} shard(s) were made by other code than there is now; nothing is remade for that.\n"
-        f"  make them anew: snakemake --cores N --forcerun {stage} -- {targets[stage]}\n"
-        f"  or accept them, if the edit changes no number: mcn accept {stage}"
-        for stage, shards in changes.items()
+        f"{rule}: {len(shards)} file(s) were made by other code than there is now; nothing is remade for that.\n"
+        f"  make them anew: snakemake --cores N --forcerun {rule.partition(' ')[0]} -- {rules[rule].target}\n"
+        f"  or accept them, if the edit changes no number: mcn accept {shlex.quote(rule)}"
+        for rule, shards in code_changes(results, settings, folder).items()
     ]
 
 
 def accept_changes(
-    results: Path, settings: Configuration, stages: Sequence[str], folder: Path | None = None
+    results: Path, settings: Configuration, names: Sequence[str], folder: Path | None = None
 ) -> dict[str, int]:
-    """Accept the shards of some stages for the code that there is now; stage -> number of shards.
+    """Accept what some rules made for the code that there is now; rule -> number of files.
 
-    Errors: `UserError` for a stage that has no shards, and for shards that do not note what made them.
+    Errors: `UserError` for a rule that is none of those, and for shards that do not note what made them.
     """
-    known = asked_stages(results, settings)
-    for stage in stages:
-        if stage not in known:
-            got = f"the stage {stage!r}{nearest(stage, known)}"
-            raise UserError(got, "a stage that makes shards", "correct its name")
+    rules = asked_rules(results, settings)
+    for name in names:
+        if name not in rules:
+            got = f"the rule {name!r}{nearest(name, rules)}"
+            raise UserError(got, "a rule that decodes or extracts", "correct its name")
     changes = code_changes(results, settings, folder)
     accepted = {}
-    for stage in stages:
-        code = code_of(settings, stage, {}, folder)
-        shards = changes.get(stage, [])
+    for name in names:
+        code = code_of(settings, rules[name].stage, rules[name].wildcards, folder)
+        shards = changes.get(name, [])
         without = [path for path in shards if not accept(path, code)]
         if without:
-            got = f"{len(without)} shard(s) that do not say what made them, the first {without[0]}"
-            cure = f"make them anew: snakemake --cores N --forcerun {stage} -- {without[0]} ..."
+            got = f"{len(without)} file(s) that do not say what made them, the first {without[0]}"
+            rule = name.partition(" ")[0]
+            cure = f"make them anew: snakemake --cores N --forcerun {rule} -- {rules[name].target}"
             raise UserError(got, "shards that note the code that made them", cure)
-        accepted[stage] = len(shards)
+        accepted[name] = len(shards)
     return accepted

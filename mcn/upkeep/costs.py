@@ -15,20 +15,32 @@ from pathlib import Path
 
 import pandas as pd
 
+from mcn.config.configuration import Configuration
 from mcn.errors import UserError
 from mcn.files import write_text
 from mcn.layout import Dataset
 from mcn.shards import FeatureStore, ShardReader
 
-# stage -> (feature whose rows tell the length of its videos, folders of what it writes)
-STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "decode_frames": ("resnext101", ("decoded/frames_1fps", "decoded/frames_24fps")),
-    "decode_audio": ("logmel", ("decoded/audio_16khz",)),
-    "resnet152": ("resnet152", ("features/resnet152",)),
-    "resnext101": ("resnext101", ("features/resnext101",)),
-    "logmel": ("logmel", ("features/logmel",)),
-    "davenet": ("davenet", ("features/davenet",)),
-}
+
+@dataclass(frozen=True)
+class Stage:
+    """A rule that leaves benchmark files: the feature whose rows tell the length of its videos, and what it writes."""
+
+    name: str
+    feature: str
+    folders: tuple[str, ...]
+
+
+def stages(settings: Configuration) -> list[Stage]:
+    """Every stage that decodes, or computes a feature of frames or sound, decoding first."""
+    rows = {name: row for name, row in settings.features.items() if row.kind != "text"}
+    found = []
+    for name, streams in settings.decode_passes().items():
+        readers = [feature for feature, row in rows.items() if row.stream in streams]
+        folders = tuple(stream.folder for stream in streams)
+        used = [one for one in readers if one in settings.used_features()]
+        found.append(Stage(f"decode_{name}", (used or readers)[-1], folders))
+    return found + [Stage(name, name, (f"features/{name}",)) for name in rows]
 
 
 @dataclass(frozen=True)
@@ -44,13 +56,13 @@ class JobCost:
     output_bytes: int
 
 
-def measure(results: Path) -> list[JobCost]:
+def measure(results: Path, settings: Configuration) -> list[JobCost]:
     """Every job of `results` that left a benchmark file, stage by stage."""
     costs = []
-    for stage, (feature, folders) in STAGES.items():
-        for file in sorted((results / "benchmarks").glob(f"*/{stage}/*.tsv")):
+    for stage in stages(settings):
+        for file in sorted((results / "benchmarks").glob(f"*/{stage.name}/*.tsv")):
             dataset = Dataset.at(results / file.parent.parent.name)
-            costs.append(_job(stage, file, dataset, feature, folders))
+            costs.append(_job(stage, file, dataset))
     return costs
 
 
@@ -67,22 +79,22 @@ def read_costs(path: Path) -> list[JobCost]:
         table = pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: {error}", "a table of what stages cost", cure) from error
-    if list(table.columns) != columns or table.empty or set(table.stage) - set(STAGES):
+    if list(table.columns) != columns or table.empty:
         raise UserError(f"{path}: columns {list(table.columns)}", f"rows of {columns}", cure)
     return [JobCost(**row) for row in table.to_dict("records")]  # type: ignore[arg-type]
 
 
-def _job(
-    stage: str, file: Path, dataset: Dataset, feature: str, folders: tuple[str, ...]
-) -> JobCost:
+def _job(stage: Stage, file: Path, dataset: Dataset) -> JobCost:
     row = pd.read_csv(file, sep="\t", na_values="-").iloc[-1]
     shard = f"{file.stem}.parquet"
-    path = dataset.root / "features" / feature / shard
+    path = dataset.root / "features" / stage.feature / shard
     sequences = [one for one in FeatureStore([path]).values() if one.values is not None]
-    written = [dataset.root / folder / shard for folder in folders]
-    device = str(ShardReader(path).recipe.get("device", "cpu")) if stage == feature else "cpu"
+    written = [dataset.root / folder / shard for folder in stage.folders]
+    device = (
+        str(ShardReader(path).recipe.get("device", "cpu")) if stage.name == stage.feature else "cpu"
+    )
     return JobCost(
-        stage,
+        stage.name,
         "cuda" if device.startswith("cuda") else "cpu",
         sum(len(one.values) * one.step_seconds for one in sequences if one.values is not None),
         float(row.s),

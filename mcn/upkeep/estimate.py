@@ -28,7 +28,7 @@ from mcn.media.isolation import Worker
 from mcn.media.probe import declared_seconds
 from mcn.options.decode import DecodeOptions
 from mcn.sources.manifest import ManifestRow
-from mcn.upkeep.costs import STAGES, JobCost
+from mcn.upkeep.costs import JobCost
 
 LEVEL = 0.95
 
@@ -87,26 +87,27 @@ def probe_sample(rows: Sequence[ManifestRow], size: int, seed: int = 0) -> Sampl
 
 
 def estimate(sample: Sample, costs: Sequence[JobCost]) -> list[StageEstimate]:
-    """What every stage of the table will cost for the videos that `sample` stands for."""
+    """What every stage of the table will cost for the videos that `sample` stands for, in the table's order."""
     return [
         _stage(stage, sample, jobs)
-        for stage in STAGES
+        for stage in dict.fromkeys(cost.stage for cost in costs)
         if (jobs := [cost for cost in costs if cost.stage == stage and cost.media_seconds > 0])
     ]
 
 
 def format_estimate(sample: Sample, stages: Sequence[StageEstimate]) -> str:
     """The estimate as text; every amount with its interval."""
+    width = max([14, *(len(one.stage) + 2 for one in stages)])
     lines = [
         f"{sample.videos} videos, {sample.probed} of them probed, {sample.unusable:.0%} of these unusable",
         f"{sample.hours:,.1f} h of video {_interval(sample.error)}, {sample.gigabytes:,.1f} GB",
         "",
-        f"{'stage':<14}{'job hours':>12}{'core-hours':>12}{'GPU-hours':>12}{'GB written':>12}  within",
+        f"{'stage':<{width}}{'job hours':>12}{'core-hours':>12}{'GPU-hours':>12}{'GB written':>12}  within",
     ]
     for one in stages:
         amounts = (one.job_hours, one.core_hours, one.gpu_hours, one.gigabytes)
         numbers = "".join(f"{amount:>12,.2f}" for amount in amounts)
-        lines.append(f"{one.stage:<14}{numbers}  {_interval(one.error)}")
+        lines.append(f"{one.stage:<{width}}{numbers}  {_interval(one.error)}")
     return "\n".join(lines)
 
 

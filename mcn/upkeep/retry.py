@@ -17,35 +17,24 @@ from __future__ import annotations
 import csv
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mcn.config.configuration import Configuration
+from mcn.config.features import Stream, decoded_stream, with_sources
 from mcn.errors import UserError
-from mcn.features.appearance import extract_appearance
-from mcn.features.audio import extract_log_mel
-from mcn.features.davenet import extract_davenet
-from mcn.features.motion import extract_motion
+from mcn.features.extraction import extract
+from mcn.features.registry import make_extractor
 from mcn.files import scratch_folder
 from mcn.layout import Dataset
-from mcn.media.decode import decode_audio, decode_frames
+from mcn.media.decode import decode
 from mcn.shards import ShardReader, ShardWriter
 from mcn.shards.made_by import read_record
 from mcn.shards.shard import SCHEMAS
 from mcn.sources.partition import shard_of
 
 log = logging.getLogger(__name__)
-
-# feature -> the decoded or feature stream that it is made of, within the data set's folder
-SOURCES = {
-    "resnet152": "decoded/frames_1fps",
-    "resnext101": "decoded/frames_24fps",
-    "logmel": "decoded/audio_16khz",
-    "davenet": "features/logmel",
-}
-VISUAL, AUDIO = ("resnet152", "resnext101"), ("logmel", "davenet")
 
 
 @dataclass(frozen=True)
@@ -77,18 +66,27 @@ def retry_dataset(
 ) -> Outcome:
     """Retry one data set. seeded: folder of the seeded weights."""
     total = Outcome()
-    for shard, failed in sorted(_failures(dataset).items()):
+    for shard, failed in sorted(_failures(dataset, settings).items()):
         with scratch_folder("retry", dataset.root) as scratch:
             work = _Work(dataset, shard, settings, seeded, threads, scratch)
-            for streams in (VISUAL, AUDIO):
-                videos = sorted({video for video, stream in failed if stream in streams})
+            for streams in settings.decode_passes().values():
+                features = _made_of(settings, streams, {stream for _, stream in failed})
+                videos = sorted({video for video, stream in failed if stream in features})
                 if videos:
-                    total += work.again(streams, videos)
+                    total += work.again(streams, features, videos)
     log.info("%s: %d rows tried again, %d of them ok now", dataset.name, total.tried, total.mended)
     return total
 
 
-def _failures(dataset: Dataset) -> dict[int, list[tuple[str, str]]]:
+def _made_of(settings: Configuration, streams: Sequence[Stream], failed: set[str]) -> list[str]:
+    """Features that are made of a decoding pass and are used, or have failed rows; sources before what reads them."""
+    rows = settings.features
+    wanted = set(settings.used_features()) | set(with_sources(rows, failed))
+    found = [name for name in rows if name in wanted and decoded_stream(rows, name) in streams]
+    return sorted(found, key=lambda name: len(with_sources(rows, [name])))
+
+
+def _failures(dataset: Dataset, settings: Configuration) -> dict[int, list[tuple[str, str]]]:
     """Shard number -> (video, stream) of the rows of quarantine.csv."""
     path = dataset.root / "quarantine.csv"
     try:
@@ -99,7 +97,8 @@ def _failures(dataset: Dataset) -> dict[int, list[tuple[str, str]]]:
         raise UserError(f"no {path}", "the account of a finished run", cure) from error
     failed = defaultdict(list)
     for row in rows:
-        if row["stream"] in SOURCES:
+        feature = settings.features.get(row["stream"])
+        if feature is not None and feature.kind != "text":
             failed[shard_of(row["video_id"], dataset.shards)].append(
                 (row["video_id"], row["stream"])
             )
@@ -121,24 +120,22 @@ class _Work:
     threads: int
     scratch: Path
 
-    def again(self, streams: tuple[str, ...], videos: list[str]) -> Outcome:
+    def again(
+        self, streams: Sequence[Stream], features: Sequence[str], videos: list[str]
+    ) -> Outcome:
         """Decode and extract `videos`, and merge decoded streams and features, in that order."""
-        listed = self._list(videos)
-        decode = self.settings.decode
-        if streams == VISUAL:
-            appearance, motion = (self._made(SOURCES[stream]) for stream in VISUAL)
-            decode_frames(listed, appearance, motion, decode)
-        else:
-            decode_audio(listed, self._made(SOURCES["logmel"]), decode)
-        for stream in streams:
-            self._extract(stream)
-        for stream in streams:
-            kept = self._kept(SOURCES[stream])
-            if SOURCES[stream].startswith("decoded") and kept.exists():
-                merge(kept, self._made(SOURCES[stream]))
+        made = [self._made(stream.folder) for stream in streams]
+        decode(self._list(videos), streams, made, self.settings.decode)
+        for feature in features:
+            self._extract(feature)
+        for stream, addition in zip(streams, made, strict=True):
+            if self._kept(stream.folder).exists():
+                merge(self._kept(stream.folder), addition)
         total = Outcome()
-        for stream in streams:
-            total += merge(self._kept(f"features/{stream}"), self._made(f"features/{stream}"))
+        for feature in features:
+            kept = self._kept(f"features/{feature}")
+            if kept.exists():
+                total += merge(kept, self._made(f"features/{feature}"))
         return total
 
     def _list(self, videos: list[str]) -> Path:
@@ -152,21 +149,12 @@ class _Work:
             )
         return path
 
-    def _extract(self, stream: str) -> None:
-        source, output = self._made(SOURCES[stream]), self._made(f"features/{stream}")
-        features = self.settings.features
-        if stream == "logmel":
-            extract_log_mel(source, output, features.logmel)
-            return
-        stages: dict[str, tuple[Callable[..., Any], Any]] = {
-            "resnet152": (extract_appearance, features.resnet152),
-            "resnext101": (extract_motion, features.resnext101),
-            "davenet": (extract_davenet, features.davenet),
-        }
-        stage, options = stages[stream]
-        own = self.seeded / f"{stream}.safetensors"
-        weights = own if options.weights == "seeded" else options.weights
-        stage(source, weights, output, options, self.settings.runtime, self.threads)
+    def _extract(self, feature: str) -> None:
+        row = self.settings.features[feature]
+        assert row.reads is not None
+        weights = str(self.seeded / f"{feature}.safetensors") if row.is_seeded else ""
+        extractor = make_extractor(feature, row, weights, self.settings.runtime, self.threads)
+        extract(self._made(row.reads.folder), self._made(f"features/{feature}"), extractor)
 
     def _made(self, folder: str) -> Path:
         return self.scratch / folder / "shard.parquet"

@@ -17,16 +17,15 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
+from mcn.config.configuration import Configuration
 from mcn.errors import DamagedShard, UserError
 from mcn.files import canonical_json, read_table
-from mcn.layout import DECODED, FEATURES, Dataset
+from mcn.layout import Dataset
+from mcn.options.decode import FrameOptions
 from mcn.shards import ShardReader
 from mcn.sources.outside import changed_contents
 
 log = logging.getLogger(__name__)
-
-KINDS = {"frames_1fps": "frames", "frames_24fps": "frames", "audio_16khz": "audio"}
-KINDS |= {name: "text" if name == "word2vec" else "features" for name in FEATURES}
 
 
 @dataclass(frozen=True)
@@ -40,14 +39,25 @@ class Problem:
         return f"{self.path}: {self.reason}"
 
 
-def verify(datasets: list[Dataset]) -> list[Problem]:
-    """Every file of these data sets that has to be made anew; empty when all is well."""
+def verify(datasets: list[Dataset], settings: Configuration) -> list[Problem]:
+    """Every file of these data sets that has to be made anew; empty when all is well.
+
+    Shards of features that an experiment reads must be there; of others, and of decoded streams, those that are there
+    are read.
+    """
     problems: list[Problem] = []
     for dataset in datasets:
-        streams = [(f"features/{name}", True) for name in FEATURES]
-        streams += [(f"decoded/{name}", False) for name in DECODED]
-        for folder, wanted in tqdm(streams, desc=dataset.name, unit="stream", disable=None):
-            problems += _check_stream(dataset, folder, wanted)
+        wanted = settings.features_of(dataset.name)
+        streams = [
+            (f"features/{name}", "text" if row.kind == "text" else "features", name in wanted)
+            for name, row in settings.features.items()
+        ]
+        for stream in dict.fromkeys(row.stream for row in settings.features.values()):
+            if stream is not None:
+                kind = "frames" if isinstance(stream, FrameOptions) else "audio"
+                streams.append((stream.folder, kind, False))
+        for folder, kind, required in tqdm(streams, desc=dataset.name, unit="stream", disable=None):
+            problems += _check_stream(dataset, folder, kind, required)
         problems += _tables(dataset)
     log.info("%d problems", len(problems))
     return problems
@@ -75,7 +85,7 @@ def cure(problems: Sequence[Problem]) -> str:
     return f"rm -f {files}\nsnakemake --cores N -- {files}\nsnakemake --cores N"
 
 
-def _check_stream(dataset: Dataset, folder: str, wanted: bool) -> list[Problem]:
+def _check_stream(dataset: Dataset, folder: str, kind: str, wanted: bool) -> list[Problem]:
     problems: list[Problem] = []
     recipes: dict[Path, str] = {}
     for shard, path in enumerate(dataset.paths(folder)):
@@ -83,7 +93,7 @@ def _check_stream(dataset: Dataset, folder: str, wanted: bool) -> list[Problem]:
             problems += [Problem(path, "missing")] if wanted else []
             continue
         try:
-            recipes[path] = _check(path, KINDS[path.parent.name], dataset.shard_list(shard))
+            recipes[path] = _check(path, kind, dataset.shard_list(shard))
         except DamagedShard as error:
             problems.append(Problem(path, error.reason))
         except UserError as error:
@@ -107,7 +117,9 @@ def _check(path: Path, kind: str, shard_list: Path) -> str:
 
 def _tables(dataset: Dataset) -> list[Problem]:
     problems = []
-    for path in sorted(dataset.root.glob("*.parquet")):
+    for path in sorted(
+        [*dataset.root.glob("*.parquet"), *dataset.root.glob("vocabulary/*.parquet")]
+    ):
         try:
             read_table(path)
         except DamagedShard as error:

@@ -6,23 +6,27 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from mcn.config.configuration import check_manifests, configure, write_settings
-from mcn.errors import UserError
+from mcn.errors import UserError, several
+from mcn.features.registry import encoder_row, own_problems
+from mcn.files import canonical_json
+from mcn.layout import vocabulary_file
+from mcn.options.decode import FrameOptions
+from mcn.options.published import IMPORTED
 from mcn.config.left_out import leave_out
 from mcn.config.one_configuration import require_one_configuration
 from mcn.config.reruns import SETTINGS, arguments, code_of
 from mcn.sources.official import ACCOUNTS, provenance
 from mcn.sources.outside import digest_of, is_known
-from mcn.upkeep.code_changes import change_lines, code_changes
-
-FEATURES = ["resnet152", "resnext101", "logmel", "davenet", "word2vec"]
-NETWORKS = ["resnet152", "resnext101", "davenet"]
-PUBLISHED_FEATURES = ["resnet152", "resnext101", "logmel"]
+from mcn.upkeep.code_changes import change_lines
 
 try:
     require_one_configuration(config, workflow.is_main_process)
     present, left_out = leave_out(config)
     settings = configure(present, left_out=bool(left_out))
     adapters = settings.adapters()
+    wrong = own_problems(settings.features) if workflow.is_main_process else []
+    if wrong:
+        raise several(wrong, "encoders that keep their contract", "mend them")
 except (UserError, ValueError) as error:
     raise WorkflowError(f"config.yaml\n{error}")
 
@@ -78,8 +82,7 @@ wildcard_constraints:
     shard=r"\d{5}",
     dataset=one_of(settings.datasets),
     experiment=one_of(settings.experiments),
-    feature=one_of(FEATURES),
-    network=one_of(NETWORKS),
+    feature=one_of(settings.features),
 
 
 def start_run():
@@ -95,30 +98,30 @@ def start_run():
 
 
 def say_what_other_code_made():
-    """Name the stages whose shards other code made than there is now, and what to do about it."""
-    changes = code_changes(Path("results"), settings, Path.cwd())
-    decoding = [f"results/{name}/decoded/*/*.parquet" for name in decoded_datasets()]
-    targets = {stage: f"{stage}_shards" for stage in FEATURES}
-    targets["seed_weights"] = "results/weights/*.safetensors"
-    targets |= dict.fromkeys(("decode_frames", "decode_audio"), " ".join(decoding))
-    for line in change_lines(changes, targets):
+    """Name the rules whose shards other code made than there is now, and what to do about it."""
+    for line in change_lines(Path("results"), settings, Path.cwd()):
         logger.warning(line)
 
 
-def recipe(stage):
-    """A parameter: what the verb of a stage is told, which is what the stage is remade for (mcn/config/reruns.py)."""
+def recipe(stage, **fixed):
+    """A parameter: what the verb of a stage is told, which is what the stage is remade for (mcn/config/reruns.py).
+
+    fixed: wildcards that the rule does not have.
+    """
 
     def told(wildcards):
-        return arguments(settings, stage, wildcards)
+        return arguments(settings, stage, {**dict(wildcards.items()), **fixed})
 
     return told
 
 
-def code(stage):
+def code(stage, **fixed):
     """A parameter: the digest of the code that computes a stage, so that an edit of it remakes the stage."""
 
     def digest(wildcards):
-        return code_of(settings, stage, wildcards, Path.cwd())
+        return code_of(
+            settings, stage, {**dict(wildcards.items()), **fixed}, Path.cwd()
+        )
 
     return digest
 
@@ -176,8 +179,9 @@ def feature_shards(dataset, feature):
 
 
 def features_of(dataset):
-    """Every feature shard of one data set."""
-    return [path for feature in FEATURES for path in feature_shards(dataset, feature)]
+    """Shards of the features that a data set has and an experiment reads."""
+    features = settings.features_of(dataset)
+    return [path for feature in features for path in feature_shards(dataset, feature)]
 
 
 def all_features():

@@ -1,17 +1,19 @@
-"""Decoded shards to feature shards, one rule a feature.
+"""Decoded shards to feature shards: one rule a row of `features`, named like it, and a target rule NAME_shards.
 
 Their code's digest lies in the shards: the start of a run says what differs (mcn/upkeep/code_changes.py).
 """
 
 
 rule seed_weights:
-    """Draw a network's weights from a seed and calibrate its batch norms: for runs without pretrained files."""
+    """Draw the weights of a feature's network from a seed and calibrate its batch norms: for runs without pretrained files."""
     input:
         shards=calibration_shards,
     output:
-        "results/weights/{network}.safetensors",
+        "results/weights/{feature}.safetensors",
     log:
-        "results/logs/seed_weights/{network}.log",
+        "results/logs/seed_weights/{feature}.log",
+    wildcard_constraints:
+        feature=one_of(seeded_features()),
     priority: 10
     conda:
         "../../envs/mcn.yaml"
@@ -21,192 +23,102 @@ rule seed_weights:
         disk_mb=4000,
         runtime=30,
     params:
-        seed=settings.features.seed,
+        seed=settings.seeding.seed,
+        recipe=recipe("seed_weights"),
     shell:
-        "python -m mcn seed-weights {wildcards.network} {input.shards} --output {output} --seed {params.seed}"
-        " --threads {threads} &> {log}"
+        "python -m mcn seed-weights {wildcards.feature} {input.shards} --output {output} --seed {params.seed}"
+        " --threads {threads} {params.recipe} &> {log}"
 
 
-rule resnet152:
-    """Appearance: one ResNet-152 feature a second."""
-    input:
-        shard="results/{dataset}/decoded/frames_1fps/{shard}.parquet",
-        weights=network_weights("resnet152"),
-    output:
-        "results/{dataset}/features/resnet152/{shard}.parquet",
-    log:
-        "results/logs/{dataset}/resnet152/{shard}.log",
-    benchmark:
-        "results/benchmarks/{dataset}/resnet152/{shard}.tsv"
-    wildcard_constraints:
-        dataset=one_of(decoded_datasets()),
-    priority: 10
-    conda:
-        "../../envs/mcn.yaml"
-    threads: 2
-    resources:
-        mem_mb=growing(4000),
-        disk_mb=4000,
-        runtime=240,
-    params:
-        recipe=recipe("resnet152"),
-        content=content(network_weights("resnet152")),
-    shell:
-        "python -m mcn extract resnet152 {input.shard} {output} --weights {input.weights:q} --threads {threads}"
-        " {params.recipe} &> {log}"
+for feature in sequence_features():
+
+    rule:
+        name:
+            feature
+        input:
+            shard=f"results/{{dataset}}/{settings.features[feature].reads.folder}/{{shard}}.parquet",
+            weights=feature_weights(feature),
+        output:
+            f"results/{{dataset}}/features/{feature}/{{shard}}.parquet",
+        log:
+            f"results/logs/{{dataset}}/{feature}/{{shard}}.log",
+        benchmark:
+            f"results/benchmarks/{{dataset}}/{feature}/{{shard}}.tsv"
+        wildcard_constraints:
+            dataset=one_of(makers(feature)),
+        priority: 10
+        conda:
+            "../../envs/mcn.yaml"
+        threads: encoder(feature).threads
+        resources:
+            mem_mb=growing(encoder(feature).mem_mb),
+            disk_mb=encoder(feature).disk_mb,
+            runtime=encoder(feature).runtime,
+        params:
+            feature=feature,
+            recipe=recipe("feature", feature=feature),
+            content=content(feature_weights(feature)),
+        shell:
+            "python -m mcn extract {params.feature} {input.shard} {output} --weights {input.weights:q}"
+            " --threads {threads} {params.recipe} &> {log}"
 
 
-rule resnext101:
-    """Motion: one 3D ResNeXt-101 feature for 16 frames at 24 frames a second."""
-    input:
-        shard="results/{dataset}/decoded/frames_24fps/{shard}.parquet",
-        weights=network_weights("resnext101"),
-    output:
-        "results/{dataset}/features/resnext101/{shard}.parquet",
-    log:
-        "results/logs/{dataset}/resnext101/{shard}.log",
-    benchmark:
-        "results/benchmarks/{dataset}/resnext101/{shard}.tsv"
-    wildcard_constraints:
-        dataset=one_of(decoded_datasets()),
-    priority: 10
-    conda:
-        "../../envs/mcn.yaml"
-    threads: 2
-    resources:
-        mem_mb=growing(4000),
-        disk_mb=4000,
-        runtime=240,
-    params:
-        recipe=recipe("resnext101"),
-        content=content(network_weights("resnext101")),
-    shell:
-        "python -m mcn extract resnext101 {input.shard} {output} --weights {input.weights:q} --threads {threads}"
-        " {params.recipe} &> {log}"
+for feature in text_features():
+
+    rule:
+        name:
+            "vocabulary" if feature == "word2vec" else f"vocabulary_{feature}"
+        input:
+            texts=vocabulary_texts,
+            vectors=settings.features[feature].vectors,
+        output:
+            f"results/{{dataset}}/{vocabulary_file(feature)}",
+        log:
+            f"results/logs/{{dataset}}/vocabulary_{feature}.log",
+        conda:
+            "../../envs/mcn.yaml"
+        resources:
+            mem_mb=growing(6000),
+            runtime=60,
+        params:
+            feature=feature,
+            recipe=recipe("vocabulary", feature=feature),
+            code=code("vocabulary"),
+            content=content(settings.features[feature].vectors),
+        shell:
+            "python -m mcn vocabulary {params.feature} {input.texts} --vectors {input.vectors:q} --output {output}"
+            " {params.recipe} &> {log}"
+
+    rule:
+        name:
+            feature
+        input:
+            shard="results/{dataset}/shards/{shard}.csv",
+            narration="results/{dataset}/narration/{shard}.parquet",
+            vocabulary=f"results/{{dataset}}/{vocabulary_file(feature)}",
+        output:
+            f"results/{{dataset}}/features/{feature}/{{shard}}.parquet",
+        log:
+            f"results/logs/{{dataset}}/{feature}/{{shard}}.log",
+        conda:
+            "../../envs/mcn.yaml"
+        resources:
+            mem_mb=growing(2000),
+            runtime=60,
+        params:
+            feature=feature,
+            recipe=recipe("texts", feature=feature),
+            code=code("texts"),
+        shell:
+            "python -m mcn extract {params.feature} {input.shard} {output} --narration {input.narration}"
+            " --vocabulary {input.vocabulary} {params.recipe} &> {log}"
 
 
-rule logmel:
-    """Audio: 40 log-mel bands, 100 columns a second."""
-    input:
-        shard="results/{dataset}/decoded/audio_16khz/{shard}.parquet",
-    output:
-        "results/{dataset}/features/logmel/{shard}.parquet",
-    log:
-        "results/logs/{dataset}/logmel/{shard}.log",
-    benchmark:
-        "results/benchmarks/{dataset}/logmel/{shard}.tsv"
-    wildcard_constraints:
-        dataset=one_of(decoded_datasets()),
-    priority: 10
-    conda:
-        "../../envs/mcn.yaml"
-    resources:
-        mem_mb=growing(2000),
-        disk_mb=1000,
-        runtime=60,
-    params:
-        recipe=recipe("logmel"),
-    shell:
-        "python -m mcn extract logmel {input.shard} {output} {params.recipe} &> {log}"
+for feature in sequence_features() + text_features():
 
-
-rule davenet:
-    """Audio: ResDAVEnet features of the log-mels, for experiments whose audio network is frozen."""
-    input:
-        shard="results/{dataset}/features/logmel/{shard}.parquet",
-        weights=network_weights("davenet"),
-    output:
-        "results/{dataset}/features/davenet/{shard}.parquet",
-    log:
-        "results/logs/{dataset}/davenet/{shard}.log",
-    benchmark:
-        "results/benchmarks/{dataset}/davenet/{shard}.tsv"
-    priority: 10
-    conda:
-        "../../envs/mcn.yaml"
-    threads: 2
-    resources:
-        mem_mb=growing(3000),
-        runtime=240,
-    params:
-        recipe=recipe("davenet"),
-        content=content(network_weights("davenet")),
-    shell:
-        "python -m mcn extract davenet {input.shard} {output} --weights {input.weights:q} --threads {threads}"
-        " {params.recipe} &> {log}"
-
-
-rule vocabulary:
-    """Vectors of every word that a data set's texts use."""
-    input:
-        texts=vocabulary_texts,
-        vectors=settings.features.word2vec.vectors,
-    output:
-        "results/{dataset}/vocabulary.parquet",
-    log:
-        "results/logs/{dataset}/vocabulary.log",
-    conda:
-        "../../envs/mcn.yaml"
-    resources:
-        mem_mb=growing(6000),
-        runtime=60,
-    params:
-        recipe=recipe("vocabulary"),
-        code=code("vocabulary"),
-        content=content(settings.features.word2vec.vectors),
-    shell:
-        "python -m mcn vocabulary {input.texts} --vectors {input.vectors:q} --output {output}"
-        " {params.recipe} &> {log}"
-
-
-rule word2vec:
-    """Text: token ids of every narration line."""
-    input:
-        shard="results/{dataset}/shards/{shard}.csv",
-        narration="results/{dataset}/narration/{shard}.parquet",
-        vocabulary="results/{dataset}/vocabulary.parquet",
-    output:
-        "results/{dataset}/features/word2vec/{shard}.parquet",
-    log:
-        "results/logs/{dataset}/word2vec/{shard}.log",
-    conda:
-        "../../envs/mcn.yaml"
-    resources:
-        mem_mb=growing(2000),
-        runtime=60,
-    params:
-        recipe=recipe("word2vec"),
-        code=code("word2vec"),
-    shell:
-        "python -m mcn extract word2vec {input.shard} {output} --narration {input.narration}"
-        " --vocabulary {input.vocabulary} {params.recipe} &> {log}"
-
-
-rule resnet152_shards:
-    """Every resnet152 shard, to make this feature alone again."""
-    input:
-        [feature_shards(dataset, "resnet152") for dataset in settings.datasets],
-
-
-rule resnext101_shards:
-    """Every resnext101 shard, to make this feature alone again."""
-    input:
-        [feature_shards(dataset, "resnext101") for dataset in settings.datasets],
-
-
-rule logmel_shards:
-    """Every logmel shard, to make this feature alone again."""
-    input:
-        [feature_shards(dataset, "logmel") for dataset in settings.datasets],
-
-
-rule davenet_shards:
-    """Every davenet shard, to make this feature alone again."""
-    input:
-        [feature_shards(dataset, "davenet") for dataset in settings.datasets],
-
-
-rule word2vec_shards:
-    """Every word2vec shard, to make this feature alone again."""
-    input:
-        [feature_shards(dataset, "word2vec") for dataset in settings.datasets],
+    rule:
+        name:
+            f"{feature}_shards"
+        input:
+            [feature_shards(dataset, feature) for dataset in makers(feature, True)],
+        localrule: True

@@ -130,7 +130,7 @@ def model_inputs(dataset, features):
     """What a model of some features reads of a data set: their shards, and the word vectors of its text."""
     inputs = {name: feature_shards(dataset, name) for name in features.names}
     if features.text:
-        inputs["vocabulary"] = f"results/{dataset}/vocabulary.parquet"
+        inputs["vocabulary"] = f"results/{dataset}/{vocabulary_file(features.text)}"
     return inputs
 
 
@@ -163,25 +163,73 @@ def vocabulary_texts(wildcards):
     return expand("results/{dataset}/{table}.parquet", table=tables, allow_missing=True)
 
 
-def network_weights(network):
-    """Input files of a network's weights: ours where seeded, a configured file, none for a named model."""
-    weights = getattr(settings.features, network).weights
-    if weights == "seeded":
-        return [f"results/weights/{network}.safetensors"]
-    return [] if weights.startswith(("timm:", "torchvision:")) else [weights]
+def sequence_features():
+    """Features of frames and sound, or made of other features."""
+    rows = settings.features.items()
+    return [name for name, row in rows if row.kind != "text" and not row.lacks]
+
+
+def text_features():
+    """Features of texts that can be made."""
+    rows = settings.features.items()
+    return [name for name, row in rows if row.kind == "text" and not row.lacks]
+
+
+def seeded_features():
+    """Features whose network has weights that are drawn from a seed."""
+    return [name for name, row in settings.features.items() if row.is_seeded]
+
+
+def makers(feature, imported=False):
+    """Data sets that can have a feature. imported: also those whose shards of it are imported."""
+    read_here = settings.features[feature].stream is not None and not imported
+    sets = decoded_datasets() if read_here else settings.datasets
+    return [name for name in sets if settings.can_make(name, feature)]
+
+
+def encoder(feature):
+    """The registered encoder of a feature: what a job of it takes."""
+    return encoder_row(settings.features[feature])
+
+
+def stream_options(streams):
+    """Decoded streams as canonical JSON."""
+    return canonical_json([stream.model_dump(mode="json") for stream in streams])
+
+
+def decoding_threads(streams):
+    """Threads of a decoding pass: those of its readers where frames are temporary."""
+    frames = isinstance(streams[0], FrameOptions)
+    return 2 if frames and not settings.keep_decoded else 1
+
+
+def decoding_disk(streams):
+    """Megabytes that a decoding pass may leave on disk."""
+    return 4000 if isinstance(streams[0], FrameOptions) else 1000
+
+
+def feature_weights(feature):
+    """Input files of a feature's weights: ours where seeded, a configured file, none for a named model."""
+    row = settings.features[feature]
+    if row.is_seeded:
+        return [f"results/weights/{feature}.safetensors"]
+    return [row.file] if row.file else []
 
 
 def calibration_shards(wildcards):
-    """Shards that the batch norms of a seeded network are calibrated on."""
-    stream = {"resnet152": "decoded/frames_1fps", "resnext101": "decoded/frames_24fps"}
-    folder = stream.get(wildcards.network, "features/logmel")
-    dataset = settings.features.calibration_dataset
+    """Shards that the batch norms of a feature's seeded network are calibrated on: of what the feature reads."""
+    dataset = settings.seeding_dataset
     return expand(
         "results/{dataset}/{folder}/{shard}.parquet",
         dataset=dataset,
-        folder=folder,
-        shard=shard_names(dataset)[: settings.features.calibration_shards],
+        folder=settings.features[wildcards.feature].reads.folder,
+        shard=shard_names(dataset)[: settings.seeding.shards],
     )
+
+
+def features_of_dataset(wildcards):
+    """The features that a data set has and an experiment reads."""
+    return settings.features_of(wildcards.dataset)
 
 
 def missing_arguments():

@@ -11,7 +11,7 @@ rule import_clips:
         accounting="results/{dataset}/published/accounting.json",
         features=expand(
             "results/{{dataset}}/published/{feature}.parquet",
-            feature=PUBLISHED_FEATURES,
+            feature=IMPORTED,
         ),
     log:
         "results/logs/{dataset}/import_clips.log",
@@ -41,7 +41,7 @@ rule import_features:
         "results/logs/{dataset}/import_{feature}/{shard}.log",
     wildcard_constraints:
         dataset=one_of(published_datasets()),
-        feature=one_of(PUBLISHED_FEATURES),
+        feature=one_of(IMPORTED),
     conda:
         "../../envs/mcn.yaml"
     resources:

@@ -17,8 +17,9 @@ rule ledger:
         manifest=manifest,
         shards=shard_count,
         code=code("ledger"),
+        features=features_of_dataset,
     shell:
-        "python -m mcn ledger results/{wildcards.dataset} --shards {params.shards}"
+        "python -m mcn ledger results/{wildcards.dataset} --shards {params.shards} --features {params.features}"
         " --manifest {params.manifest:q} &> {log}"
 
 

@@ -1,0 +1,190 @@
+"""Encoders by name, and the contract of an encoder of one's own.
+
+Conventions
+-----------
+- `ENCODERS` has a row an encoder: the function that makes its extractor, imported when it is needed, and what a job
+  of it takes. Its options are a class of `mcn.options.features`.
+- `encoder: module:Class` in a row of the configuration names a class that extends `Encoder`:
+
+      import numpy as np
+      from mcn.features.registry import Encoder
+
+      class MeanColour(Encoder):
+          kind = "frame"
+
+          def __call__(self, batch):  # uint8 (n, F, H, W, 3)
+              return batch.mean(axis=(1, 2, 3)) / 255
+
+- `kind` (frame, clip, audio) must be that of the row. `__init__(options, device)` gets the row's `options` as a
+  dictionary and the name of a device (`cpu`, `cuda:0`); what it loads, it loads there.
+- `__call__` gives float32 (n, D), a NumPy array. It is called with: frames, uint8 (n, F, H, W, 3), F =
+  `frames_per_vector`, filled up with black at the end of a video; n is the same in every call, `batch_size`. Or the
+  sound of a whole video, float32 (N,), a vector every `step_seconds`. Or another feature of a whole video, float32
+  (T, D), a vector every `rows_per_vector` rows.
+- Calls come from several threads on a processor, and give the same numbers for the same input.
+- `recipe` is a dictionary of what else changes the numbers (weights and their sha256, versions of libraries). The
+  row's options and a digest of the class's file are in every shard's recipe already.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from mcn.errors import UserError
+from mcn.options.decode import FrameOptions, SoundOptions
+from mcn.options.features import FeatureOptions, OwnOptions, RuntimeOptions
+from mcn.options.own_parts import load_part, part_errors
+
+if TYPE_CHECKING:  # both import torch, which the rules that only list encoders need not pay for
+    from mcn.features.extraction import Extractor
+    from mcn.features.runtime import Runtime
+
+
+class Encoder:
+    """Base class of an encoder of one's own; the module's docstring is the contract."""
+
+    kind: ClassVar[str] = ""
+    frames_per_vector: int = 1
+    batch_size: int = 4
+    step_seconds: float = 0.0
+    rows_per_vector: int = 1
+    recipe: dict[str, Any]
+
+    def __init__(self, options: dict[str, Any], device: str) -> None:
+        self.recipe = {}
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        """Vectors float32 (n, D)."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class EncoderRow:
+    """An encoder: `make` is `module:function` of its extractor; what a job takes; whether it
+    runs a network, whose numbers depend on `runtime`."""
+
+    make: str
+    threads: int = 2
+    mem_mb: int = 4000
+    disk_mb: int = 4000
+    runtime: int = 240  # minutes
+    network: bool = True
+
+
+ENCODERS = {
+    "timm": EncoderRow("mcn.features.appearance:appearance_extractor"),
+    "video_network": EncoderRow("mcn.features.motion:motion_extractor"),
+    "logmel": EncoderRow("mcn.features.audio:log_mel_extractor", 1, 2000, 1000, 60, network=False),
+    "davenet": EncoderRow("mcn.features.davenet:davenet_extractor", mem_mb=3000, disk_mb=0),
+    "word2vec": EncoderRow("mcn.features.text:extract_text", 1, 2000, 0, 60),
+}
+OWN_ENCODER = EncoderRow("mcn.features.registry:own_extractor")
+
+
+def encoder_row(row: FeatureOptions) -> EncoderRow:
+    """The registered encoder of a feature."""
+    return ENCODERS.get(row.encoder, OWN_ENCODER)
+
+
+def library_versions(*names: str) -> dict[str, str]:
+    """Installed versions of the libraries that compute the numbers, for a recipe."""
+    return {name: version(name) for name in names}
+
+
+def make_extractor(
+    name: str,
+    row: FeatureOptions,
+    weights: str,
+    runtime: RuntimeOptions,
+    threads: int = 0,
+    folder: Path | None = None,
+) -> Extractor:
+    """What computes the feature `name` of a shard of frames, sound or another feature.
+
+    weights: path or name of the weights where the row's are `seeded`. threads: of the processor, 0: PyTorch's choice.
+    folder: of the configuration, for encoders of one's own. Errors: `UserError` for weights that do not fit.
+    """
+    from mcn.features.runtime import resolve
+
+    module, _, function = encoder_row(row).make.partition(":")
+    make = getattr(importlib.import_module(module), function)
+    place = resolve(runtime, threads)
+    if isinstance(row, OwnOptions):
+        made: Extractor = make(name, row, place, folder)
+        return made
+    if row.is_seeded and not weights:
+        cure = f"mcn seed-weights {name} SHARD --output FILE, then --weights FILE"
+        raise UserError("weights `seeded` and no --weights", "the file of the seeded weights", cure)
+    made = make(name, row, weights or getattr(row, "weights", ""), place)
+    return made
+
+
+def load_encoder(name: str, row: OwnOptions, folder: Path | None = None) -> type[Encoder]:
+    """The class of a feature's own encoder. Errors: `UserError` where it is not found or breaks the contract."""
+    part: type[Encoder] = load_part(row.encoder, Encoder, folder)
+    wrong = []
+    if part.kind != row.kind:
+        wrong.append(f"its kind is {part.kind!r}, features.{name}.kind is {row.kind!r}")
+    if part.__call__ is Encoder.__call__:
+        wrong.append("it has no __call__")
+    if isinstance(row.reads, SoundOptions) and part.step_seconds <= 0:
+        wrong.append(
+            f"its step_seconds is {part.step_seconds}, wanted more than 0 where sound is read"
+        )
+    if wrong:
+        got = f"{inspect.getfile(part)}: {part.__name__}: {'; '.join(wrong)}"
+        raise UserError(got, f"the contract that {__name__} describes", "mend that file")
+    return part
+
+
+def own_problems(rows: dict[str, FeatureOptions], folder: Path | None = None) -> list[str]:
+    """What is wrong with the encoders of one's own, a line each."""
+    problems = []
+    for name, row in rows.items():
+        if isinstance(row, OwnOptions):
+            try:
+                load_encoder(name, row, folder)
+            except UserError as error:
+                problems.append(f"features.{name}.encoder: {error.got}; wanted {error.wanted}")
+    return problems
+
+
+def own_extractor(
+    name: str, row: OwnOptions, place: Runtime, folder: Path | None = None
+) -> Extractor:
+    """The extractor around an encoder of one's own; its errors name its file."""
+    from mcn.features.extraction import Extractor, FrameItems
+
+    part = load_encoder(name, row, folder)
+    words = f"an encoder as {__name__} describes it"
+    with part_errors(row.encoder, words, folder):
+        encoder = part(row.options, str(place.device))
+
+    def encode(values: Any) -> np.ndarray:
+        with part_errors(row.encoder, words, folder):
+            vectors = np.asarray(encoder(np.asarray(values)), np.float32)
+            if vectors.ndim != 2:
+                raise ValueError(f"vectors of shape {vectors.shape}, wanted (n, D)")
+        return vectors
+
+    recipe = {
+        "feature": name,
+        "encoder": row.encoder,
+        "options": row.options,
+        "file_sha256": hashlib.sha256(Path(inspect.getfile(part)).read_bytes()).hexdigest(),
+        **encoder.recipe,
+        **place.recipe,
+    }
+    frames = isinstance(row.reads, FrameOptions)
+    items = FrameItems(encoder.frames_per_vector, encoder.batch_size) if frames else None
+    rows = encoder.frames_per_vector if frames else encoder.rows_per_vector
+    step = encoder.step_seconds if isinstance(row.reads, SoundOptions) else None
+    return Extractor(name, encode, place.workers, recipe, items, rows, step)
