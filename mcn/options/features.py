@@ -400,9 +400,9 @@ class FeatureRows(Options):
     features: Features
 
 
-def parse_row(name: str, text: str, settings: str = "") -> FeatureOptions:
+def parse_row(name: str, text: str) -> FeatureOptions:
     """The row of a feature from JSON or YAML text, as `mcn.options.base.parse_options`; `UserError`."""
-    values = {"features": {name: read_values(text, settings)}}
+    values = {"features": {name: read_values(text)}}
     return parsed(FeatureRows, values).features[name]
 
 
