@@ -22,6 +22,20 @@ settings.register_profile("fuzz", max_examples=2000, deadline=None, print_blob=T
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
+SHARED = {"undisturbed", "finished"}  # fixtures that stand on the finished small run
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Several processes (`pytest -n 2 --dist loadgroup`) share out files, and what stands on one run is one group.
+
+    The tests of the workflow come first: they are the longest, and none of them is left for the end.
+    """
+    for item in items:
+        shared = SHARED & set(getattr(item, "fixturenames", ()))
+        item.add_marker(pytest.mark.xdist_group("small run" if shared else item.path.stem))
+    items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
+
+
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
     """A finished run of the whole workflow on three short videos; tests copy it and leave it alone."""

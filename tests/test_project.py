@@ -104,3 +104,16 @@ def test_every_link_of_the_pages_leads_to_a_file():
     for page in pages:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_page_of_the_architecture_names_every_room_and_files_that_exist():
+    text = (ROOT / "docs/architecture.md").read_text()
+    rooms = {f"mcn/{path.parent.name}/" for path in ROOT.glob("mcn/*/__init__.py")}
+    ground = {f"mcn/{path.name}" for path in ROOT.glob("mcn/*.py")}
+    named = set(re.findall(r"`(mcn/[\w/.]*)`", text))
+    assert rooms | ground <= named
+    assert all((ROOT / path).exists() for path in named)
+    table = text.split("## Rooms")[1].split("## ")[0]
+    assert rooms <= set(re.findall(r"`(mcn/\w+/)`", table)), "one sentence for every room"
+    drawing = text.split("## Which room imports which")[1].split("## ")[0]
+    assert {room.split("/")[1] for room in rooms} <= set(re.findall(r"\b[a-z]+\b", drawing))

@@ -115,7 +115,7 @@ class TrainingOptions(Options):
     sampling: Literal["with_replacement", "distinct"] = field(
         "with_replacement",
         "with_replacement: a line may be drawn twice and is then a negative of itself; "
-        "distinct: no line comes again before all have come",
+        "distinct: no line is drawn twice before every line was drawn once",
         "",
         "MCN youtube_dataloader.py:100",
     )

@@ -113,7 +113,7 @@ def number(value: float, digits: int = 4) -> str:
 
 
 def percent_of(value: float, whole: float) -> float:
-    """Percent of `whole`, held to [0, 100]; 0 where there is no whole."""
+    """Percent of `whole`, limited to [0, 100]; 0 where `whole` is 0."""
     return min(max(100.0 * value / whole, 0.0), 100.0) if whole > 0 else 0.0
 
 

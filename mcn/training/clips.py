@@ -116,7 +116,7 @@ class Video:
         options: TrainingOptions,
         shifts: tuple[float, float],
     ) -> Clip:
-        """The window of a clip moved by least .. most seconds, to a side with room for it; empty where neither has."""
+        """A clip's window, shifted by `least` to `most` seconds to a side with room; empty without room."""
         distance = rng.uniform(*shifts)
         sides = [distance, -distance] if rng.random() < 0.5 else [-distance, distance]
         last = span_of(self.audio)[1] if self.audio is not None else 0.0
@@ -193,7 +193,7 @@ def draw_lines(
 def draw_distinct_lines(
     rng: np.random.Generator, lines: int, clips: int, accept: Callable[[int], bool]
 ) -> tuple[list[int], int]:
-    """`clips` acceptable lines, none twice before all have come once, and how many draws were in vain."""
+    """`clips` acceptable lines, none twice before every line was drawn once, and the number of draws that failed."""
     drawn: list[int] = []
     rejected = 0
     for line in rng.permutation(lines).tolist():

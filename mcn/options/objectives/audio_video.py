@@ -23,10 +23,14 @@ class SynchronisationOptions(ObjectiveOptions):
         10, "epochs with negatives of other videos alone", "epochs", "unverified", ge=0
     )
     least_shift_seconds: float = field(
-        2.0, "the sound of a hard negative is moved by at least so much", "s", "unverified", gt=0
+        2.0, "shortest shift of the sound of a hard negative", "s", "unverified", gt=0
     )
     most_shift_seconds: float = field(
-        10.0, "and by at most so much, forwards or backwards", "s", "unverified", gt=0
+        10.0,
+        "longest shift of the sound of a hard negative, forwards or backwards",
+        "s",
+        "unverified",
+        gt=0,
     )
 
     @model_validator(mode="after")
