@@ -87,9 +87,9 @@ def accept(path: Path, code: str) -> bool:
     status = path.stat()
     with atomic_path(path) as temporary:
         shutil.copyfile(path, temporary)
-        with open(temporary, "r+b") as file:
-            file.seek(offset)
-            file.write(str(MadeBy(record.made, code)).encode())
+        with open(temporary, "r+b") as copy:
+            copy.seek(offset)
+            copy.write(str(MadeBy(record.made, code)).encode())
         os.utime(temporary, ns=(status.st_atime_ns, status.st_mtime_ns))
     return True
 
