@@ -14,16 +14,16 @@ def register(verbs: Verbs) -> None:
     """Add the parsers of this group."""
     verb = add_verb(verbs, "ledger", ledger)
     verb.add_argument("dataset", type=Path, help="results/{dataset}")
-    verb.add_argument("--shards", type=int, required=True)
+    verb.add_argument("--shards", type=int, required=True, help="number of shards")
     verb.add_argument("--manifest", type=Path, help="named in the commands of quarantine.csv")
 
     verb = add_verb(verbs, "retry", retry, "mcn.config.configuration:Configuration")
-    verb.add_argument("results", type=Path)
+    verb.add_argument("results", type=Path, help="folder of a run")
     verb.add_argument("--threads", type=int, default=0, help="processor threads, 0: all (default)")
 
     verb = add_verb(verbs, "report", report, "mcn.config.configuration:Configuration")
-    verb.add_argument("results", type=Path)
-    verb.add_argument("--output", type=Path, required=True)
+    verb.add_argument("results", type=Path, help="folder of a run")
+    verb.add_argument("--output", type=Path, required=True, help="page (.html)")
 
     verb = add_verb(verbs, "estimate", estimate)
     verb.add_argument("manifest", type=Path, help="CSV or parquet: video_id,path[,narration,...]")
@@ -41,13 +41,13 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("--results", type=Path, default=Path("results"), help="folder of the run")
 
     verb = add_verb(verbs, "verify", verify, "mcn.config.configuration:Configuration")
-    verb.add_argument("results", type=Path)
+    verb.add_argument("results", type=Path, help="folder of a run")
     words = "also read every video, and compare it with what was decoded"
     verb.add_argument("--content", action="store_true", help=words)
 
 
 def ledger(arguments: Namespace) -> None:
-    """Account for every video of a data set, stream by stream; 1 if the sums do not add up."""
+    """Account for every video of a data set, stream by stream; exit status 1 if the sums do not add up."""
     from mcn.layout import Dataset
     from mcn.upkeep.ledger import make_ledger
 
@@ -136,7 +136,7 @@ SYNTHETIC = (
 
 
 def accept(arguments: Namespace) -> None:
-    """Take the shards of some stages for what the edited code would make; nothing is remade for the edit then."""
+    """Accept the shards of some stages as what the edited code would make, so that they are not made again."""
     from mcn.config.configuration import Configuration
     from mcn.options.base import parse_options
     from mcn.upkeep.code_changes import accept_changes
@@ -151,7 +151,7 @@ def accept(arguments: Namespace) -> None:
 
 
 def verify(arguments: Namespace) -> int:
-    """Read every shard of a run with its checksums and compare inventories; 1 and a list if anything is wrong."""
+    """Read every shard of a run with its checksums and list what is wrong; exit status 1 if anything is."""
     from mcn.config.configuration import Configuration
     from mcn.layout import Dataset
     from mcn.options.base import parse_options

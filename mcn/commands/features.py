@@ -17,16 +17,18 @@ def register(verbs: Verbs) -> None:
     """Add the parsers of this group."""
     verb = add_verb(verbs, "seed-weights", seed_weights)
     verb.set_defaults(stage="seed_weights")
-    verb.add_argument("network", choices=("resnet152", "resnext101", "davenet"))
+    verb.add_argument(
+        "network", choices=("resnet152", "resnext101", "davenet"), help="which network"
+    )
     verb.add_argument("shards", type=Path, nargs="+", help="decoded (davenet: logmel) shards")
     verb.add_argument("--output", type=Path, required=True, help=".safetensors")
-    verb.add_argument("--seed", type=int, default=0)
+    verb.add_argument("--seed", type=int, default=0, help="of the random numbers (0)")
     verb.add_argument("--threads", type=int, default=0, help="processor threads, 0: all (default)")
 
     verb = add_verb(verbs, "vocabulary", vocabulary, "mcn.options.features:TextOptions")
     verb.add_argument("tables", type=Path, nargs="+", help="narration, captions or tasks tables")
     verb.add_argument("--vectors", type=Path, required=True, help="word vectors")
-    verb.add_argument("--output", type=Path, required=True)
+    verb.add_argument("--output", type=Path, required=True, help="table of word vectors to write")
 
     kinds = add_group(verbs, "extract", "Compute one feature of a shard.", "FEATURE")
     for name, run, model in (
@@ -36,18 +38,20 @@ def register(verbs: Verbs) -> None:
     ):
         verb = add_verb(kinds, name, run, f"mcn.options.features:{model}", runtime=True)
         verb.set_defaults(stage=name)
-        verb.add_argument("shard", type=Path)
-        verb.add_argument("output", type=Path)
+        verb.add_argument("shard", type=Path, help="shard, or shard list, that it reads")
+        verb.add_argument("output", type=Path, help="feature shard to write")
         verb.add_argument("--weights", default="", help="file, where options.weights is `seeded`")
     verb = add_verb(kinds, "logmel", extract_logmel, "mcn.options.features:LogMelOptions")
     verb.set_defaults(stage="logmel")
-    verb.add_argument("shard", type=Path)
-    verb.add_argument("output", type=Path)
+    verb.add_argument("shard", type=Path, help="shard, or shard list, that it reads")
+    verb.add_argument("output", type=Path, help="feature shard to write")
     verb = add_verb(kinds, "word2vec", extract_word2vec, "mcn.options.features:TextOptions")
-    verb.add_argument("shard", type=Path)
-    verb.add_argument("output", type=Path)
-    verb.add_argument("--narration", type=Path, required=True)
-    verb.add_argument("--vocabulary", type=Path, required=True)
+    verb.add_argument("shard", type=Path, help="shard, or shard list, that it reads")
+    verb.add_argument("output", type=Path, help="feature shard to write")
+    verb.add_argument(
+        "--narration", type=Path, required=True, help="narration of the shard's videos"
+    )
+    verb.add_argument("--vocabulary", type=Path, required=True, help="written by `mcn vocabulary`")
 
 
 def seed_weights(arguments: Namespace) -> None:
