@@ -24,7 +24,6 @@ include: "workflow/rules/features.smk"
 include: "workflow/rules/published.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
-include: "workflow/rules/recognition.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/compare.smk"
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
 
+from mcn.evaluation.embed import EvaluatedModel, features_of
 from mcn.files import write_table
+from mcn.layout import ModelShards
 from mcn.networks import MultimodalClusteringNetwork
-from mcn.networks.checkpoints import save_model
+from mcn.networks.checkpoints import load_model, save_model
+from mcn.options.evaluation import EvaluationOptions
 from mcn.shards import FEATURE_SCHEMA, ShardWriter, empty_row, feature_row
 from mcn.sources.annotation_tables import CAPTIONS, STEPS, TASKS
 
@@ -70,6 +75,31 @@ def make_set(root: Path) -> EvaluationSet:
     _annotate(root, generator)
     save_model(root / "model", make_model(), {})
     return EvaluationSet(root, shards)
+
+
+def evaluated(
+    small: EvaluationSet,
+    options: EvaluationOptions,
+    model: MultimodalClusteringNetwork | None = None,
+    video: Sequence[str] = ("resnet152", "resnext101"),
+    **about: Any,
+) -> EvaluatedModel:
+    """The set's model, or one at hand, with the set's features and all tables of its folder."""
+    config: dict[str, Any] = {}
+    if model is None:
+        model, config = load_model(small.path("model"))
+    heard = "davenet" if model.DAVEnet is None else "logmel"
+    named = {"video": list(video), "audio": heard, "text": "word2vec"}
+    reads = features_of({"features": named}, model)
+    missing = [small.root / "no.parquet"]
+    visual = {name: small.shards.get(name, missing) for name in reads.video}
+    sound = {reads.audio: small.shards.get(reads.audio, missing)} if reads.audio else {}
+    text: dict[str, list[Path]] = {reads.text: []} if reads.text else {}
+    shards = ModelShards(visual, sound, text, small.path("vocabulary.parquet") if text else None)
+    tables = {path.stem: path for path in small.root.glob("*.parquet")}
+    about = {"experiment": "experiment", "dataset": "demo", "tables": tables, **about}
+    found = EvaluatedModel.of(model, shards, about.pop("tables"), options, config=config, **about)
+    return found
 
 
 def without_audio(small: EvaluationSet, root: Path) -> EvaluationSet:

@@ -17,8 +17,8 @@ from mcn.comparison.stage import compare
 from mcn.comparison.statistics import paired_difference, summarize
 from mcn.config.configuration import configure
 from mcn.errors import UserError
-from mcn.evaluation.localization.stage import evaluate_localization
-from mcn.evaluation.retrieval.stage import evaluate_retrieval
+from mcn.evaluation.embed import EvaluatedModel
+from mcn.evaluation.stage import run_evaluation
 from mcn.layout import Dataset
 from mcn.networks import MultimodalClusteringNetwork
 from mcn.networks.checkpoints import save_model
@@ -164,32 +164,18 @@ def results(tmp_path_factory):
         "sounds": silent.eval(),
     }
     files = Dataset(results / "set", 2)
-    vocabulary = files.table("vocabulary")
     for name, model in models.items():
         save_model(results / "models" / name, model, {})
         lines = '{"step": 1, "epoch": 1, "time/step_seconds": 0.5, "epoch_loss/total": 2.0}\n'
         (results / "models" / name / "metrics.jsonl").write_text(lines)
-        where = results / "models" / name, files.all_features()
-        output, options = results / "evaluation" / name, settings_of({}).datasets["set"]
-        names = {"experiment": name, "dataset": "set", "device": "cpu"}
-        evaluate_retrieval(
-            *where,
-            files.table("captions"),
-            vocabulary,
-            output / "set.retrieval.json",
-            options=options.retrieval,
-            **names,
-        )
-        if model.has_text:
-            evaluate_localization(
-                *where,
-                files.table("tasks"),
-                files.table("steps"),
-                vocabulary,
-                output / "set.localization.json",
-                options=options.localization,
-                **names,
+        options = settings_of({}).datasets["set"]
+        chosen = {"retrieval": options.retrieval, "localization": options.localization}
+        for task in chosen if model.has_text else ["retrieval"]:
+            tables = ["captions", "tasks", "steps"]
+            given = EvaluatedModel.load(
+                results / "models" / name, files, tables, chosen[task], "cpu"
             )
+            run_evaluation(task, given, results / "evaluation" / name / f"set.{task}.json")
     return results
 
 

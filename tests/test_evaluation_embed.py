@@ -10,16 +10,18 @@ import torch
 
 from mcn.errors import UserError
 from mcn.evaluation.annotations import Moment, read_captions, read_steps
-from mcn.evaluation.embed import REACH_FRAMES, audio_batch, embed_audio, evaluating
-from mcn.evaluation.localization.seconds import second_features, second_windows
+from mcn.evaluation.embed import REACH_FRAMES, audio_batch, evaluating, features_of
+from mcn.evaluation.seconds import second_features, second_windows
 from mcn.files import read_table, write_table
 from mcn.networks import ResDavenet
+from mcn.options.evaluation import RetrievalOptions
 from mcn.shards import FeatureStore
 from mcn.shards.clips import mel_slice
 from tests.evaluation_set import (
     BROKEN,
     SILENT,
     EvaluationSet,
+    evaluated,
     make_model,
     make_set,
 )
@@ -33,7 +35,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> EvaluationSet:
 def test_padding_beyond_reach_changes_nothing(small: EvaluationSet) -> None:
     model, store = make_model(), FeatureStore(small.shards["logmel"])
     clips = [Moment("toast", 1.0, 1.0 + length) for length in (0.2, 9.0, 3.3, 0.75)]
-    ours = embed_audio(model, store, clips, 5120, batch_size=3)
+    options = RetrievalOptions(batch_size=3)
+    ours = evaluated(small, options, model).embed_audio(clips, 5120)
     for clip, vector in zip(clips, ours.vectors, strict=True):
         mel, valid = mel_slice(store["toast"].values, clip.start, clip.end, 5120)
         with evaluating(model):
@@ -52,7 +55,8 @@ def test_padding_beyond_reach_changes_nothing(small: EvaluationSet) -> None:
 
 def test_frozen_audio_is_the_mean_of_davenet_rows(small: EvaluationSet) -> None:
     model, store = make_model(frozen=True), FeatureStore(small.shards["davenet"])
-    found = embed_audio(model, store, [Moment("toast", 1.6, 3.2), Moment(SILENT, 0, 1)], 1000, 8)
+    given = evaluated(small, RetrievalOptions(), model)
+    found = given.embed_audio([Moment("toast", 1.6, 3.2), Moment(SILENT, 0, 1)], 1000)
     rows = store["toast"].values[10:21].astype(np.float32)
     with evaluating(model):
         expected = model.embed_audio(torch.from_numpy(rows.mean(axis=0))[None])[0].numpy()
@@ -61,24 +65,23 @@ def test_frozen_audio_is_the_mean_of_davenet_rows(small: EvaluationSet) -> None:
 
 
 def test_windows_outside_the_features_are_named(small: EvaluationSet) -> None:
-    store = FeatureStore(small.shards["logmel"])
-    found = embed_audio(
-        make_model(), store, [Moment("toast", 30, 35), Moment("toast", 18, 35)], 512, 8
-    )
+    given = evaluated(small, RetrievalOptions(), make_model())
+    found = given.embed_audio([Moment("toast", 30, 35), Moment("toast", 18, 35)], 512)
     assert found.reasons == ["audio: empty_window", ""]
     assert not found.vectors[0].any()
 
 
 def test_seconds_are_adaptively_pooled(small: EvaluationSet) -> None:
     stores = {name: FeatureStore(paths) for name, paths in small.shards.items()}
-    found = second_features(stores, ["resnet152", "resnext101"], "soup")
+    given = evaluated(small, RetrievalOptions())
+    found = second_features(given, "soup")
     assert not isinstance(found, str)
     features, start = found
     assert (features.shape, start) == ((20, 12), 0.0)
     motion = stores["resnext101"]["soup"].values.astype(np.float32)
     row = motion[4:6].max(axis=0)  # second 3: rows floor(3 * 1.5) .. ceil(4 * 1.5), 6 left out
     assert features[3, 6:] == pytest.approx(row / np.linalg.norm(row), abs=1e-6)
-    assert second_features(stores, ["resnet152"], BROKEN) == "video: truncated"
+    assert second_features(given, BROKEN) == "video: truncated"
 
 
 def test_sound_windows_stay_in_the_video() -> None:
@@ -118,3 +121,12 @@ def test_wrong_annotations_are_named(small: EvaluationSet, tmp_path: Path) -> No
     write_table(tmp_path / "tasks.parquet", tasks.from_pylist(gap, tasks.schema))
     with pytest.raises(UserError, match="task make has step 2 after 1 steps"):
         read_steps(tmp_path / "tasks.parquet", small.path("steps.parquet"))
+
+
+def test_what_a_model_reads_is_in_its_folder() -> None:
+    named = {"video": ["dino"], "audio": "logmel", "text": "glove"}
+    assert features_of({"features": named}, make_model()) == (("dino",), "logmel", "glove")
+    assert features_of({"features": named}, make_model(audio=False)).audio is None
+    recipes = {"resnet152": {}, "davenet": {}}
+    older = features_of({"features": recipes, "audio_feature": "davenet"}, make_model(frozen=True))
+    assert older == (("resnet152", "resnext101"), "davenet", "word2vec")

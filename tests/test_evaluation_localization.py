@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
 from mcn.evaluation.localization import metrics as localization
-from mcn.evaluation.localization.average_precision import (
+from mcn.evaluation.localization.metrics import (
+    ScoredVideo,
+    StepCounts,
     average_precision,
     chance_average_precision,
+    decode_steps,
 )
-from mcn.evaluation.localization.metrics import ScoredVideo, StepCounts, decode_steps
 
 SIZES = st.integers(1, 4).flatmap(lambda k: st.tuples(st.integers(k, k + 4), st.just(k)))
 SEEDS = st.integers(0, 2**32 - 1)

@@ -15,8 +15,9 @@ import torch
 from mcn.cli import main
 from mcn.errors import UserError
 from mcn.evaluation.annotations import read_vocabulary
-from mcn.evaluation.recognition import metrics as recognition
-from mcn.evaluation.recognition.stage import evaluate_recognition
+from mcn.evaluation.recognition import stage as recognition
+from mcn.evaluation.retrieval import metrics as retrieval
+from mcn.evaluation.stage import run_evaluation
 from mcn.files import write_table
 from mcn.options.evaluation import RecognitionOptions
 from mcn.shards import FeatureStore
@@ -24,7 +25,15 @@ from mcn.shards.clips import tokenize
 from mcn.sources.action_folders import class_words, import_action_folders, video_ids
 from mcn.sources.annotation_tables import ACTIONS, LABELS, prepare_actions
 from mcn.sources.manifest import read_manifest
-from tests.evaluation_set import BROKEN, GOOD, SILENT, EvaluationSet, make_model, make_set
+from tests.evaluation_set import (
+    BROKEN,
+    GOOD,
+    SILENT,
+    EvaluationSet,
+    evaluated,
+    make_model,
+    make_set,
+)
 
 
 def test_metrics_by_hand() -> None:
@@ -36,16 +45,16 @@ def test_metrics_by_hand() -> None:
             [5.0, 5, 0, 0, 0, 0, 0],  # class 1 shares the first place: top-5 only
         ]
     )
-    found = recognition.evaluate(scores, np.array([0, 2, 3, 1]), total=5)
+    found = recognition.accuracies(scores, np.array([0, 2, 3, 1]), total=5)
     assert found == {"top-1": 20.0, "top-5": 60.0, "n": 4, "total": 5}
     assert recognition.chance(7, 4, 5)["top-5"] == pytest.approx(100 * 5 / 7 * 4 / 5)
     assert recognition.chance(3, 4, 4)["top-5"] == 100
-    ranks = recognition.ranks(scores, np.array([0, 2, 3, 1]))
+    ranks = retrieval.ranks(scores, np.array([0, 2, 3, 1]))
     classes = recognition.by_class(ranks, np.array([0, 2, 3, 1]), np.array([0, 0, 1, 2, 3]), 7)
     assert classes[0] == {"top-1": 50.0, "n": 1, "total": 2}
     assert sorted(classes) == [0, 1, 2, 3]
     with pytest.raises(ValueError, match="wanted 0 to 6"):
-        recognition.evaluate(scores, np.array([0, 2, 3, 7]))
+        recognition.accuracies(scores, np.array([0, 2, 3, 7]))
 
 
 @pytest.mark.parametrize(
@@ -142,18 +151,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> EvaluationSet:
 
 
 def run_recognition(small: EvaluationSet, **options: Any) -> dict[str, Any]:
-    return evaluate_recognition(
-        small.path("model"),
-        small.shards,
-        small.path("actions.parquet"),
-        small.path("labels.parquet"),
-        small.path("vocabulary.parquet"),
-        small.path("evaluation/demo.recognition.json"),
-        "experiment",
-        "demo",
-        RecognitionOptions(**options),
-        device="cpu",
-    )
+    given = evaluated(small, RecognitionOptions(**options))
+    return run_evaluation("recognition", given, small.path("evaluation/demo.recognition.json"))
 
 
 @pytest.mark.parametrize("pooling", ["mean", "max"])

@@ -12,11 +12,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mcn.evaluation.retrieval import metrics as retrieval
-from mcn.evaluation.retrieval.released import released_convention
 
 SMALL_SCORES = st.integers(1, 7).flatmap(
     lambda n: arrays(np.float32, (n, n), elements=st.integers(-2, 2).map(float))
 )
+
+
+def released_convention(scores: np.ndarray) -> dict[str, float]:
+    """The released numbers of (N, N) scores, item i being the right one of query i."""
+    own = np.diagonal(scores)[:, None]
+    higher, same = (scores > own).sum(axis=1), (scores == own).sum(axis=1) - 1
+    return retrieval.released_metrics(retrieval.Places(higher, same))
 
 
 def expected_position(row: np.ndarray, positive: int) -> float:

@@ -13,11 +13,10 @@ import torch
 
 from mcn.evaluation.alignment import programme as alignment
 from mcn.evaluation.alignment.metrics import fill_background
-from mcn.evaluation.alignment.stage import evaluate_alignment
-from mcn.evaluation.alignment.transcripts import ClassList, read_transcripts, step_transcripts
-from mcn.evaluation.annotations import read_vocabulary
-from mcn.evaluation.embed import embed_text, evaluating
-from mcn.evaluation.localization.seconds import second_features
+from mcn.evaluation.alignment.transcripts import ClassList
+from mcn.evaluation.embed import evaluating
+from mcn.evaluation.seconds import second_features
+from mcn.evaluation.stage import run_evaluation
 from mcn.options.evaluation import AlignmentOptions
 from mcn.report.evaluations import Alignment, read_evaluation
 from mcn.shards import FeatureStore
@@ -28,6 +27,7 @@ from tests.evaluation_set import (
     SILENT,
     TASK_STEPS,
     EvaluationSet,
+    evaluated,
     make_model,
     make_set,
 )
@@ -47,24 +47,10 @@ def run_alignment(
 ) -> dict[str, Any]:
     options = AlignmentOptions(**{"chance_draws": 2, **given})
     output = small.path("evaluation/demo.alignment.json")
-    if annotations:
-        names = ("classes", "transcripts", "segments")
-        found = read_transcripts(*(annotations / f"{name}.parquet" for name in names))
-    else:
-        steps = small.path("tasks.parquet"), small.path("steps.parquet")
-        found = step_transcripts(*steps, options.background_items)
-    result = evaluate_alignment(
-        small.path("model"),
-        small.shards,
-        found,
-        small.path("vocabulary.parquet"),
-        output,
-        "experiment",
-        "demo",
-        options,
-        device="cpu",
-        probabilities=probabilities,
-    )
+    folder = annotations or small.root
+    tables = {path.stem: path for path in folder.glob("*.parquet")}
+    given = evaluated(small, options, tables=tables, exports=probabilities)
+    result = run_evaluation("alignment", given, output)
     assert json.loads(output.read_text()) == json.loads(json.dumps(result))
     return result
 
@@ -73,7 +59,7 @@ def plain_scores(small: EvaluationSet, video_id: str, texts: np.ndarray) -> np.n
     """Raw scores (20, C) of video + audio, one second at a time."""
     model = make_model()
     stores = {name: FeatureStore(paths) for name, paths in small.shards.items()}
-    features, _ = second_features(stores, ["resnet152", "resnext101"], video_id)
+    features, _ = second_features(evaluated(small, AlignmentOptions(), model), video_id)
     rows = []
     for t in range(20):
         begin = min(max(0, t - 4), 12)
@@ -86,8 +72,7 @@ def plain_scores(small: EvaluationSet, video_id: str, texts: np.ndarray) -> np.n
 
 
 def step_texts(small: EvaluationSet) -> np.ndarray:
-    vocabulary = read_vocabulary(small.path("vocabulary.parquet"))
-    return embed_text(make_model(), vocabulary, TASK_STEPS, 30, 8).vectors
+    return evaluated(small, AlignmentOptions()).embed_text(TASK_STEPS).vectors
 
 
 def best_cuts(log_probabilities: np.ndarray, transcript: list[int]) -> np.ndarray:
@@ -184,8 +169,8 @@ def write_transcripts(folder: Path, long: int = 0) -> None:
 def test_transcripts_are_what_plain_code_gives(small: EvaluationSet, tmp_path: Path) -> None:
     write_transcripts(tmp_path)
     result = run_alignment(small, tmp_path, tmp_path / "probs")
-    vocabulary = read_vocabulary(small.path("vocabulary.parquet"))
-    texts = embed_text(make_model(), vocabulary, [*TASK_STEPS, "the"], 30, 8).vectors
+    given = evaluated(small, AlignmentOptions())
+    texts = given.embed_text([*TASK_STEPS, "the"]).vectors
     ious, recalls = [], []
     for video in GOOD:
         scores = plain_scores(small, video, texts)

@@ -14,10 +14,9 @@ import torch
 from mcn.errors import UserError
 from mcn.evaluation.annotations import read_captions, read_vocabulary
 from mcn.evaluation.retrieval import metrics as retrieval
-from mcn.evaluation.retrieval.clips import embed_clips
-from mcn.evaluation.retrieval.early import quick_retrieval
-from mcn.evaluation.retrieval.pairs import PAIRS
-from mcn.evaluation.retrieval.stage import evaluate_retrieval
+from mcn.evaluation.retrieval.pairs import PAIRS, ClipEmbeddings
+from mcn.evaluation.retrieval.stage import early_scores
+from mcn.evaluation.stage import run_evaluation
 from mcn.files import read_table, write_table
 from mcn.networks.checkpoints import save_model
 from mcn.options.evaluation import RetrievalOptions
@@ -27,6 +26,7 @@ from mcn.shards.clips import mel_slice, pool, tokenize
 from tests.evaluation_set import (
     GOOD,
     EvaluationSet,
+    evaluated,
     make_model,
     make_set,
     without_audio,
@@ -40,17 +40,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> EvaluationSet:
 
 def run_retrieval(small: EvaluationSet, **options: Any) -> dict[str, Any]:
     output = small.path("evaluation/demo.retrieval.json")
-    result = evaluate_retrieval(
-        small.path("model"),
-        small.shards,
-        small.path("captions.parquet"),
-        small.path("vocabulary.parquet"),
-        output,
-        "experiment",
-        "demo",
-        RetrievalOptions(**{"audio_frames": 1024, **options}),
-        device="cpu",
-    )
+    chosen = RetrievalOptions(**{"audio_frames": 1024, **options})
+    result = run_evaluation("retrieval", evaluated(small, chosen), output)
     assert json.loads(output.read_text()) == json.loads(json.dumps(result))
     return result
 
@@ -161,13 +152,8 @@ def test_several_captions_of_one_clip(small: EvaluationSet, tmp_path: Path) -> N
     write_table(path, table.from_pylist(doubled, schema=table.schema))
     captions = read_captions(path)
     assert (len(captions.clips), len(captions.texts)) == (12, 24)
-    scores = quick_retrieval(
-        make_model(),
-        small.shards,
-        path,
-        small.path("vocabulary.parquet"),
-        RetrievalOptions(audio_frames=512),
-    )
+    options = RetrievalOptions(audio_frames=512)
+    scores = early_scores(evaluated(small, options, make_model(), tables={"captions": path}))
     assert (scores["t->va"]["n"], scores["t->va"]["total"]) == (23, 24)
     moved = [*rows, {**rows[0], "end_seconds": 9.0}]
     write_table(path, table.from_pylist(moved, schema=table.schema))
@@ -183,13 +169,8 @@ def test_a_clip_ranks_its_best_caption(small: EvaluationSet, tmp_path: Path) -> 
     second = {**rows[0], "caption": "stir"}
     path = tmp_path / "captions.parquet"
     write_table(path, table.from_pylist([*rows, second], schema=table.schema))
-    embeddings = embed_clips(
-        make_model(),
-        {name: FeatureStore(paths) for name, paths in small.shards.items()},
-        read_captions(path),
-        read_vocabulary(small.path("vocabulary.parquet")),
-        RetrievalOptions(),
-    )
+    tables = {"captions": path}
+    embeddings = ClipEmbeddings.of(evaluated(small, RetrievalOptions(), tables=tables))
     scores = embeddings.side("v").vectors @ embeddings.side("t").vectors.T
     best = scores[0, [0, 12]].max()
     expected = (scores[0, 1:12] > best).sum() + (scores[0, 1:12] == best).sum() / 2
@@ -211,10 +192,8 @@ def test_a_clip_without_an_end_lasts_until_the_last_row(
         path = tmp_path / f"{end}.parquet"
         rows = [{**row, "start_seconds": 0.0, "end_seconds": end} for row in first]
         write_table(path, table.from_pylist(rows, schema=table.schema))
-        stores = {name: FeatureStore(paths) for name, paths in small.shards.items()}
-        vocabulary = read_vocabulary(small.path("vocabulary.parquet"))
-        options = RetrievalOptions(audio_frames=5120)
-        embeddings = embed_clips(make_model(), stores, read_captions(path), vocabulary, options)
+        given = evaluated(small, RetrievalOptions(audio_frames=5120), tables={"captions": path})
+        embeddings = ClipEmbeddings.of(given)
         found.append([embeddings.modalities[letter].vectors for letter in "va"])
     for whole, until, beyond in zip(*found, strict=True):
         assert (whole == beyond).all()
@@ -251,17 +230,7 @@ def test_full_video_and_released_scores_stand_beside(small: EvaluationSet) -> No
 
 def test_early_scores_are_those_of_the_stage_and_leave_the_mode(small: EvaluationSet) -> None:
     model = make_model().train()
-    stores = {
-        **{n: p for n, p in small.shards.items() if n != "logmel"},
-        "audio": small.shards["logmel"],
-    }
-    scores = quick_retrieval(
-        model,
-        stores,
-        small.path("captions.parquet"),
-        small.path("vocabulary.parquet"),
-        RetrievalOptions(audio_frames=1024),
-    )
+    scores = early_scores(evaluated(small, RetrievalOptions(audio_frames=1024), model))
     assert model.training
     assert scores["t->va"] == run_retrieval(small)["scores"]["t->va"]
 
@@ -278,7 +247,9 @@ def test_a_model_without_audio(
 ) -> None:
     deaf = without_audio(small, tmp_path)
     with caplog.at_level(logging.WARNING):
-        assert list(run_retrieval(deaf)["scores"]) == ["t->v", "v->t"]
+        result = run_retrieval(deaf)
+    assert list(result["scores"]) == ["t->v", "v->t"]
+    assert set(result["left_out"]) == set(PAIRS) - {"t->v", "v->t"}
     assert "1 without text: no_known_word (policy: mistake)" in caplog.text
 
 
@@ -290,4 +261,4 @@ def test_mistakes_are_named(small: EvaluationSet) -> None:
     with pytest.raises(UserError, match="resnet152: no row of video cake"):
         run_retrieval(half)
     with pytest.raises(UserError, match="visual features of width 6"):
-        run_retrieval(small, video_features=("resnet152",))
+        ClipEmbeddings.of(evaluated(small, RetrievalOptions(), video=["resnet152"]))

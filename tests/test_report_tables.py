@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from mcn.cli import main
 from mcn.errors import UserError
 from mcn.files import write_json
-from mcn.report.measured import read_results
+from mcn.report.measured import network_label, read_results
 from mcn.report.published import TABLES, Published, published
 from mcn.report.table_files import as_csv, markdown, write_page
 from mcn.report.tables import NOT_MEASURED, Page, build_page
@@ -91,8 +91,10 @@ def scores(r1: float, n: int = 3300, total: int = 3350) -> dict[str, float]:
 
 def features(seeded: bool = False) -> dict[str, Any]:
     weights = {"sha256": "ab", **({"seeded": {}} if seeded else {})}
-    recipe = {"weights": weights}
-    return {"features": {"resnet152": recipe, "resnext101": recipe, "logmel": {}}}
+    recipes = {"resnet152": {"weights": weights}, "logmel": {}}
+    recipes["resnext101"] = {"weights": weights, "network": "resnext101"}
+    inputs = {"video": ["resnet152", "resnext101"], "audio": "logmel", "text": "word2vec"}
+    return {"features": recipes, "inputs": inputs}
 
 
 def retrieval(r1: float, synthetic: bool = False, seeded: bool = False) -> dict[str, Any]:
@@ -144,6 +146,23 @@ def test_measured_rows_stand_under_the_published_ones(results: Path) -> None:
     published_rows = [row for row in table.rows if row.kind == "published"]
     assert len(published_rows) == 22
     assert sum(row.here == NOT_MEASURED for row in published_rows) == 21
+
+
+def test_a_backbone_is_named_after_its_network_not_its_feature(tmp_path: Path) -> None:
+    dino = {"weights": {"source": "timm:vit_small_patch14_dinov2.lvd142m", "sha256": "ab"}}
+    s3d = {"network": "s3d", "weights": {"source": "torchvision:KINETICS400_V1"}}
+    recipes = {"resnet152": dino, "resnext101": s3d, "logmel": {}}
+    inputs = {"video": ["resnet152", "resnext101"], "audio": "logmel", "text": "word2vec"}
+    value = {**retrieval(17.0), "provenance": {"features": recipes, "inputs": inputs}}
+    write(tmp_path, "own", "youcook2.retrieval", value)
+    rows = page_of(tmp_path, "table1").tables[0].rows
+    assert {row.backbone for row in rows if row.kind == "measured"} == {
+        "vit_small_patch14_dinov2+s3d"
+    }
+    labels = {"resnet152": "DINOv2-S"}
+    rows = page_of(tmp_path, "table1", labels=labels).tables[0].rows
+    assert {row.backbone for row in rows if row.kind == "measured"} == {"DINOv2-S+s3d"}
+    assert network_label({"published": {"layout": "npy"}, "feature": "resnext101"}) == "RX101"
 
 
 def test_synthetic_scores_stand_apart_and_are_marked(results: Path) -> None:

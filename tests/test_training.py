@@ -15,7 +15,8 @@ import torch.nn.functional as F
 import yaml
 
 from mcn.errors import UserError
-from mcn.evaluation.retrieval.early import quick_retrieval
+from mcn.evaluation.embed import EvaluatedModel
+from mcn.evaluation.retrieval.stage import early_scores
 from mcn.features.runtime import resolve
 from mcn.files import write_table
 from mcn.layout import ModelShards
@@ -340,11 +341,10 @@ def test_early_scores_of_a_retrieval_set(data, undisturbed, tmp_path):
     names = ["clip_id", "video_id", "start_seconds", "end_seconds", "caption"]
     captions = tmp_path / "captions.parquet"
     write_table(captions, pa.table(dict(zip(names, zip(*clips, strict=True), strict=True))))
-    stores = {**data.video, "audio": data.audio["logmel"]}
-    chosen = RetrievalOptions(audio_frames=64)
+    chosen, tables = RetrievalOptions(audio_frames=64), {"captions": captions}
 
     def early(network):
-        return quick_retrieval(network, stores, captions, data.vocabulary, chosen)
+        return early_scores(EvaluatedModel.of(network, data, tables, chosen))
 
     model = run(data, tmp_path, options(early_every_epochs=5), early=early)
     assert weights(model) == weights(undisturbed)

@@ -95,6 +95,7 @@ def report(arguments: Namespace) -> None:
         if one.dataset in settings.datasets
     ]
     synthetic = [name for name, options in settings.datasets.items() if options.synthetic]
+    labels = settings.labels()
     make_report(
         ReportInputs(
             title=settings.title,
@@ -103,15 +104,14 @@ def report(arguments: Namespace) -> None:
             videos={name: dataset.table("videos") for name, dataset in datasets.items()},
             evaluations=[
                 results / "evaluation" / experiment / f"{name}.{task}.json"
-                for experiment, given in settings.experiments.items()
-                for task, names in settings.evaluation_sets().items()
-                for name in names
-                if given.measurable(task)
+                for experiment, name, task in settings.evaluations()
             ],
             models={name: results / "models" / name for name in settings.experiments},
             features={name: dataset.all_features() for name, dataset in datasets.items()},
             provenance={"configuration": settings.model_dump(mode="json")},
-            published=[build_page(name, measured, settings.benchmarks()) for name in TABLES],
+            published=[
+                build_page(name, measured, settings.benchmarks(), labels=labels) for name in TABLES
+            ],
         ),
         arguments.output,
     )

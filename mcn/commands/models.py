@@ -73,7 +73,8 @@ def train(arguments: Namespace) -> None:
 
 def _early_scores(arguments: Namespace, experiment: Experiment) -> EarlyScores | None:
     """What scores the network while training goes on; None where the experiment names no set for it."""
-    from mcn.evaluation.retrieval.early import quick_retrieval
+    from mcn.evaluation.embed import EvaluatedModel
+    from mcn.evaluation.retrieval.stage import early_scores
     from mcn.layout import Dataset
 
     early = experiment.early_evaluation
@@ -81,15 +82,8 @@ def _early_scores(arguments: Namespace, experiment: Experiment) -> EarlyScores |
         return None
     dataset = Dataset(arguments.results / early.dataset, arguments.early_shards)
     shards = dataset.model_shards(*experiment.features)
-    heard = dict(zip(["audio"], shards.audio.values(), strict=False))
-    options = early.retrieval.model_copy(update={"video_features": experiment.model.video})
-    return lambda network: quick_retrieval(
-        network,
-        {**shards.video, **heard},
-        dataset.table("captions"),
-        dataset.table("vocabulary"),
-        options,
-    )
+    tables = {"captions": dataset.table("captions")}
+    return lambda network: early_scores(EvaluatedModel.of(network, shards, tables, early.retrieval))
 
 
 def search(arguments: Namespace) -> None:

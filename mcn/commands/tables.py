@@ -34,13 +34,14 @@ def table(arguments: Namespace) -> None:
     from mcn.report.table_files import write_page
     from mcn.report.tables import build_page
 
-    benchmarks = experiments = None
+    benchmarks = experiments = labels = None
     if arguments.options:
         settings: Configuration = parse_options(Configuration, arguments.options)
         experiments = list(settings.experiments)
         benchmarks = settings.benchmarks()
+        labels = settings.labels()
     files = read_results(arguments.results, experiments)
     if benchmarks is not None:
         files = [one for one in files if one.dataset in benchmarks]
-    page = build_page(arguments.name, files, benchmarks, arguments.missing)
+    page = build_page(arguments.name, files, benchmarks, arguments.missing, labels)
     write_page(page, arguments.output)

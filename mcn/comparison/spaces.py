@@ -9,17 +9,15 @@ Conventions
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from mcn.evaluation.annotations import Moment, read_captions, read_steps, read_vocabulary
-from mcn.evaluation.embed import audio_feature, embed_audio, embed_text, embed_video
-from mcn.evaluation.retrieval.clips import embed_clips, open_stores
+from mcn.evaluation.annotations import Moment, read_steps
+from mcn.evaluation.embed import EvaluatedModel
+from mcn.evaluation.retrieval.pairs import ClipEmbeddings
 from mcn.layout import Dataset
-from mcn.networks import MultimodalClusteringNetwork
-from mcn.networks.checkpoints import load_model
 from mcn.options.sections import DatasetOptions
 
 COMPARED_PAIRS = ("t->va", "t->v", "t->a", "v->a")
@@ -48,11 +46,9 @@ class StepVectors:
 
 def caption_ranks(model_directory: Path, dataset: Dataset, options: DatasetOptions) -> CaptionRanks:
     """Embed a retrieval set and rank the queries of the compared pairs that the model has branches for."""
-    model, _ = load_model(model_directory)
-    captions = read_captions(dataset.table("captions"))
-    stores = open_stores(model, dataset.all_features(), options.retrieval)
-    vocabulary = read_vocabulary(dataset.table("vocabulary"))
-    embeddings = embed_clips(model, stores, captions, vocabulary, options.retrieval)
+    given = EvaluatedModel.load(model_directory, dataset, ["captions"], options.retrieval, "cpu")
+    embeddings = ClipEmbeddings.of(given)
+    captions = embeddings.captions
     clip_videos = np.array([clip.video_id for clip in captions.clips])
     found = CaptionRanks({}, {})
     for pair in COMPARED_PAIRS:
@@ -67,39 +63,35 @@ def caption_ranks(model_directory: Path, dataset: Dataset, options: DatasetOptio
 
 def step_vectors(model_directory: Path, dataset: Dataset, options: DatasetOptions) -> StepVectors:
     """Embed the annotated segments of a localization set."""
-    model, _ = load_model(model_directory)
-    texts, videos = read_steps(dataset.table("tasks"), dataset.table("steps"))
     chosen = options.retrieval
-    stores = open_stores(model, dataset.all_features(), chosen)
+    given = EvaluatedModel.load(model_directory, dataset, ["tasks", "steps"], chosen, "cpu")
+    texts, videos = read_steps(given.tables["tasks"], given.tables["steps"])
     segments = [
         (Moment(video.video_id, start, end), texts[video.task][step], video.task)
         for video in videos
         for step, start, end in video.segments
     ]
     moments = [moment for moment, _, _ in segments]
-    found = {"v": embed_video(model, stores, moments, chosen)}
-    if model.has_audio:
-        store = stores[audio_feature(model)]
-        found["a"] = embed_audio(model, store, moments, chosen.audio_frames, chosen.batch_size)
+    found = {"v": given.embed_video(moments)} if "v" in given.letters else {}
+    if "a" in given.letters:
+        found["a"] = given.embed_audio(moments, chosen.audio_frames)
     usable = np.all([one.present for one in found.values()], axis=0)
     vectors = {letter: one.vectors[usable] for letter, one in found.items()}
-    if "a" in vectors:
+    if set(vectors) == {"v", "a"}:
         vectors["va"] = vectors["v"] + vectors["a"]
     kept = [segment for segment, good in zip(segments, usable, strict=True) if good]
     return StepVectors(
         vectors,
         [label for _, label, _ in kept],
         [task for _, _, task in kept],
-        _text_vectors(model, dataset, sorted({label for _, label, _ in kept}), options),
+        _text_vectors(
+            replace(given, options=options.localization), sorted({label for _, label, _ in kept})
+        ),
     )
 
 
-def _text_vectors(
-    model: MultimodalClusteringNetwork, dataset: Dataset, labels: list[str], options: DatasetOptions
-) -> np.ndarray:
-    if not model.has_text:
-        return np.zeros((0, model.embedding_width), np.float32)
-    vocabulary = read_vocabulary(dataset.table("vocabulary"))
-    chosen = options.localization
-    found = embed_text(model, vocabulary, labels, chosen.max_words, chosen.batch_size)
+def _text_vectors(given: EvaluatedModel, labels: list[str]) -> np.ndarray:
+    if "t" not in given.letters:
+        return np.zeros((0, given.model.embedding_width), np.float32)
+    found = given.embed_text(labels)
     return found.vectors[found.present]

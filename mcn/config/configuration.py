@@ -28,6 +28,7 @@ from mcn.files import canonical_json, write_text
 from mcn.options.base import Options, explain, field, nearest
 from mcn.options.decode import DecodeOptions
 from mcn.options.demo import DemoOptions
+from mcn.options.evaluation import TASKS
 from mcn.options.features import (
     RuntimeOptions,
 )
@@ -57,13 +58,28 @@ class Configuration(Options):
     experiments: dict[Name, Experiment] = Field(default_factory=dict)
 
     def evaluation_sets(self) -> dict[str, list[str]]:
-        """Task -> the data sets that are annotated for it."""
-        return {
-            "retrieval": [name for name, dataset in self.datasets.items() if dataset.captions],
-            "localization": [name for name, dataset in self.datasets.items() if dataset.steps],
-            "alignment": [name for name, dataset in self.datasets.items() if dataset.aligned],
-            "recognition": [name for name, dataset in self.datasets.items() if dataset.labels],
-        }
+        """Evaluation -> the data sets that are annotated for it; own evaluations by the name that they are given."""
+        found: dict[str, list[str]] = {task: [] for task in TASKS}
+        for name, dataset in self.datasets.items():
+            for task in dataset.measured():
+                found.setdefault(task, []).append(name)
+        return found
+
+    def evaluations(self) -> list[tuple[str, str, str]]:
+        """(experiment, data set, evaluation) of everything that is scored: the model has the modalities for it."""
+        return [
+            (experiment, name, task)
+            for task, names in self.evaluation_sets().items()
+            for experiment, options in self.experiments.items()
+            for name in names
+            if options.measurable(task, self.datasets[name].evaluations.get(task))
+        ]
+
+    def labels(self) -> dict[str, str]:
+        """Feature -> its name in tables, of those whose row gives one."""
+        rows = {name: getattr(self.features, name, None) for name in self.features.kinds}
+        found = {name: getattr(row, "label", None) for name, row in rows.items()}
+        return {name: label for name, label in found.items() if label}
 
     def benchmarks(self) -> dict[str, str]:
         """Data set -> the published benchmark that it is: as told, the first split of a published set, or its own name.

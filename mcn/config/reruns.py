@@ -28,6 +28,7 @@ from mcn.config.configuration import Configuration
 from mcn.files import canonical_json
 from mcn.layout import Dataset
 from mcn.options.base import recipe, role_of
+from mcn.options.evaluation import TASKS
 
 SETTINGS = "results/settings.json"  # written by the head of a run, named by every job
 
@@ -54,7 +55,7 @@ DEVICE = (
 
 
 def _evaluation(task: str, *keys: str) -> Stage:
-    code = (f"mcn.evaluation.{task}.stage", f"mcn.evaluation.{task}")
+    code = ("mcn.evaluation.stage", f"mcn.evaluation.{task}.stage", f"mcn.evaluation.{task}")
     return Stage("datasets.{dataset}", (task, "shards", *keys), code, DEVICE)
 
 
@@ -89,10 +90,10 @@ STAGES: dict[str, Stage] = {
     "vocabulary": _feature("word2vec", "mcn.features.text", runtime=()),
     "word2vec": _feature("word2vec", "mcn.features.text", runtime=()),
     "train": Stage("experiments.{experiment}", EXPERIMENT, ("mcn.training.train",), ("precision",)),
-    "evaluate_retrieval": _evaluation("retrieval"),
-    "evaluate_localization": _evaluation("localization"),
-    "evaluate_alignment": _evaluation("alignment", "segments"),
-    "evaluate_recognition": _evaluation("recognition"),
+    **{f"evaluate_{task}": _evaluation(task, *row.keys) for task, row in TASKS.items()},
+    "evaluate_own": Stage(
+        "datasets.{dataset}.evaluations.{evaluation}", (), ("mcn.evaluation.stage",), DEVICE
+    ),
     "ledger": Stage(None, (), ("mcn.upkeep.ledger",)),
     "report": Stage("", (), ("mcn.report.render", "mcn.report.tables"), labels=True),
     "table1": Stage("", (), ("mcn.report.tables",), labels=True),
@@ -194,6 +195,9 @@ def parts(settings: Configuration, stage: str, wildcards: Mapping[str, str]) -> 
     chosen: list[str] = []
     if stage == "train":
         chosen.append(settings.experiments[wildcards["experiment"]].objective.part)
+    if stage == "evaluate_own":
+        own = settings.datasets[wildcards["dataset"]].evaluations
+        chosen.append(own[wildcards["evaluation"]].evaluate)
     if stage == "import_annotations":
         official = settings.datasets[wildcards["dataset"]].official
         kind = official.kind if official else ""
@@ -232,7 +236,7 @@ def fits(leaf: str, pattern: str) -> bool:
 def _sections(stage: Stage) -> Iterator[str]:
     """Dotted keys that a stage reads, `*` for wildcards."""
     if stage.section:
-        section = stage.section.format(dataset="*", experiment="*")
+        section = stage.section.format(dataset="*", experiment="*", evaluation="*")
         yield from (f"{section}.{key}" for key in stage.keys) if stage.keys else (section,)
     yield from (f"runtime.{key}" for key in stage.runtime)
 

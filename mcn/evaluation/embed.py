@@ -1,14 +1,14 @@
-"""From feature shards to embeddings: clips and texts through a model, one modality at a time.
+"""A trained model with the data set that it is evaluated on: clips, seconds and texts become embeddings.
 
 Conventions
 -----------
 - What has no input (no such stream, a failed video, a window outside the features, a text without a known word) gets
-  a zero vector and a reason `modality: code`; it is for the caller to count it, never to use it.
-- Clips: every visual feature max-pooled and L2-normalised, then concatenated (MCN youtube_dataloader.py:172-191); so
-  for every equal part of the clip, where the network takes parts.
-- Audio: log-mels, padded with 0 dB, pooled over valid columns only; or, for a model with frozen audio, the mean of
-  the davenet rows. Log-mels are padded to `audio_frames` or to where padding no longer reaches a valid column,
-  whichever is shorter: the same numbers for a fraction of the work.
+  a zero vector and a reason `modality: code`. The caller counts it and never uses the vector.
+- Clips: every visual feature is max-pooled and L2-normalised, then they are concatenated (MCN
+  youtube_dataloader.py:172-191). Where the network takes a clip in equal parts, this is done for each part.
+- Audio: log-mels, padded with 0 dB and pooled over valid columns only, where the model has an audio network of its
+  own; otherwise the mean of the rows of its audio feature. Log-mels are padded to `audio_frames` or to where padding
+  no longer reaches a valid column, whichever is shorter: the same numbers for a fraction of the work.
 - Models run where their parameters are, in float32, in eval mode, and are handed back in the mode they came in.
 """
 
@@ -16,20 +16,28 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mcn.errors import UserError, several
-from mcn.evaluation.annotations import Moment, Vocabulary
+from mcn.evaluation.annotations import Moment, Vocabulary, read_vocabulary
+from mcn.features.runtime import resolve
+from mcn.layout import Dataset, ModelShards
+from mcn.networks.checkpoints import load_model
 from mcn.networks.davenet import ResDavenet
 from mcn.networks.mcn import MultimodalClusteringNetwork
 from mcn.options.evaluation import EvaluationOptions
+from mcn.options.features import RuntimeOptions
+from mcn.options.training import ModelFeatures, ModelOptions
 from mcn.shards import FeatureSequence, FeatureStore
 from mcn.shards.clips import mel_rows, pool, pool_parts, rate_of, rows_between
+from mcn.shards.mapped import MappedFeatures
 
 Stores = Mapping[str, FeatureStore]
 Item = TypeVar("Item")
@@ -46,8 +54,224 @@ class Embedded:
 
     @property
     def present(self) -> np.ndarray:
-        """bool (N,)."""
+        """Whether each item has an embedding: bool (N,)."""
         return np.array([not reason for reason in self.reasons], bool)
+
+
+def features_of(config: Mapping[str, Any], model: MultimodalClusteringNetwork) -> ModelFeatures:
+    """The features that a model reads, as its config.yaml says, those of modalities without a branch left out.
+
+    Models of older versions name their audio feature alone; what else they read are the published features.
+    """
+    named = config.get("features") or {}
+    if not isinstance(named.get("video"), list):  # in older files: the recipes by feature
+        heard = config.get("audio_feature") or ("davenet" if model.DAVEnet is None else "logmel")
+        named = {**ModelOptions().features._asdict(), "audio": heard}
+    return ModelFeatures(
+        tuple(named["video"]) if model.has_video else (),
+        named.get("audio") if model.has_audio else None,
+        named.get("text") if model.has_text else None,
+    )
+
+
+@dataclass(frozen=True)
+class EvaluatedModel:
+    """One trained model with one data set and the options of one evaluation: what every evaluation is given.
+
+    inputs, stores: the features that the model reads, and the shards of video and audio by name. tables: annotation
+    table or `vocabulary` -> its file. words: known words that stand in for those of the data set. config: what the
+    model's config.yaml says. experiment, dataset: names for the results. synthetic: the data set is rendered, which
+    every table says. exports: the folder for files that an evaluation writes beside its scores, if they are wanted.
+    """
+
+    model: MultimodalClusteringNetwork
+    inputs: ModelFeatures
+    stores: Stores
+    tables: Mapping[str, Path]
+    options: EvaluationOptions
+    config: Mapping[str, Any] = field(default_factory=dict)
+    experiment: str = ""
+    dataset: str = ""
+    synthetic: bool = False
+    exports: Path | None = None
+    words: Vocabulary | None = None
+
+    @classmethod
+    def load(
+        cls,
+        directory: Path,
+        dataset: Dataset,
+        tables: Sequence[str],
+        options: EvaluationOptions,
+        device: str = "auto",
+        **about: Any,
+    ) -> EvaluatedModel:
+        """The model of a folder on a device (auto, cpu, cuda, cuda:N), the features that it reads opened.
+
+        tables: names of annotation tables of the data set. about: further fields. Errors: `UserError` for a model,
+        features or a device that are missing, damaged or do not fit together.
+        """
+        model, config = load_model(directory)
+        place = resolve(RuntimeOptions.model_validate({"device": device})).device
+        shards = dataset.model_shards(*features_of(config, model))
+        files = {name: dataset.table(name) for name in tables}
+        named = {"experiment": directory.name, "dataset": dataset.name, **about}
+        return cls.of(model.to(place), shards, files, options, config=config, **named)
+
+    @classmethod
+    def of(
+        cls,
+        model: MultimodalClusteringNetwork,
+        shards: ModelShards,
+        tables: Mapping[str, Path],
+        options: EvaluationOptions,
+        **about: Any,
+    ) -> EvaluatedModel:
+        """A model at hand, in training perhaps, with the shards that it reads; the rest as for `load`."""
+        sound, text = (next(iter(one), None) for one in (shards.audio, shards.text))
+        inputs = ModelFeatures(tuple(shards.video), sound, text)
+        words = {"vocabulary": shards.vocabulary} if shards.vocabulary else {}
+        stores = open_stores({**shards.video, **shards.audio})
+        return cls(model, inputs, stores, {**tables, **words}, options, **about)
+
+    @property
+    def letters(self) -> str:
+        """The modalities that the model embeds: some of t (text), v (video) and a (audio)."""
+        return "".join(m[0] for m in ("text", "video", "audio") if self.inputs.by_modality[m])
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The words that the data set knows, with their vectors."""
+        return self.words or read_vocabulary(self.tables["vocabulary"])
+
+    def require_videos(self, video_ids: Sequence[str]) -> None:
+        """`UserError` naming every annotated video that a feature has no row of, failed rows being rows."""
+        wanted = sorted(set(video_ids))
+        problems = [
+            f"{name}: no row of video {video_id}"
+            for name, store in self.stores.items()
+            for video_id in wanted
+            if video_id not in store
+        ]
+        if problems:
+            cure = "extract the features of the whole set, or correct the annotations"
+            raise several(problems, "a row of every annotated video", cure)
+
+    def embed_video(self, clips: Sequence[Moment]) -> Embedded:
+        """Visual embeddings of clips."""
+        return self._embed(clips, self._clip_features, self._run_video)
+
+    def embed_features(self, features: np.ndarray) -> np.ndarray:
+        """Visual embeddings (N, d) of clip features (N, D), which are the visual features joined."""
+        return self._embed(list(features), lambda row: row, self._run_video).vectors
+
+    def embed_audio(self, clips: Sequence[Moment], audio_frames: int) -> Embedded:
+        """Audio embeddings of clips; of log-mels at most `audio_frames` of each are heard."""
+        store, log_mel = self.stores[str(self.inputs.audio)], self.model.DAVEnet is not None
+
+        def read(clip: Moment) -> np.ndarray | str:
+            sequence = store[clip.video_id]
+            if sequence.values is None:
+                return absence("audio", sequence)
+            span = clip.within(sequence)
+            if log_mel:
+                rows = mel_rows(sequence.values, *span, audio_frames)
+                return rows if len(rows) else "audio: empty_window"
+            rows = sequence.values[rows_between(*span, rate_of(sequence), len(sequence.values))]
+            return rows.mean(axis=0, dtype=np.float32) if len(rows) else "audio: empty_window"
+
+        def run(rows: list[np.ndarray]) -> Tensor:
+            if not log_mel:
+                return self.model.embed_audio(self._tensor(np.stack(rows)))
+            padded, valid = audio_batch(rows, audio_frames)
+            return self.model.embed_audio(self._tensor(padded), self._tensor(valid))
+
+        order = np.argsort([clip.end - clip.start for clip in clips], kind="stable")
+        found = self._embed([clips[i] for i in order], read, run)
+        back = np.argsort(order)
+        return Embedded(found.vectors[back], [found.reasons[i] for i in back])
+
+    def embed_text(self, texts: Sequence[str]) -> Embedded:
+        """Text embeddings from the first `max_words` known words, padded to that many."""
+        most = self.options.max_words
+        width = self.vocabulary.vectors.shape[1]
+        _require_width("word vectors", width, self.model.settings["word_width"])
+
+        def read(text: str) -> np.ndarray | str:
+            words = self.vocabulary.words(text, most)
+            padding = ((0, most - len(words)), (0, 0))
+            return np.pad(words, padding) if len(words) else "text: no_known_word"
+
+        def run(words: list[np.ndarray]) -> Tensor:
+            return self.model.embed_text(self._tensor(np.stack(words)))
+
+        return self._embed(texts, read, run)
+
+    def _clip_features(self, clip: Moment) -> np.ndarray | str:
+        """The visual features of a clip (D,), or (parts, D), or why there are none."""
+        parts, units = [], self.model.visual_units
+        for name in self.inputs.video:
+            sequence = self.stores[name][clip.video_id]
+            if sequence.values is None:
+                return absence("video", sequence)
+            window, rate = clip.within(sequence), rate_of(sequence)
+            if units:
+                parts.append(pool_parts(sequence.values, *window, rate, units))
+            else:
+                parts.append(pool(sequence.values, *window, rate))
+        if not all(part.any() for part in parts):
+            return "video: empty_window"
+        return np.concatenate(parts, axis=-1)
+
+    def _run_video(self, rows: list[np.ndarray]) -> Tensor:
+        features = np.stack(rows)
+        wanted = self.model.settings["video_width"]
+        _require_width("visual features", features.shape[-1], wanted)
+        return self.model.embed_video(self._tensor(features))
+
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values).to(self.device)
+
+    def _embed(
+        self,
+        items: Sequence[Item],
+        read: Callable[[Item], np.ndarray | str],
+        run: Callable[[list[np.ndarray]], Tensor],
+    ) -> Embedded:
+        """Embeddings of items: `read` gives the network's input of one or a reason, `run` embeds a list of inputs."""
+        vectors = np.zeros((len(items), self.model.embedding_width), np.float32)
+        reasons: list[str] = []
+        size = self.options.batch_size
+        with evaluating(self.model):
+            for start in range(0, len(items), size):
+                inputs = [read(item) for item in items[start : start + size]]
+                reasons += [one if isinstance(one, str) else "" for one in inputs]
+                usable = [one for one in inputs if not isinstance(one, str)]
+                if usable:
+                    rows = [start + i for i, one in enumerate(inputs) if not isinstance(one, str)]
+                    vectors[rows] = run(usable).float().cpu().numpy()
+        if not np.isfinite(vectors).all():
+            got = "a model that gives NaN or infinity"
+            raise UserError(got, "a trained model", "train it again")
+        return Embedded(vectors, reasons)
+
+
+def open_stores(shards: Mapping[str, Sequence[Path]]) -> Stores:
+    """Feature name -> its opened shards; `UserError` naming every feature that has shards missing."""
+    absent = [name for name, paths in shards.items() if not all(path.exists() for path in paths)]
+    if absent:
+        missing = next(p for name in absent for p in shards[name] if not p.exists())
+        raise UserError(
+            f"no shards of {', '.join(absent)} ({missing})",
+            f"shards of {', '.join(shards)}, which the model reads",
+            "extract these features of the data set",
+        )
+    return {name: MappedFeatures(paths) for name, paths in shards.items()}
 
 
 @contextlib.contextmanager
@@ -65,84 +289,6 @@ def evaluating(model: MultimodalClusteringNetwork) -> Iterator[None]:
         model.train(was_training)
 
 
-def audio_feature(model: MultimodalClusteringNetwork) -> str:
-    """The feature that the model hears: `logmel`, or `davenet` where its audio is frozen."""
-    return "davenet" if model.DAVEnet is None else "logmel"
-
-
-def require_videos(stores: Stores, video_ids: Sequence[str]) -> None:
-    """`UserError` naming every annotated video that a feature has no row of, failed rows being rows."""
-    wanted = sorted(set(video_ids))
-    problems = [
-        f"{name}: no row of video {video_id}"
-        for name, store in stores.items()
-        for video_id in wanted
-        if video_id not in store
-    ]
-    if problems:
-        cure = "extract the features of the whole set, or correct the annotations"
-        raise several(problems, "a row of every annotated video", cure)
-
-
-def embed_video(
-    model: MultimodalClusteringNetwork,
-    stores: Stores,
-    clips: Sequence[Moment],
-    options: EvaluationOptions,
-) -> Embedded:
-    """Visual embeddings of clips."""
-
-    def read(clip: Moment) -> np.ndarray | str:
-        parts = []
-        for name in options.video_features:
-            sequence = stores[name][clip.video_id]
-            if sequence.values is None:
-                return absence("video", sequence)
-            window, rate = clip.within(sequence), rate_of(sequence)
-            if model.visual_units:
-                parts.append(pool_parts(sequence.values, *window, rate, model.visual_units))
-            else:
-                parts.append(pool(sequence.values, *window, rate))
-        if not all(part.any() for part in parts):
-            return "video: empty_window"
-        return np.concatenate(parts, axis=-1)
-
-    return _embed(model, clips, read, _visual_batch(model), options.batch_size)
-
-
-def embed_audio(
-    model: MultimodalClusteringNetwork,
-    store: FeatureStore,
-    clips: Sequence[Moment],
-    audio_frames: int,
-    batch_size: int,
-) -> Embedded:
-    """Audio embeddings of clips from log-mels, at most `audio_frames` of each, or from davenet rows."""
-    frozen = model.DAVEnet is None
-
-    def read(clip: Moment) -> np.ndarray | str:
-        sequence = store[clip.video_id]
-        if sequence.values is None:
-            return absence("audio", sequence)
-        start, end = clip.within(sequence)
-        if not frozen:
-            rows = mel_rows(sequence.values, start, end, audio_frames)
-            return rows if len(rows) else "audio: empty_window"
-        rows = sequence.values[rows_between(start, end, rate_of(sequence), len(sequence.values))]
-        return rows.mean(axis=0, dtype=np.float32) if len(rows) else "audio: empty_window"
-
-    def run(rows: list[np.ndarray]) -> Tensor:
-        if frozen:
-            return model.embed_audio(_tensor(model, np.stack(rows)))
-        log_mel, valid = audio_batch(rows, audio_frames)
-        return model.embed_audio(_tensor(model, log_mel), _tensor(model, valid))
-
-    order = np.argsort([clip.end - clip.start for clip in clips], kind="stable")
-    found = _embed(model, [clips[i] for i in order], read, run, batch_size)
-    back = np.argsort(order)
-    return Embedded(found.vectors[back], [found.reasons[i] for i in back])
-
-
 def audio_batch(rows: Sequence[np.ndarray], audio_frames: int) -> tuple[np.ndarray, np.ndarray]:
     """Log-mel rows (n, 40) of each clip -> (B, 40, T) float32 padded with 0 dB, and valid frames (B,)."""
     valid = np.array([len(one) for one in rows])
@@ -154,63 +300,9 @@ def audio_batch(rows: Sequence[np.ndarray], audio_frames: int) -> tuple[np.ndarr
     return padded, valid
 
 
-def embed_features(
-    model: MultimodalClusteringNetwork, features: np.ndarray, batch_size: int
-) -> np.ndarray:
-    """Visual embeddings (N, d) of ready clip features (N, video_width)."""
-    return _embed(model, list(features), lambda row: row, _visual_batch(model), batch_size).vectors
-
-
-def embed_text(
-    model: MultimodalClusteringNetwork,
-    vocabulary: Vocabulary,
-    texts: Sequence[str],
-    max_words: int,
-    batch_size: int,
-) -> Embedded:
-    """Text embeddings from the first `max_words` known words, padded to that many."""
-    _require_width("word vectors", vocabulary.vectors.shape[1], model.settings["word_width"])
-
-    def read(text: str) -> np.ndarray | str:
-        words = vocabulary.words(text, max_words)
-        padding = ((0, max_words - len(words)), (0, 0))
-        return np.pad(words, padding) if len(words) else "text: no_known_word"
-
-    def run(words: list[np.ndarray]) -> Tensor:
-        return model.embed_text(_tensor(model, np.stack(words)))
-
-    return _embed(model, texts, read, run, batch_size)
-
-
-def _embed(
-    model: MultimodalClusteringNetwork,
-    items: Sequence[Item],
-    read: Callable[[Item], np.ndarray | str],
-    run: Callable[[list[np.ndarray]], Tensor],
-    batch_size: int,
-) -> Embedded:
-    vectors = np.zeros((len(items), model.embedding_width), np.float32)
-    reasons: list[str] = []
-    with evaluating(model):
-        for start in range(0, len(items), batch_size):
-            inputs = [read(item) for item in items[start : start + batch_size]]
-            reasons += [one if isinstance(one, str) else "" for one in inputs]
-            usable = [one for one in inputs if not isinstance(one, str)]
-            if usable:
-                rows = [start + i for i, one in enumerate(inputs) if not isinstance(one, str)]
-                vectors[rows] = run(usable).float().cpu().numpy()
-    if not np.isfinite(vectors).all():
-        raise UserError("a model that gives NaN or infinity", "a trained model", "train it again")
-    return Embedded(vectors, reasons)
-
-
-def _visual_batch(model: MultimodalClusteringNetwork) -> Callable[[list[np.ndarray]], Tensor]:
-    def run(rows: list[np.ndarray]) -> Tensor:
-        features = np.stack(rows)
-        _require_width("visual features", features.shape[-1], model.settings["video_width"])
-        return model.embed_video(_tensor(model, features))
-
-    return run
+def absence(modality: str, sequence: FeatureSequence) -> str:
+    """`modality: code` of a sequence without values."""
+    return f"{modality}: {sequence.error.partition(':')[0] or sequence.status}"
 
 
 def _require_width(what: str, got: int, wanted: int) -> None:
@@ -219,12 +311,3 @@ def _require_width(what: str, got: int, wanted: int) -> None:
         raise UserError(
             f"{what} of width {got}", f"width {wanted}, which the model was trained on", cure
         )
-
-
-def _tensor(model: MultimodalClusteringNetwork, values: np.ndarray) -> Tensor:
-    return torch.from_numpy(values).to(next(model.parameters()).device)
-
-
-def absence(modality: str, sequence: FeatureSequence) -> str:
-    """`modality: code` of a sequence without values."""
-    return f"{modality}: {sequence.error.partition(':')[0] or sequence.status}"

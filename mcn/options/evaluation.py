@@ -1,14 +1,20 @@
-"""What the evaluations of a data set can be told. Defaults are the published protocol.
+"""The evaluations: what each needs of a data set and of a model, and what it can be told.
 
-Conventions: every field carries its unit and its source. Every field changes the numbers or what is written; the device
-is an argument of the stages.
+Conventions
+-----------
+- `TASKS` has one row an evaluation of this package. The rules, the verbs, the lists of results and the checks of a
+  configuration are made from the rows. An evaluation of the user's own is a row `evaluations.NAME` of a data set.
+- Every field of the options carries its unit and its source; defaults are the published protocol. Every field changes
+  the numbers or what is written.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mcn.options.base import Options
 
@@ -25,13 +31,11 @@ class EvaluationOptions(Options):
     """What all evaluations share; unknown keys are errors."""
 
     missing_modality: MissingPolicy = Field("mistake", description=MISSING)
-    video_features: tuple[str, ...] = Field(
-        ("resnet152", "resnext101"),
-        min_length=1,
-        description="visual features in the order the model was trained with (MCN youtube_dataloader.py:172-191)",
-    )
     batch_size: int = Field(64, ge=1, description="clips or seconds embedded at a time [clips]")
     seed: int = Field(0, ge=0, description="seed of examples, intervals and random scores")
+    max_words: int = Field(
+        20, ge=1, description="words of a text, further ones cut [words] (MCN args.py)"
+    )
 
 
 class RetrievalOptions(EvaluationOptions):
@@ -42,9 +46,6 @@ class RetrievalOptions(EvaluationOptions):
         ge=16,
         description="log-mel frames of a clip, longer cut, shorter padded and masked [10 ms frames] "
         "(YouCook2 5120, MSR-VTT and LSMDC 3072: MCN evaluation loaders)",
-    )
-    max_words: int = Field(
-        20, ge=1, description="words of a caption, further ones cut [words] (MCN args.py)"
     )
     published_total: int | None = Field(
         None,
@@ -155,6 +156,100 @@ class RecognitionOptions(EvaluationOptions):
         "mean",
         description="of each visual feature over the video, before L2 normalisation (mean: MCN gen_loader.py)",
     )
-    max_words: int = Field(
-        20, ge=1, description="words of a class name, further ones cut [words] (MCN args.py)"
+
+
+class OwnEvaluation(EvaluationOptions):
+    """An evaluation of the user's own, a function by import path; `mcn.evaluation` has its contract."""
+
+    evaluate: str = Field(
+        pattern=r"^[\w.]+:\w+$",
+        description="the function, `module:function`; the module is looked for beside the configuration first",
     )
+    tables: list[str] = Field(
+        default_factory=list,
+        description="annotations that it reads, of those that the data set has: captions, tasks, steps, classes, "
+        "transcripts, segments, actions, labels",
+    )
+    modalities: list[Literal["video", "audio", "text"]] = Field(
+        default_factory=list,
+        description="modalities that a model must have to be evaluated; default: any model is",
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="what the function can be told; its own to define"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, values: Any) -> Any:
+        return {"evaluate": values} if isinstance(values, str) else values
+
+
+def two(modalities: set[str]) -> bool:
+    """Whether there are two modalities to rank against each other."""
+    return len(modalities) > 1
+
+
+def video_and_text(modalities: set[str]) -> bool:
+    """Whether videos and texts are embedded."""
+    return modalities >= {"video", "text"}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One evaluation of this package.
+
+    tables: the annotations of a data set that it reads; the first of several alternatives that the data set has.
+    suits: whether a model with these modalities can be evaluated; `wanted` says it in words. module: below
+    `mcn.evaluation`, with its function `evaluate`. minutes: run time of its job. keys: further keys of a data set that
+    change its numbers.
+    """
+
+    summary: str
+    tables: tuple[tuple[str, ...], ...]
+    suits: Callable[[set[str]], bool]
+    wanted: str
+    module: str
+    minutes: int = 120
+    keys: tuple[str, ...] = ()
+
+    def tables_of(self, has: Callable[[str], Any]) -> tuple[str, ...]:
+        """The annotations that are read of a data set, `has` saying which it has; () where it has none of them.
+
+        Annotations come together, as the check of the configuration sees to: the last of each alternative decides.
+        """
+        return next((names for names in self.tables if has(names[-1])), ())
+
+
+TASKS = {
+    "retrieval": Task(
+        "Rank the clips of a captioned data set, between every pair of modalities.",
+        (("captions",),),
+        two,
+        "two modalities",
+        "retrieval.stage",
+    ),
+    "localization": Task(
+        "Place the ordered steps of each annotated video in time.",
+        (("tasks", "steps"),),
+        video_and_text,
+        "video and text",
+        "localization.stage",
+    ),
+    "alignment": Task(
+        "Align each video with its ordered transcript, its own or that of its annotated steps.",
+        (("classes", "transcripts", "segments"), ("tasks", "steps")),
+        video_and_text,
+        "video and text",
+        "alignment.stage",
+        minutes=240,
+        keys=("segments",),
+    ),
+    "recognition": Task(
+        "Rank the class names for each labelled video, by its pictures.",
+        (("actions", "labels"),),
+        video_and_text,
+        "video and text",
+        "recognition.stage",
+        minutes=240,
+    ),
+}

@@ -8,14 +8,18 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    field_validator,
 )
 
 from mcn.options.base import Options, field
 from mcn.options.evaluation import (
+    TASKS,
     AlignmentOptions,
     LocalizationOptions,
+    OwnEvaluation,
     RecognitionOptions,
     RetrievalOptions,
+    Task,
 )
 from mcn.options.features import (
     AppearanceOptions,
@@ -100,10 +104,29 @@ class DatasetOptions(Options):
     alignment: AlignmentOptions = AlignmentOptions()
     recognition: RecognitionOptions = RecognitionOptions()
 
-    @property
-    def aligned(self) -> bool:
-        """Whether there are transcripts, or steps to make them of."""
-        return bool(self.segments or self.steps)
+    evaluations: dict[Name, OwnEvaluation] = Field(
+        default_factory=dict,
+        description="evaluations of your own: name -> `module:function`, or a section that names it with its options",
+    )
+
+    @field_validator("evaluations")
+    @classmethod
+    def _other_names(cls, own: dict[str, OwnEvaluation]) -> dict[str, OwnEvaluation]:
+        taken = sorted({*TASKS, "own"} & set(own))
+        if taken:
+            raise ValueError(
+                f"{taken[0]!r} is an evaluation of this package; give yours another name"
+            )
+        return own
+
+    def measured(self) -> list[str]:
+        """The evaluations that can be made of it: those of the package that it is annotated for, and its own."""
+        tasks = [name for name, task in TASKS.items() if self.tables_of(task)]
+        return [*tasks, *self.evaluations]
+
+    def tables_of(self, task: Task) -> tuple[str, ...]:
+        """The annotations that an evaluation of the package reads of it; () where they are not given."""
+        return task.tables_of(lambda name: getattr(self, name))
 
 
 class FeaturesOptions(Options):

@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 from pydantic import field_validator
 
 from mcn.options.base import Options, field, nearest
+from mcn.options.evaluation import TASKS, OwnEvaluation
 from mcn.options.objectives import AnyObjective, ClusteringOptions
 
 
@@ -236,7 +237,8 @@ class ExperimentOptions(Options):
             )
         return problems
 
-    def measurable(self, task: str) -> bool:
-        """Whether what is trained can be scored at a task: two modalities for retrieval, video and text otherwise."""
-        modalities = set(self.objective.needs.modalities)
-        return len(modalities) > 1 if task == "retrieval" else modalities >= {"video", "text"}
+    def measurable(self, task: str, own: OwnEvaluation | None = None) -> bool:
+        """Whether what is trained has the modalities of an evaluation of `TASKS`, or of one of the user's own."""
+        named = {modality for modality, names in self.features.by_modality.items() if names}
+        modalities = named & set(self.objective.needs.modalities)
+        return modalities >= set(own.modalities) if own else TASKS[task].suits(modalities)

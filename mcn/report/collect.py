@@ -18,6 +18,7 @@ from mcn.report.evaluations import (
     Alignment,
     Evaluation,
     Localization,
+    Own,
     Query,
     Recognition,
     Retrieval,
@@ -96,6 +97,7 @@ class Report:
     localizations: list[Localization]
     alignments: list[Alignment]
     recognitions: list[Recognition]
+    own: list[Own]
     published: list[Page]
     runs: list[Run]
     health: list[FeatureHealth]
@@ -133,6 +135,7 @@ def collect(inputs: ReportInputs) -> Report:
         [_thinned(entry, timelines) for entry in localizations],
         [_thinned(entry, timelines) for entry in alignments],
         [entry for entry in evaluations if isinstance(entry, Recognition)],
+        [entry for entry in evaluations if isinstance(entry, Own)],
         inputs.published,
         [_run(name, directory) for name, directory in inputs.models.items()],
         [entry for entry in health if isinstance(entry, FeatureHealth)],

@@ -1,4 +1,4 @@
-"""The form of evaluation files: `*.retrieval.json`, `*.localization.json`, `*.alignment.json`, `*.recognition.json`.
+"""The form of evaluation files, `{dataset}.{evaluation}.json`: a class for each evaluation, one for the user's own.
 
 Conventions
 -----------
@@ -11,6 +11,7 @@ Conventions
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -174,29 +175,46 @@ class Recognition(BaseModel):
     provenance: dict[str, Any] = Field(default_factory=dict)
 
 
-Evaluation = Retrieval | Localization | Alignment | Recognition
+class Own(BaseModel):
+    """`{dataset}.{name}.json` of an evaluation of the user's own; scores are what it says they are."""
+
+    name: str
+    experiment: str
+    dataset: str
+    synthetic: bool = False
+    n: int | None = None
+    total: int | None = None
+    scores: Scores
+    chance: Scores = Field(default_factory=dict)
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+
+Evaluation = Retrieval | Localization | Alignment | Recognition | Own
+FORMS: dict[str, type[Evaluation]] = {
+    "retrieval": Retrieval,
+    "localization": Localization,
+    "alignment": Alignment,
+    "recognition": Recognition,
+}
 
 
 def read_evaluation(path: Path) -> Evaluation:
-    """Parse one file by its name; `UserError` naming every key that does not fit."""
-    forms: dict[str, type[Evaluation]] = {
-        ".retrieval.json": Retrieval,
-        ".localization.json": Localization,
-        ".alignment.json": Alignment,
-        ".recognition.json": Recognition,
-    }
-    for suffix, form in forms.items():
-        if path.name.endswith(suffix):
-            try:
-                return form.model_validate_json(path.read_bytes())
-            except ValidationError as error:
-                wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-                raise UserError(
-                    f"{path}: " + "; ".join(wrong[:5]),
-                    "an evaluation of this version",
-                    f"delete it and run snakemake again (rm {path})",
-                ) from None
-    raise UserError(f"{path}", f"a name ending in {' or '.join(forms)}", "name the file so")
+    """Parse one file by its name, `{dataset}.{evaluation}.json`; `UserError` naming every key that does not fit."""
+    dataset, _, name = path.name.removesuffix(".json").rpartition(".")
+    if not dataset or path.suffix != ".json":
+        raise UserError(f"{path}", "a name {dataset}.{evaluation}.json", "name the file so")
+    try:
+        values = json.loads(path.read_bytes())
+        return FORMS.get(name, Own).model_validate({"name": name, **values})
+    except (ValidationError, ValueError) as error:
+        wrong = [str(error)]
+        if isinstance(error, ValidationError):
+            wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise UserError(
+            f"{path}: " + "; ".join(wrong[:5]),
+            "an evaluation of this version",
+            f"delete it and run snakemake again (rm {path})",
+        ) from None
 
 
 def spread(queries: Sequence[Query], count: int) -> list[Query]:

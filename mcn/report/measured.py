@@ -20,7 +20,7 @@ from typing import Any
 
 from mcn.errors import UserError
 
-BACKBONES = {"resnet152": "R152", "resnext101": "RX101"}
+BACKBONES = {"resnet152": "R152", "resnext101": "RX101"}  # networks, as published tables name them
 MODES = {"VAT": "va", "VT": "v"}
 RECALLS = ("R@1", "R@5", "R@10")
 
@@ -73,15 +73,20 @@ def read_results(results: Path, experiments: Sequence[str] | None = None) -> lis
     return [Files(*key, tasks) for key, tasks in found.items()]
 
 
-def measured_rows(table: str, files: Sequence[Files]) -> list[MeasuredRow]:
-    """Rows of a published table, by experiment and modalities; the cells by data set."""
+def measured_rows(
+    table: str, files: Sequence[Files], labels: Mapping[str, str] | None = None
+) -> list[MeasuredRow]:
+    """Rows of a published table, by experiment and modalities; the cells by data set.
+
+    labels: feature -> its name in tables, as the configuration says; default: the network of its shards.
+    """
     rows: dict[tuple[str, str, str], MeasuredRow] = {}
     for one in files:
         for modalities in MODES:
             scores = SCORES[table](one, modalities) if table in SCORES else []
             if not scores:
                 continue
-            backbone, synthetic = _features(one)
+            backbone, synthetic = _features(one, labels or {})
             key = one.experiment, modalities, backbone
             row = rows.setdefault(key, MeasuredRow(*key))
             row.cells[one.dataset] = scores
@@ -128,12 +133,31 @@ SCORES = {
 }
 
 
-def _features(files: Files) -> tuple[str, bool]:
+def _features(files: Files, labels: Mapping[str, str]) -> tuple[str, bool]:
     """Backbone of the visual features in words, and whether videos or weights are synthetic."""
     value = next(iter(files.tasks.values()))
-    recipes = value.get("provenance", {}).get("features", {})
-    visual = {name: recipe for name, recipe in recipes.items() if name in BACKBONES}
-    seeded = any("seeded" in (recipe.get("weights") or ()) for recipe in visual.values())
-    words = "+".join(BACKBONES[name] for name in BACKBONES if name in visual)
+    provenance = value.get("provenance", {})
+    recipes = provenance.get("features", {})
+    visual = provenance.get("inputs", {}).get("video", [])
+    seeded = any("seeded" in (recipes[name].get("weights") or ()) for name in visual)
+    words = "+".join(labels.get(name) or network_label(recipes[name]) for name in visual)
     synthetic = seeded or any(one.get("synthetic", False) for one in files.tasks.values())
     return f"{words}, seeded weights" if seeded else words, synthetic
+
+
+def network_label(recipe: Mapping[str, Any]) -> str:
+    """The network that made a feature's shards, as published tables name it; whatever the feature is called.
+
+    A recipe names the network itself, or in the source of its weights (`timm:NAME`); a file of weights without a name
+    is a ResNet-152's, which is the only network that such files are read for. Features that others published are of
+    the network that their stream is named after.
+    """
+    source = str((recipe.get("weights") or {}).get("source", ""))
+    package, colon, name = source.partition(":")
+    if colon and package == "timm":
+        network = name.partition(".")[0]
+    elif "published" in recipe:
+        network = str(recipe.get("feature", ""))
+    else:
+        network = str(recipe.get("network") or recipe.get("encoder") or "resnet152")
+    return BACKBONES.get(network, network)

@@ -88,10 +88,17 @@ def build_page(
     files: Sequence[Files],
     benchmarks: Mapping[str, str] | None = None,
     notes: Sequence[str] = (),
+    labels: Mapping[str, str] | None = None,
 ) -> Page:
-    """A page of `TABLES`; benchmarks: data set -> benchmark (default: a data set named as one is one)."""
+    """A page of `TABLES`; benchmarks: data set -> benchmark (default: a data set named as one is one).
+
+    labels: feature -> its name in the column of backbones (default: the network that made it).
+    """
     found = published()
-    tables = [_build(one, found.tables[one], files, benchmarks) for one in TABLES[name]]
+    tables = [
+        _build(one, found.tables[one], measured_rows(one, files, labels), benchmarks)
+        for one in TABLES[name]
+    ]
     used = {
         s
         for shown in tables
@@ -104,11 +111,11 @@ def build_page(
 
 
 def _build(
-    name: str, table: Table, files: Sequence[Files], benchmarks: Mapping[str, str] | None
+    name: str, table: Table, rows: Sequence[MeasuredRow], benchmarks: Mapping[str, str] | None
 ) -> ShownTable:
     placed: dict[str, list[ShownRow]] = {}
     elsewhere: list[Elsewhere] = []
-    for row in measured_rows(name, files):
+    for row in rows:
         inside: dict[str, list[Score]] = {}
         for dataset, scores in row.cells.items():
             benchmark = benchmarks.get(dataset, "") if benchmarks is not None else dataset
@@ -120,12 +127,12 @@ def _build(
                 inside[benchmark] = scores
         if inside:
             placed.setdefault(row.experiment, []).append(_measured_row(row, inside))
-    rows = []
+    shown: list[ShownRow] = []
     for published_row in table.rows:
         own = [one for name in published_row.experiments for one in placed.pop(name, [])]
-        rows += [_published_row(published_row, own), *own]
-    rows += [row for left in placed.values() for row in left]
-    return ShownTable(name, table, rows, elsewhere)
+        shown += [_published_row(published_row, own), *own]
+    shown += [row for left in placed.values() for row in left]
+    return ShownTable(name, table, shown, elsewhere)
 
 
 def _published_row(row: Row, own: Sequence[ShownRow]) -> ShownRow:

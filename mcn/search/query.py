@@ -11,7 +11,6 @@ Conventions
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +18,10 @@ import numpy as np
 
 from mcn.errors import UserError
 from mcn.evaluation.annotations import Moment, Vocabulary
-from mcn.evaluation.embed import Stores, audio_feature, embed_audio, embed_text, embed_video
-from mcn.evaluation.retrieval.clips import open_stores
+from mcn.evaluation.embed import EvaluatedModel
 from mcn.features.text import build_vocabulary
 from mcn.features.vectors import load_vectors
 from mcn.layout import Dataset
-from mcn.networks.checkpoints import load_model
 from mcn.options.evaluation import RetrievalOptions
 from mcn.options.features import TextOptions
 
@@ -50,25 +47,21 @@ def search(
 
     Errors: `UserError` where no word of the query has a vector, or no video of the set has features.
     """
-    model, _ = load_model(model_directory)
-    stores = open_stores(model, dataset.all_features(), options)
-    vocabulary = _vocabulary(query, text)
-    asked = embed_text(model, vocabulary, [query], options.max_words, options.batch_size)
+    words = _vocabulary(query, text)
+    given = EvaluatedModel.load(model_directory, dataset, (), options, "cpu", words=words)
+    asked = given.embed_text([query])
     if not asked.present[0]:
         cure = "use other words, or `features.word2vec.case: lower` with lower-case vectors"
         raise UserError(f"no word of {query!r} has a vector in {text.vectors}", "known words", cure)
-    windows = _windows(stores, options.video_features, window_seconds)
-    video = embed_video(model, stores, windows, options)
-    scores = video.vectors @ asked.vectors[0]
-    if model.has_audio:
-        frames = round(100 * window_seconds)  # log-mel frames, 10 ms each
-        store = stores[audio_feature(model)]
-        audio = embed_audio(model, store, windows, frames, options.batch_size)
-        scores += audio.vectors @ asked.vectors[0]  # zero where a window has no sound
+    windows = _windows(given, window_seconds)
+    parts = [given.embed_video(windows)] if "v" in given.letters else []
+    if "a" in given.letters:
+        parts.append(given.embed_audio(windows, round(100 * window_seconds)))  # frames of 10 ms
+    # zero where a window lacks a modality
+    scores = np.sum([part.vectors @ asked.vectors[0] for part in parts], axis=0)
+    present = parts[0].present
     order = np.argsort(-scores, kind="stable")
-    return _distinct(
-        [Answer(windows[i], float(scores[i])) for i in order if video.present[i]], limit
-    )
+    return _distinct([Answer(windows[i], float(scores[i])) for i in order if present[i]], limit)
 
 
 def _vocabulary(query: str, options: TextOptions) -> Vocabulary:
@@ -77,10 +70,10 @@ def _vocabulary(query: str, options: TextOptions) -> Vocabulary:
     return Vocabulary({token: row for row, token in enumerate(tokens)}, rows)
 
 
-def _windows(stores: Stores, features: Sequence[str], seconds: float) -> list[Moment]:
-    windows = []
-    for video_id in sorted(stores[features[0]]):
-        sequence = stores[features[0]][video_id]
+def _windows(given: EvaluatedModel, seconds: float) -> list[Moment]:
+    windows, store = [], next(iter(given.stores.values()))
+    for video_id in sorted(store):
+        sequence = store[video_id]
         if sequence.values is None:
             continue
         length = len(sequence.values) * sequence.step_seconds

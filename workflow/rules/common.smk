@@ -10,6 +10,7 @@ from mcn.errors import UserError
 from mcn.config.left_out import leave_out
 from mcn.config.one_configuration import require_one_configuration
 from mcn.config.reruns import SETTINGS, arguments, code_of
+from mcn.options.evaluation import TASKS
 from mcn.sources.official import ACCOUNTS, provenance
 from mcn.sources.outside import digest_of, is_known
 from mcn.upkeep.code_changes import change_lines, code_changes
@@ -80,6 +81,9 @@ wildcard_constraints:
     experiment=one_of(settings.experiments),
     feature=one_of(FEATURES),
     network=one_of(NETWORKS),
+    evaluation=one_of(
+        [name for one in settings.datasets.values() for name in one.evaluations]
+    ),
 
 
 def start_run():
@@ -190,20 +194,23 @@ def decoded(path):
     return path if settings.keep_decoded else temp(path)
 
 
-def evaluations(task):
-    """Result files of one task: every experiment that can be scored at it on every data set annotated for it."""
-    experiments = settings.experiments.items()
-    return expand(
-        "results/evaluation/{experiment}/{dataset}.{task}.json",
-        experiment=[name for name, options in experiments if options.measurable(task)],
-        dataset=settings.evaluation_sets()[task],
-        task=task,
-    )
+def evaluations(*tasks):
+    """Result files of some evaluations: every experiment that can be scored, on every data set annotated for it."""
+    return [
+        f"results/evaluation/{experiment}/{dataset}.{task}.json"
+        for experiment, dataset, task in settings.evaluations()
+        if task in tasks
+    ]
 
 
 def all_evaluations():
-    """Result files of every task."""
-    return [path for task in settings.evaluation_sets() for path in evaluations(task)]
+    """Result files of every evaluation, those of the user's own among them."""
+    return evaluations(*settings.evaluation_sets())
+
+
+def own_evaluations():
+    """Names of the evaluations of the user's own."""
+    return [task for task in settings.evaluation_sets() if task not in TASKS]
 
 
 def all_models():

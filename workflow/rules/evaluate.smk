@@ -1,88 +1,64 @@
 """A model's zero-shot scores on annotated data sets."""
 
+# One rule an evaluation, from its row in mcn/options/evaluation.py.
+for task, row in TASKS.items():
 
-rule evaluate_retrieval:
-    """Rank the clips of a data set for each of its captions, and every other pair of modalities."""
+    rule:
+        name:
+            f"evaluate_{task}"
+        input:
+            evaluation_files(task),
+            unpack(evaluation_inputs),
+            unpack(annotations(task)),
+            model="results/models/{experiment}/model.safetensors",
+            config="results/models/{experiment}/config.yaml",
+        output:
+            report(
+                f"results/evaluation/{{experiment}}/{{dataset}}.{task}.json",
+                caption=f"../report/{task}.rst",
+                category="Scores",
+            ),
+        log:
+            f"results/logs/evaluate/{{experiment}}.{{dataset}}.{task}.log",
+        conda:
+            "../../envs/mcn.yaml"
+        resources:
+            mem_mb=growing(3000),
+            runtime=row.minutes,
+        params:
+            task=task,
+            recipe=recipe(f"evaluate_{task}"),
+            code=code(f"evaluate_{task}"),
+            content=content(evaluation_files(task)),
+        shell:
+            "python -m mcn evaluate {params.task} results/models/{wildcards.experiment}"
+            " results/{wildcards.dataset} --output {output} {params.recipe} &> {log}"
+
+
+rule evaluate_own:
+    """Score a model by an evaluation of the user's own."""
     input:
+        own_annotations,
         unpack(evaluation_inputs),
-        captions="results/{dataset}/captions.parquet",
         model="results/models/{experiment}/model.safetensors",
         config="results/models/{experiment}/config.yaml",
     output:
         report(
-            "results/evaluation/{experiment}/{dataset}.retrieval.json",
-            caption="../report/retrieval.rst",
+            "results/evaluation/{experiment}/{dataset}.{evaluation}.json",
+            caption="../report/own.rst",
             category="Scores",
         ),
     log:
-        "results/logs/evaluate/{experiment}.{dataset}.retrieval.log",
-    conda:
-        "../../envs/mcn.yaml"
-    resources:
-        mem_mb=growing(3000),
-        runtime=120,
-    params:
-        recipe=recipe("evaluate_retrieval"),
-        code=code("evaluate_retrieval"),
-    shell:
-        "python -m mcn evaluate retrieval results/models/{wildcards.experiment} results/{wildcards.dataset}"
-        " --output {output} {params.recipe} &> {log}"
-
-
-rule evaluate_localization:
-    """Place each video's steps in time by their texts."""
-    input:
-        cooking_tasks_file,
-        unpack(evaluation_inputs),
-        tasks="results/{dataset}/tasks.parquet",
-        steps="results/{dataset}/steps.parquet",
-        model="results/models/{experiment}/model.safetensors",
-        config="results/models/{experiment}/config.yaml",
-    output:
-        report(
-            "results/evaluation/{experiment}/{dataset}.localization.json",
-            caption="../report/localization.rst",
-            category="Scores",
-        ),
-    log:
-        "results/logs/evaluate/{experiment}.{dataset}.localization.log",
-    conda:
-        "../../envs/mcn.yaml"
-    resources:
-        mem_mb=growing(3000),
-        runtime=120,
-    params:
-        recipe=recipe("evaluate_localization"),
-        code=code("evaluate_localization"),
-        content=content(cooking_tasks_file),
-    shell:
-        "python -m mcn evaluate localization results/models/{wildcards.experiment} results/{wildcards.dataset}"
-        " --output {output} {params.recipe} &> {log}"
-
-
-rule evaluate_alignment:
-    """Align each video with its ordered transcript."""
-    input:
-        unpack(evaluation_inputs),
-        unpack(transcript_tables),
-        model="results/models/{experiment}/model.safetensors",
-        config="results/models/{experiment}/config.yaml",
-    output:
-        report(
-            "results/evaluation/{experiment}/{dataset}.alignment.json",
-            caption="../report/alignment.rst",
-            category="Scores",
-        ),
-    log:
-        "results/logs/evaluate/{experiment}.{dataset}.alignment.log",
+        "results/logs/evaluate/{experiment}.{dataset}.{evaluation}.log",
     conda:
         "../../envs/mcn.yaml"
     resources:
         mem_mb=growing(3000),
         runtime=240,
     params:
-        recipe=recipe("evaluate_alignment"),
-        code=code("evaluate_alignment"),
+        flags=own_evaluation_flags,
+        recipe=recipe("evaluate_own"),
+        code=code("evaluate_own"),
     shell:
-        "python -m mcn evaluate alignment results/models/{wildcards.experiment} results/{wildcards.dataset}"
-        " --output {output} {params.recipe} &> {log}"
+        "python -m mcn evaluate own results/models/{wildcards.experiment} results/{wildcards.dataset}"
+        " --output {output} {params.flags} {params.recipe} &> {log}"

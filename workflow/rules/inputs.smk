@@ -81,11 +81,36 @@ def cooking_tasks_file(wildcards):
     return tasks if isinstance(tasks, str) else []
 
 
-def transcript_tables(wildcards):
-    """What a data set's transcripts are read from: its own, or its steps."""
-    own = settings.datasets[wildcards.dataset].segments
-    names = ("classes", "transcripts", "segments") if own else ("tasks", "steps")
-    return {name: f"results/{wildcards.dataset}/{name}.parquet" for name in names}
+def annotations(task):
+    """An input function: the tables that an evaluation reads of a data set."""
+
+    def tables(wildcards):
+        names = settings.datasets[wildcards.dataset].tables_of(TASKS[task])
+        return {name: f"results/{wildcards.dataset}/{name}.parquet" for name in names}
+
+    return tables
+
+
+def own_annotations(wildcards):
+    """The tables that an evaluation of the user's own reads of a data set."""
+    names = settings.datasets[wildcards.dataset].evaluations[wildcards.evaluation].tables
+    return [f"results/{wildcards.dataset}/{name}.parquet" for name in names]
+
+
+def own_evaluation_flags(wildcards):
+    """What the verb of an own evaluation is told of the data set."""
+    dataset = settings.datasets[wildcards.dataset]
+    return f"--shards {dataset.shards}{' --synthetic' * dataset.synthetic}"
+
+
+def evaluation_files(task):
+    """An input function: files from outside that an evaluation reads."""
+    return cooking_tasks_file if task == "localization" else no_files
+
+
+def no_files(wildcards):
+    """No file."""
+    return []
 
 
 def official_files(wildcards):

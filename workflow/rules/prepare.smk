@@ -163,3 +163,23 @@ rule partition:
             for dataset in settings.datasets
             for shard in shard_names(dataset)
         ],
+
+
+rule prepare_actions:
+    """Check action classes and the labels of the videos."""
+    input:
+        unpack(action_files),
+        videos="results/{dataset}/videos.parquet",
+    output:
+        actions="results/{dataset}/actions.parquet",
+        labels="results/{dataset}/labels.parquet",
+    log:
+        "results/logs/{dataset}/prepare_actions.log",
+    conda:
+        "../../envs/mcn.yaml"
+    params:
+        code=code("prepare_actions"),
+        content=content(action_files),
+    shell:
+        "python -m mcn prepare actions {input.actions:q} {input.labels:q} --videos {input.videos}"
+        " --actions {output.actions} --labels {output.labels} &> {log}"

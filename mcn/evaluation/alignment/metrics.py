@@ -14,8 +14,7 @@ Conventions
 from __future__ import annotations
 
 import zlib
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,13 +23,12 @@ from tqdm import tqdm
 
 from mcn.evaluation.alignment import programme as alignment
 from mcn.evaluation.alignment.transcripts import ClassList, Transcript
-from mcn.evaluation.annotations import AnnotatedVideo, Vocabulary
-from mcn.evaluation.embed import Stores, embed_text
+from mcn.evaluation.annotations import AnnotatedVideo
+from mcn.evaluation.embed import EvaluatedModel
 from mcn.evaluation.localization.metrics import decode_steps, hit_steps, log_softmax
-from mcn.evaluation.localization.second_embeddings import SecondEmbedder
-from mcn.evaluation.retrieval.metrics import dot_products
-from mcn.evaluation.retrieval.pairs import undefined_as_none
-from mcn.networks.mcn import MultimodalClusteringNetwork
+from mcn.evaluation.retrieval.metrics import undefined_as_none
+from mcn.evaluation.seconds import SecondScorer, Summary
+from mcn.files import atomic_path
 from mcn.options.evaluation import AlignmentOptions
 
 TOO_SHORT = "video: shorter_than_transcript"
@@ -38,7 +36,6 @@ NAMES = (
     *(f"{name}{variant}" for variant in alignment.VARIANTS for name in ("IoD", "IoU")),
     *("frame_accuracy", "frame_accuracy_with_background", "recall"),
 )
-Export = Callable[[str, np.ndarray], None]
 
 
 @dataclass(frozen=True)
@@ -59,11 +56,11 @@ class AlignmentOutcome:
     videos: list[AlignedVideo] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
 
-    def summary(self, group: str | None = None) -> dict[str, dict[str, float | None]]:
+    def summary(self, group: str | None = None) -> Summary:
         """`scores` and `chance`: means over videos, lost ones being 0, with n and total; of one group, or of all."""
         videos = [one for one in self.videos if group in (None, one.transcript.group)]
         lost = sum(group in (None, one) for one in self.lost)
-        found = {}
+        found: Summary = {}
         for kind in ("scores", "chance"):
             rows = [getattr(video, kind) for video in videos]
             means = {name: _mean([row[name] for row in rows], lost) for name in NAMES}
@@ -83,42 +80,31 @@ def _mean(values: Sequence[float], lost: int) -> float:
     return sum(defined) / (len(defined) + lost) if defined or lost else float("nan")
 
 
-class AlignmentScorer:
-    """Aligns videos with a model; `missing` counts what could not be used, by reason.
+class AlignmentScorer(SecondScorer):
+    """Aligns videos with a model; lists: group -> classes.
 
-    lists: group -> classes. Errors: as `SecondEmbedder`.
+    Where `EvaluatedModel.exports` names a folder, each video's headline log-probabilities are written there as text:
+    `VIDEO.probs`, a row a second, a column a class, separated by blanks (the input of Mining YouTube's own alignment).
     """
 
-    def __init__(
-        self,
-        model: MultimodalClusteringNetwork,
-        stores: Stores,
-        lists: Mapping[str, ClassList],
-        vocabulary: Vocabulary,
-        options: AlignmentOptions,
-    ) -> None:
-        self.model, self.lists, self.options = model, lists, options
-        self.vocabulary = vocabulary
-        self.embedder = SecondEmbedder(model, stores, options)
-        self.missing: Counter[str] = Counter()
+    options: AlignmentOptions
 
-    def score(
-        self, transcripts: Sequence[Transcript], export: Export | None = None
-    ) -> dict[str, AlignmentOutcome]:
-        """Every mode's outcome on all videos; `export` gets each video's headline log-probabilities (T, C)."""
-        outcomes = {mode: AlignmentOutcome() for mode in self.embedder.modes}
+    def __init__(self, given: EvaluatedModel, lists: Mapping[str, ClassList]) -> None:
+        super().__init__(given)
+        self.lists = lists
+
+    def score(self, transcripts: Sequence[Transcript]) -> dict[str, AlignmentOutcome]:
+        """Every mode's outcome on all videos."""
+        outcomes = {mode: AlignmentOutcome() for mode in self.modes}
         texts = {group: self._embed(group) for group in sorted({one.group for one in transcripts})}
         for transcript in tqdm(transcripts, desc="alignment", unit="video", disable=None):
-            self._score_video(transcript, texts[transcript.group], outcomes, export)
+            self._score_video(transcript, texts[transcript.group], outcomes)
         return outcomes
 
     def _embed(self, group: str) -> np.ndarray:
         """(C, d) text embeddings; zeros for background without a text."""
-        options, listed = self.options, self.lists[group]
-        found = embed_text(
-            self.model, self.vocabulary, listed.texts, options.max_words, options.batch_size
-        )
-        silent = _silent(listed)
+        listed = self.lists[group]
+        found, silent = self.given.embed_text(listed.texts), _silent(listed)
         self.missing.update(
             reason for one, reason in enumerate(found.reasons) if reason and one not in silent
         )
@@ -129,41 +115,35 @@ class AlignmentScorer:
         transcript: Transcript,
         texts: np.ndarray,
         outcomes: Mapping[str, AlignmentOutcome],
-        export: Export | None,
     ) -> None:
-        if transcript.problem:
-            self._lose(transcript, transcript.problem, outcomes.values())
-            return
-        found = self.embedder.embed(transcript.video_id, 1, TOO_SHORT)
+        found = transcript.problem or self.embed(transcript.video_id)
+        if not isinstance(found, str):
+            transcript = transcript.until(found.start + found.seconds)
+            if found.seconds < len(transcript.classes):
+                found = TOO_SHORT
         if isinstance(found, str):
-            self._lose(transcript, found, outcomes.values())
-            return
-        transcript = transcript.until(found.start + found.seconds)
-        if found.seconds < len(transcript.classes):
-            self._lose(transcript, TOO_SHORT, outcomes.values())
+            self.missing[found] += 1
+            self._lose(transcript, outcomes.values())
             return
         listed = self.lists[transcript.group]
-        for mode, seconds in found.modes.items():
-            if isinstance(seconds, str):
-                self._lose(transcript, seconds, [outcomes[mode]], counted=mode == "a")
+        for mode, raw in self.scores(found, texts):
+            if isinstance(raw, str):
+                self._lose(transcript, [outcomes[mode]])
                 continue
-            scores = dot_products(seconds, texts).astype(np.float64)
-            scores = fill_background(scores, listed, self.options)
-            if export and mode == self.options.score_mode:
-                export(transcript.video_id, log_softmax(scores))
+            scores = fill_background(raw, listed, self.options)
+            if mode == self.headline:
+                self._export(transcript.video_id, scores)
             outcomes[mode].videos.append(
                 align_video(transcript, scores, listed.background, found.start, self.options)
             )
 
-    def _lose(
-        self,
-        transcript: Transcript,
-        reason: str,
-        outcomes: Iterable[AlignmentOutcome],
-        counted: bool = True,
-    ) -> None:
+    def _export(self, video_id: str, scores: np.ndarray) -> None:
+        if self.given.exports:
+            with atomic_path(self.given.exports / f"{video_id}.probs") as temporary:
+                np.savetxt(temporary, log_softmax(scores), fmt="%.6f", delimiter=" ")
+
+    def _lose(self, transcript: Transcript, outcomes: Iterable[AlignmentOutcome]) -> None:
         """Note a video that cannot be aligned; under `drop` it leaves the denominator."""
-        self.missing[reason] += counted
         if self.options.missing_modality != "drop":
             for outcome in outcomes:
                 outcome.lost.append(transcript.group)

@@ -28,10 +28,6 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from mcn.evaluation.localization.average_precision import (
-    average_precision,
-    chance_average_precision,
-)
 from mcn.evaluation.localization.ordered_steps import decode_steps, step_seconds, validate_scores
 
 __all__ = ["ScoredVideo", "StepCounts", "chance", "decode_steps", "evaluate", "recall"]
@@ -146,6 +142,25 @@ def mean_average_precision(videos: Sequence[ScoredVideo], by_chance: bool = Fals
         if precisions:
             tasks[task] = float(np.mean(precisions))
     return _over_tasks(tasks)
+
+
+def average_precision(truth: np.ndarray, scores: np.ndarray) -> float:
+    """Area under the precision-recall steps of scores (T,) for 0/1 truth (T,); equal scores share one threshold.
+
+    NaN where nothing is true.
+    """
+    order = np.argsort(-scores, kind="stable")
+    hits = np.cumsum(truth[order] != 0)
+    last_of_ties = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+    found = hits[last_of_ties]
+    precision = found / (last_of_ties + 1)
+    return float(np.sum(np.diff(found, prepend=0) * precision) / found[-1]) if found[-1] else np.nan
+
+
+def chance_average_precision(positives: int, total: int) -> float:
+    """Expected average precision when `total` seconds, `positives` of them true, are in random order (exact)."""
+    harmonic = float(np.sum(1 / np.arange(1, total + 1)))
+    return (harmonic + (positives - 1) / max(total - 1, 1) * (total - harmonic)) / total
 
 
 def evaluate(

@@ -1,41 +1,33 @@
-"""The stage evaluate_recognition: a trained model on labelled action videos -> `{dataset}.recognition.json`.
+"""Zero-shot action recognition: a model on labelled action videos -> `{dataset}.recognition.json`.
 
 Conventions
 -----------
-- Score of a video and a class: text . video, vision only (MCN's UCF-101 / HMDB-51 protocol); all labelled videos, no
-  split. Every visual feature is pooled over the whole video (`RecognitionOptions.pooling`), L2-normalised, then
-  concatenated.
-- `scores`: top-1, top-5 (percent of `total`), n, total; `chance`: the same for random orders; `classes`: top-1, n and
-  total of every class.
+- `scores` (N, C): text . video of video i and class c, vision only (MCN's UCF-101 / HMDB-51 protocol); all labelled
+  videos, no split. Every visual feature is pooled over the whole video (`RecognitionOptions.pooling`), L2-normalised,
+  then they are concatenated. `labels` (N,): the right class of each video.
+- A video counts at top-1 when its class scores strictly highest, at top-5 when its 0-based rank, ties averaged, is
+  below 5 (as `mcn.evaluation.retrieval.metrics`).
+- `scores` of the JSON: top-1, top-5 (percent of `total`), n, total; `chance`: the exact expectation of random orders;
+  `classes`: top-1, n and total of every class. `total` is the number of labelled videos.
 - A video without visual features is a mistake, or dropped (`missing_modality`; `video_only` is as `mistake`); a class
   text without a known word has a zero vector; both are counted in `missing`.
 """
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mcn.errors import UserError
-from mcn.evaluation.annotations import read_rows, read_vocabulary
-from mcn.evaluation.embed import Stores, absence, embed_features, embed_text, require_videos
-from mcn.evaluation.provenance import provenance
-from mcn.evaluation.recognition import metrics as recognition
-from mcn.evaluation.retrieval.clips import open_stores
-from mcn.evaluation.retrieval.metrics import dot_products
-from mcn.features.runtime import resolve
-from mcn.files import write_json
-from mcn.networks.checkpoints import load_model
+from mcn.evaluation.annotations import read_rows
+from mcn.evaluation.embed import EvaluatedModel, absence
+from mcn.evaluation.retrieval import metrics as retrieval
 from mcn.options.evaluation import RecognitionOptions
-from mcn.options.features import RuntimeOptions
 from mcn.shards.clips import maximum, unit_length
-
-logger = logging.getLogger(__name__)
 
 
 def _mean(rows: np.ndarray) -> np.ndarray:
@@ -43,75 +35,87 @@ def _mean(rows: np.ndarray) -> np.ndarray:
 
 
 POOLING: dict[str, Callable[[np.ndarray], np.ndarray]] = {"mean": _mean, "max": maximum}
+TOP = (1, 5)
 
 
-def evaluate_recognition(
-    model_directory: Path,
-    shards: Mapping[str, Sequence[Path]],
-    actions: Path,
-    labels: Path,
-    vocabulary: Path,
-    output: Path,
-    experiment: str,
-    dataset: str,
-    options: RecognitionOptions,
-    synthetic: bool = False,
-    device: str = "auto",
-) -> dict[str, Any]:
-    """Score a model on labelled videos; the JSON is written atomically to `output` and returned.
-
-    actions: table class, text; labels: table video_id, class. Other arguments and errors as for
-    `mcn.evaluation.retrieval.stage.evaluate_retrieval`.
-    """
-    model, config = load_model(model_directory)
-    if not model.has_text:
-        raise UserError("a model without a text branch", "one trained on text", "evaluate another")
-    place = resolve(RuntimeOptions.model_validate({"device": device})).device
-    opened = open_stores(model, shards, options)
-    stores = {name: opened[name] for name in options.video_features}
-    classes, texts, video_ids, labelled = read_labels(actions, labels)
-    require_videos(stores, video_ids)
-    pooled = [pool_video(stores, options, video_id) for video_id in video_ids]
+def evaluate(given: EvaluatedModel) -> dict[str, Any]:
+    """Top-1 and top-5 accuracy; see Conventions."""
+    options = given.options
+    assert isinstance(options, RecognitionOptions)
+    tables = given.tables
+    classes, texts, video_ids, labelled = read_labels(tables["actions"], tables["labels"])
+    given.require_videos(video_ids)
+    pooled = [pool_video(given, POOLING[options.pooling], video_id) for video_id in video_ids]
     usable = np.flatnonzero([not isinstance(one, str) for one in pooled])
     if not len(usable):
         raise UserError("no video with visual features", "at least one", "see the ledger")
-    features = np.array([pooled[number] for number in usable], np.float32)
-    videos = embed_features(model.to(place), features, options.batch_size)
-    words = read_vocabulary(vocabulary)
-    named = embed_text(model, words, texts, options.max_words, options.batch_size)
+    videos = given.embed_features(np.array([pooled[number] for number in usable], np.float32))
+    named = given.embed_text(texts)
     missing = Counter(one for one in [*pooled, *named.reasons] if isinstance(one, str) and one)
     everyone = labelled[usable] if options.missing_modality == "drop" else labelled
-    result = {
-        "experiment": experiment,
-        "dataset": dataset,
-        "synthetic": synthetic,
-        **measure(dot_products(videos, named.vectors), labelled[usable], everyone, classes),
+    scores = retrieval.dot_products(videos, named.vectors)
+    return {
+        **measure(scores, labelled[usable], everyone, classes),
         "missing": dict(sorted(missing.items())),
-        "missing_policy": options.missing_modality,
-        "provenance": provenance(config, stores, options, place),
     }
-    write_json(output, result)
-    logger.info("%s on %s: %s", experiment, dataset, result["scores"])
-    return result
 
 
 def measure(
     scores: np.ndarray, labels: np.ndarray, everyone: np.ndarray, classes: Sequence[str]
 ) -> dict[str, Any]:
-    """Counts, scores, chance and classes of the JSON, from (N, C) scores and the class numbers of their videos.
+    """Counts, scores, chance and classes of the JSON, from (N, C) scores and the class numbers (N,) of their videos.
 
     everyone: class numbers of all videos of the denominator.
     """
-    by_class = recognition.by_class(
-        recognition.ranks(scores, labels), labels, everyone, len(classes)
-    )
+    found = by_class(retrieval.ranks(scores, labels), labels, everyone, len(classes))
     return {
         "n": len(labels),
         "total": len(everyone),
-        "scores": recognition.evaluate(scores, labels, len(everyone)),
-        "chance": recognition.chance(len(classes), len(labels), len(everyone)),
-        "classes": {classes[number]: found for number, found in by_class.items()},
+        "scores": accuracies(scores, labels, len(everyone)),
+        "chance": chance(len(classes), len(labels), len(everyone)),
+        "classes": {classes[number]: one for number, one in found.items()},
     }
+
+
+def accuracies(
+    scores: np.ndarray, labels: np.ndarray, total: int | None = None
+) -> dict[str, float]:
+    """Top-1 and top-5 accuracy of (N, C) scores, percent of `total` (default N); n and total.
+
+    ValueError for labels that are no classes, NaN and wrong shapes.
+
+    >>> accuracies(np.array([[2.0, 1.0], [3.0, 3.0]]), np.array([0, 1]))["top-1"]
+    50.0
+    """
+    found = retrieval.ranks(scores, np.asarray(labels))
+    total = retrieval.validate_total(len(found), total)
+    shares = {f"top-{k}": 100.0 * int(retrieval.hits(found, k).sum()) / total for k in TOP}
+    return {**shares, "n": len(found), "total": total}
+
+
+def by_class(
+    found: np.ndarray, labels: np.ndarray, everyone: np.ndarray, classes: int
+) -> dict[int, dict[str, float]]:
+    """Class that has a video -> its top-1 (percent of its total), n and total.
+
+    found, labels: 0-based rank and class (N,) of the videos ranked; everyone: classes of all labelled videos.
+    """
+    totals, counts = (np.bincount(one, minlength=classes) for one in (everyone, labels))
+    right = np.bincount(labels[retrieval.hits(found, 1)], minlength=classes)
+    return {
+        one: {
+            "top-1": 100.0 * int(right[one]) / int(totals[one]),
+            "n": int(counts[one]),
+            "total": int(totals[one]),
+        }
+        for one in np.flatnonzero(totals).tolist()
+    }
+
+
+def chance(classes: int, ranked: int, total: int) -> dict[str, float]:
+    """Expectation of `accuracies` over random orders of the classes."""
+    shares = {f"top-{k}": 100.0 * min(k, classes) / classes * ranked / total for k in TOP}
+    return {**shares, "n": ranked, "total": total}
 
 
 def read_labels(actions: Path, labels: Path) -> tuple[list[str], list[str], list[str], np.ndarray]:
@@ -123,12 +127,14 @@ def read_labels(actions: Path, labels: Path) -> tuple[list[str], list[str], list
     return list(number), [row["text"] for row in listed], [row["video_id"] for row in rows], truth
 
 
-def pool_video(stores: Stores, options: RecognitionOptions, video_id: str) -> np.ndarray | str:
+def pool_video(
+    given: EvaluatedModel, pooling: Callable[[np.ndarray], np.ndarray], video_id: str
+) -> np.ndarray | str:
     """Pooled features (D,) float32 of a whole video, or the reason why there are none."""
     parts = []
-    for name in options.video_features:
-        sequence = stores[name][video_id]
+    for name in given.inputs.video:
+        sequence = given.stores[name][video_id]
         if sequence.values is None:
             return absence("video", sequence)
-        parts.append(unit_length(POOLING[options.pooling](sequence.values)))
+        parts.append(unit_length(pooling(sequence.values)))
     return np.concatenate(parts) if all(part.any() for part in parts) else "video: empty_window"

@@ -20,12 +20,12 @@ Metrics
 - `metrics`: R@1, R@5, R@10, MedR, MeanR, n, total of given ranks; `evaluate` does both.
 - `chance`: the exact expectation of the same numbers when the order is random.
 - `confidence_interval`: bootstrap interval of a recall.
-- What the published code computes instead, for labelled comparison only: `mcn.evaluation.retrieval.released`.
+- `released_metrics`: what the published code computes instead. Never report these numbers as results.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -64,12 +64,7 @@ def ranks(similarity: np.ndarray, positives: Positives | None = None) -> np.ndar
     """0-based ranks (Q,) float64 of the queries of (Q, G) scores, ties averaged (see Conventions)."""
     similarity = np.asarray(similarity)
     validate(similarity, positives)
-    rows, columns = _flat_positives(similarity.shape[0], positives)
-    blocks = [
-        _block_places(similarity[block], *_within(block, rows, columns))
-        for block in _row_blocks(*similarity.shape)
-    ]
-    return _joined(blocks).ranks
+    return _places(similarity.shape, positives, lambda block: similarity[block]).ranks
 
 
 def places_from_embeddings(
@@ -83,18 +78,16 @@ def places_from_embeddings(
     if queries.ndim != 2 or gallery.ndim != 2 or queries.shape[1] != gallery.shape[1]:
         got = f"queries {queries.shape} and gallery {gallery.shape}"
         raise ValueError(f"got {got}, wanted (Q, D) and (G, D)")
-    shape = len(queries), len(gallery)
     _validate_pairing(len(queries), len(gallery), positives)
-    rows, columns = _flat_positives(shape[0], positives)
-    found = []
-    for block in _row_blocks(*shape):
+
+    def scores_of(block: slice) -> np.ndarray:
         scores = dot_products(queries[block], gallery)
         if np.isnan(scores).any():
-            raise ValueError(
-                f"got NaN scores in queries {block.start}:{block.stop}; wanted numbers"
-            )
-        found.append(_block_places(scores, *_within(block, rows, columns)))
-    return _joined(found)
+            got = f"NaN scores in queries {block.start}:{block.stop}"
+            raise ValueError(f"got {got}; wanted numbers")
+        return scores
+
+    return _places((len(queries), len(gallery)), positives, scores_of)
 
 
 def dot_products(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
@@ -125,6 +118,21 @@ def metrics(found: np.ndarray, total: int | None = None) -> dict[str, float]:
 def hits(found: np.ndarray, k: int) -> np.ndarray:
     """Which 0-based ranks (n,) count at `k`: bool (n,). At k = 1 a shared first place does not count."""
     return found == 0 if k == 1 else found < k
+
+
+def released_metrics(places: Places, total: int | None = None) -> dict[str, float]:
+    """What AVLnet's and MCN's published `metrics.py` prints: recalls (percent of `total`) and MedR.
+
+    For labelled comparison only. Every position tied with a query's one acceptable item enters the sums, so that a
+    constant (N, N) matrix has R@10 = 1000 %; without ties the numbers are those of `metrics`. As there, queries that
+    were not ranked count in `total` but not in MedR.
+    """
+    total = validate_total(len(places.higher), total)
+    first, tied = places.higher, places.same + 1
+    scores = {f"R@{k}": 100.0 * int(np.clip(k - first, 0, tied).sum()) / total for k in RECALLS}
+    offsets = np.arange(tied.sum()) - np.repeat(np.cumsum(tied) - tied, tied)
+    positions = np.repeat(first, tied) + offsets
+    return {**scores, "MedR": float(np.median(positions)) + 1 if len(positions) else float("nan")}
 
 
 def evaluate(
@@ -232,30 +240,28 @@ def _flat_positives(queries: int, positives: Positives | None) -> tuple[np.ndarr
     return rows, columns.astype(np.int64)
 
 
-def _row_blocks(queries: int, gallery: int) -> Iterator[slice]:
-    step = max(1, BLOCK_ELEMENTS // max(1, gallery))
-    return (slice(at, min(at + step, queries)) for at in range(0, queries, step))
+def _places(
+    shape: tuple[int, ...], positives: Positives | None, scores_of: Callable[[slice], np.ndarray]
+) -> Places:
+    """Places of all queries of a (Q, G) matrix of scores, `scores_of` giving its rows block by block."""
+    rows, columns = _flat_positives(shape[0], positives)
+    places = Places(np.zeros(shape[0], np.int64), np.zeros(shape[0], np.int64))
+    step = max(1, BLOCK_ELEMENTS // max(1, shape[1]))
+    for start in range(0, shape[0], step):
+        block = slice(start, min(start + step, shape[0]))
+        scores = scores_of(block)
+        low, high = np.searchsorted(rows, [block.start, block.stop])
+        own = rows[low:high] - start, columns[low:high]
+        kind = scores.dtype if scores.dtype.kind == "f" else np.float64
+        best = np.full(len(scores), -np.inf, kind)
+        np.maximum.at(best, own[0], scores[own])
+        others = np.ones(scores.shape, bool)
+        others[own] = False
+        places.higher[block] = ((scores > best[:, None]) & others).sum(axis=1)
+        places.same[block] = ((scores == best[:, None]) & others).sum(axis=1)
+    return places
 
 
-def _within(block: slice, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The acceptable pairs of the queries of `block`, query indices counted from its start."""
-    low, high = np.searchsorted(rows, [block.start, block.stop])
-    return rows[low:high] - block.start, columns[low:high]
-
-
-def _block_places(scores: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> Places:
-    best = np.full(len(scores), -np.inf, scores.dtype if scores.dtype.kind == "f" else np.float64)
-    np.maximum.at(best, rows, scores[rows, columns])
-    others = np.ones(scores.shape, bool)
-    others[rows, columns] = False
-    higher = ((scores > best[:, None]) & others).sum(axis=1)
-    same = ((scores == best[:, None]) & others).sum(axis=1)
-    return Places(higher, same)
-
-
-def _joined(blocks: Sequence[Places]) -> Places:
-    none = np.zeros(0, np.int64)
-    return Places(
-        np.concatenate([none, *(block.higher for block in blocks)]),
-        np.concatenate([none, *(block.same for block in blocks)]),
-    )
+def undefined_as_none(scores: Mapping[str, float]) -> dict[str, float | None]:
+    """NaN as None, which JSON can hold."""
+    return {name: None if np.isnan(value) else value for name, value in scores.items()}

@@ -1,4 +1,4 @@
-"""Every pair of modalities of one captioned set: which items can be ranked, their ranks, their scores.
+"""A captioned set in a model's space, and its pairs of modalities: which items are ranked, their ranks and scores.
 
 Conventions
 -----------
@@ -13,6 +13,7 @@ Conventions
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,13 +21,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcn.errors import UserError
-from mcn.evaluation.annotations import Captions
-from mcn.evaluation.embed import Embedded
+from mcn.evaluation.annotations import Captions, read_captions
+from mcn.evaluation.embed import Embedded, EvaluatedModel
 from mcn.evaluation.retrieval import metrics as retrieval
 from mcn.evaluation.retrieval.full_video import FullVideoSet
-from mcn.evaluation.retrieval.metrics import Places
-from mcn.evaluation.retrieval.released import released_metrics
-from mcn.options.evaluation import MissingPolicy
+from mcn.evaluation.retrieval.metrics import Places, released_metrics, undefined_as_none
+from mcn.options.evaluation import MissingPolicy, RetrievalOptions
+
+logger = logging.getLogger(__name__)
 
 SEVERAL_CAPTIONS = "best"
 # the headline first; each pair in both directions
@@ -105,10 +107,34 @@ class ClipEmbeddings:
     policy: MissingPolicy
     published_total: int | None = None
 
+    @classmethod
+    def of(cls, given: EvaluatedModel) -> ClipEmbeddings:
+        """Every caption and clip of a set, in the modalities that the model embeds; the log counts what lacks one."""
+        captions, options = read_captions(given.tables["captions"]), given.options
+        assert isinstance(options, RetrievalOptions)
+        given.require_videos([clip.video_id for clip in captions.clips])
+        modalities = {}
+        if "t" in given.letters:
+            modalities["t"] = given.embed_text(captions.texts)
+        if "v" in given.letters:
+            modalities["v"] = given.embed_video(captions.clips)
+        if "a" in given.letters:
+            modalities["a"] = given.embed_audio(captions.clips, options.audio_frames)
+        policy = options.missing_modality
+        found = cls(captions, modalities, policy, options.published_total)
+        for reason, count in found.missing.items():
+            logger.warning("%d without %s (policy: %s)", count, reason, policy)
+        return found
+
     @property
     def pairs(self) -> list[str]:
-        """Pairs that the model has branches for."""
+        """Pairs whose modalities the model embeds."""
         return [pair for pair in PAIRS if set(pair) - set("->") <= set(self.modalities)]
+
+    @property
+    def left_out(self) -> list[str]:
+        """Pairs that cannot be ranked: the model lacks one of their modalities."""
+        return [pair for pair in PAIRS if pair not in self.pairs]
 
     @property
     def missing(self) -> dict[str, int]:
@@ -172,8 +198,3 @@ class ClipEmbeddings:
             int(ranked.sum()) if drop else len(query_side.usable),
             len(np.unique(query_video[ranked])) if drop else len(names),
         )
-
-
-def undefined_as_none(scores: Mapping[str, float]) -> dict[str, float | None]:
-    """NaN as None, which JSON can hold."""
-    return {name: None if np.isnan(value) else value for name, value in scores.items()}

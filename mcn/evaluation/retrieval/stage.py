@@ -1,10 +1,11 @@
-"""The stage evaluate_retrieval: a trained model on a captioned set -> `{dataset}.retrieval.json`.
+"""Retrieval: a model on a captioned set -> `{dataset}.retrieval.json`, and early scores while a model is trained.
 
 Conventions
 -----------
 - `scores`, `chance`, `intervals`: by modality pair (`t->va`: captions query clips by video + audio); `chance` also
   holds the first pair's numbers at its top. Recalls are percent of `total`, intervals (low, high) percent.
-- `n`, `total` at the top: queries ranked, and queries of the set, of the first pair.
+- `n`, `total` at the top: queries ranked, and queries of the set, of the first pair. `left_out`: the pairs that have no
+  scores because the model lacks a modality.
 - `captions`, `clips`, `several_captions`: how many there are, and how a clip with several is ranked (see `pairs`).
 - `full_video`: by pair and protocol, where clips come from videos with several clips (see `full_video`); its `chance`
   holds the protocols that have an exact one.
@@ -17,70 +18,42 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from mcn.evaluation.annotations import Moment, read_captions, read_vocabulary
-from mcn.evaluation.provenance import provenance
+from mcn.evaluation.annotations import Moment
+from mcn.evaluation.embed import EvaluatedModel
 from mcn.evaluation.retrieval import full_video
-from mcn.evaluation.retrieval.clips import embed_clips, open_stores
-from mcn.evaluation.retrieval.metrics import dot_products
-from mcn.evaluation.retrieval.pairs import (
-    SEVERAL_CAPTIONS,
-    ClipEmbeddings,
-    Ranking,
-    undefined_as_none,
-)
-from mcn.features.runtime import resolve
-from mcn.files import write_json
-from mcn.networks.checkpoints import load_model
+from mcn.evaluation.retrieval.metrics import dot_products, undefined_as_none
+from mcn.evaluation.retrieval.pairs import SEVERAL_CAPTIONS, ClipEmbeddings, Ranking
 from mcn.options.evaluation import RetrievalOptions
-from mcn.options.features import RuntimeOptions
 
 logger = logging.getLogger(__name__)
 
+EARLY_PAIRS = ("t->va", "t->v", "t->a")
 
-def evaluate_retrieval(
-    model_directory: Path,
-    shards: Mapping[str, Sequence[Path]],
-    captions: Path,
-    vocabulary: Path,
-    output: Path,
-    experiment: str,
-    dataset: str,
-    options: RetrievalOptions,
-    synthetic: bool = False,
-    device: str = "auto",
-) -> dict[str, Any]:
-    """Score a model on a captioned set; the JSON is written atomically to `output` and returned.
 
-    shards: feature name -> shards of the whole set. synthetic: the set is rendered, which every table says.
-
-    Errors: `UserError` for models, shards, annotations or vocabularies that are missing, damaged or do not fit.
-    """
-    model, config = load_model(model_directory)
-    place = resolve(RuntimeOptions.model_validate({"device": device})).device
-    stores = open_stores(model, shards, options)
-    embeddings = embed_clips(
-        model.to(place), stores, read_captions(captions), read_vocabulary(vocabulary), options
-    )
+def evaluate(given: EvaluatedModel) -> dict[str, Any]:
+    """Scores of every pair of modalities; see Conventions."""
+    options = given.options
+    assert isinstance(options, RetrievalOptions)
+    embeddings = ClipEmbeddings.of(given)
+    if embeddings.left_out:
+        logger.info("left out, the model lacks a modality: %s", ", ".join(embeddings.left_out))
     rankings = {pair: embeddings.rank(pair) for pair in embeddings.pairs}
     first = next(iter(rankings))
     scores = {pair: ranking.scores for pair, ranking in rankings.items()}
     sampling = options.interval_level, options.bootstrap_draws, options.seed
-    result = {
-        "experiment": experiment,
-        "dataset": dataset,
-        "synthetic": synthetic,
+    return {
         "n": scores[first]["n"],
         "total": scores[first]["total"],
         "captions": len(embeddings.captions.texts),
         "clips": len(embeddings.captions.clips),
         "several_captions": SEVERAL_CAPTIONS,
         "scores": scores,
+        "left_out": embeddings.left_out,
         "chance": {
             **rankings[first].chance,
             **{pair: ranking.chance for pair, ranking in rankings.items()},
@@ -92,12 +65,22 @@ def evaluate_retrieval(
         },
         "examples": examples(embeddings, first, rankings[first], options),
         "missing": embeddings.missing,
-        "missing_policy": options.missing_modality,
-        "provenance": provenance(config, stores, options, place),
     }
-    write_json(output, result)
-    logger.info("%s on %s, %s: %s", experiment, dataset, first, scores[first])
-    return result
+
+
+def early_scores(given: EvaluatedModel) -> dict[str, dict[str, float]]:
+    """Scores of text against video + audio, video and audio of a network in training: pair -> name -> number.
+
+    They are those of `evaluate`, undefined ones left out. The network stays where it is and in its mode.
+    """
+    embeddings = ClipEmbeddings.of(given)
+    scores = {
+        pair: embeddings.rank(pair).scores for pair in EARLY_PAIRS if pair in embeddings.pairs
+    }
+    return {
+        pair: {name: value for name, value in found.items() if value is not None}
+        for pair, found in scores.items()
+    }
 
 
 def full_video_scores(embeddings: ClipEmbeddings) -> dict[str, dict[str, Any]]:

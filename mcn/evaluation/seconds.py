@@ -1,0 +1,159 @@
+"""The seconds of a video in a model's space, scored against texts: what localization and alignment share.
+
+Conventions
+-----------
+- Second i is [start + i, start + i + 1), `start` being the time of the first feature row; T is the number of seconds
+  that the first visual feature covers.
+- Every visual feature is adaptively max-pooled to T rows, each L2-normalised, then they are concatenated (MCN
+  cvpr19_dataloader.py).
+- The sound of a second is a window around its beginning, [t - w/2, t + w/2], moved inwards at the ends of the video.
+- Modes: v scores a second's visual embedding, a that of the sound around it, va their un-normalised sum, by dot
+  products with the texts' embeddings. A mode that a video cannot be scored in is the reason why, `modality: code`;
+  under `video_only` va is then v.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from mcn.errors import UserError
+from mcn.evaluation.annotations import Moment
+from mcn.evaluation.embed import EvaluatedModel, absence
+from mcn.evaluation.retrieval.metrics import dot_products
+from mcn.options.evaluation import SecondsOptions
+from mcn.shards.clips import values_of
+
+logger = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+Summary = dict[str, dict[str, float | None]]  # scores and chance
+
+
+@dataclass(frozen=True)
+class SecondEmbeddings:
+    """One video: `seconds` T from `start`; `modes`: mode -> (T, d) float32, or why there are none."""
+
+    start: float
+    seconds: int
+    modes: Mapping[str, np.ndarray | str]
+
+
+class SecondScorer:
+    """Scores the seconds of videos; `missing` counts what could not be used, by reason.
+
+    modes: those that the model embeds; headline: the one that the options name, or v where the model hears nothing.
+    """
+
+    def __init__(self, given: EvaluatedModel) -> None:
+        assert isinstance(given.options, SecondsOptions)
+        self.given, self.options = given, given.options
+        self.modes = ("v", "a", "va") if "a" in given.letters else ("v",)
+        self.headline: str = self.options.score_mode
+        if self.headline not in self.modes:
+            logger.warning("score_mode v, not %s: the model has no audio branch", self.headline)
+            self.headline = "v"
+        self.missing: Counter[str] = Counter()
+
+    def embed(self, video_id: str) -> SecondEmbeddings | str:
+        """All modes of a video; or why there are none."""
+        found = second_features(self.given, video_id)
+        if isinstance(found, str):
+            return found
+        features, start = found
+        return SecondEmbeddings(start, len(features), self._modes(video_id, features, start))
+
+    def scores(
+        self, found: SecondEmbeddings, texts: np.ndarray
+    ) -> Iterator[tuple[str, np.ndarray | str]]:
+        """Mode by mode: float64 scores (T, C) with the embeddings (C, d) of texts, or why there are none."""
+        for mode, seconds in found.modes.items():
+            if isinstance(seconds, str):
+                self.missing[seconds] += mode == "a"  # counted once, not again for va
+                yield mode, seconds
+            else:
+                yield mode, dot_products(seconds, texts).astype(np.float64)
+
+    def _modes(
+        self, video_id: str, features: np.ndarray, start: float
+    ) -> dict[str, np.ndarray | str]:
+        options = self.options
+        visual = self.given.embed_features(features)
+        if "a" not in self.modes:
+            return {"v": visual}
+        windows = second_windows(video_id, start, len(features), options.audio_window_seconds)
+        audio = self.given.embed_audio(windows, options.audio_frames)
+        absent = next((reason for reason in audio.reasons if reason), "")
+        if not absent:
+            return {"v": visual, "a": audio.vectors, "va": visual + audio.vectors}
+        alone = visual if options.missing_modality == "video_only" else absent
+        return {"v": visual, "a": absent, "va": alone}
+
+    def result(self, measured: Mapping[str, Summary], repeated: Iterable[str]) -> dict[str, Any]:
+        """What both evaluations write of each mode's summary: the headline's numbers at the top, all below `modes`.
+
+        repeated: the scores that are given for every mode beside the headline's.
+        """
+        first = measured[self.headline]
+        return {
+            "n": first["scores"]["n"],
+            "total": first["scores"]["total"],
+            **{
+                kind: {
+                    **first[kind],
+                    **{
+                        f"{name} ({mode})": found[kind][name]
+                        for mode, found in measured.items()
+                        for name in repeated
+                    },
+                }
+                for kind in ("scores", "chance")
+            },
+            "modes": dict(measured),
+            "missing": dict(sorted(self.missing.items())),
+        }
+
+
+def drawn(items: Sequence[Item], count: int, seed: int) -> list[Item]:
+    """At most `count` items drawn at random, in their order."""
+    generator = np.random.default_rng(seed)
+    chosen = generator.choice(len(items), min(count, len(items)), replace=False)
+    return [items[number] for number in np.sort(chosen)]
+
+
+def second_features(given: EvaluatedModel, video_id: str) -> tuple[np.ndarray, float] | str:
+    """Features (T, D) float32 of one video, one row a second, and the time of its first; or the reason why not."""
+    names = given.inputs.video
+    sequences = [given.stores[name][video_id] for name in names]
+    for sequence in sequences:
+        if sequence.values is None:
+            return absence("video", sequence)
+    starts = [sequence.start_seconds for sequence in sequences]
+    if max(starts) - min(starts) > 0.5:
+        raise UserError(
+            f"{video_id}: {', '.join(names)} start at {starts} s",
+            "features of one clock",
+            "extract them from the same decoding",
+        )
+    seconds = max(1, round(len(values_of(sequences[0])) * sequences[0].step_seconds))
+    pooled = [
+        F.normalize(
+            F.adaptive_max_pool1d(torch.tensor(values_of(one).T, dtype=torch.float32), seconds).T
+        )
+        for one in sequences
+    ]
+    return torch.cat(pooled, dim=1).numpy(), starts[0]
+
+
+def second_windows(video_id: str, start: float, seconds: int, width: float) -> list[Moment]:
+    """The stretch of sound of every second, `width` seconds long or as long as the video."""
+    last = start + max(0.0, seconds - width)
+    begins = np.clip(start + np.arange(seconds) - width / 2, start, last)
+    return [Moment(video_id, float(begin), float(begin + min(width, seconds))) for begin in begins]
