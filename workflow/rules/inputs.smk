@@ -93,7 +93,9 @@ def annotations(task):
 
 def own_annotations(wildcards):
     """The tables that an evaluation of the user's own reads of a data set."""
-    names = settings.datasets[wildcards.dataset].evaluations[wildcards.evaluation].tables
+    names = (
+        settings.datasets[wildcards.dataset].evaluations[wildcards.evaluation].tables
+    )
     return [f"results/{wildcards.dataset}/{name}.parquet" for name in names]
 
 
