@@ -1,4 +1,6 @@
-"""The command line: `mcn <verb>`, one verb a stage; the workflow's rules call the same verbs.
+"""From narrated videos to a joint space of video, audio and text: one verb for each stage of the workflow.
+
+The workflow's rules call the same verbs.
 
 Exit status: 0 done, 1 the data or the configuration is at fault (got / wanted / do this on standard error),
 2 wrong usage, 130 interrupted. `mcn <verb> --help` lists every option with its unit and default.

@@ -22,17 +22,19 @@ settings.register_profile("fuzz", max_examples=2000, deadline=None, print_blob=T
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
-SHARED = {"undisturbed", "finished"}  # fixtures that stand on the finished small run
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     """Several processes (`pytest -n 2 --dist loadgroup`) share out files, and what stands on one run is one group.
 
     The tests of the workflow come first: they are the longest, and none of them is left for the end.
     """
     for item in items:
-        shared = SHARED & set(getattr(item, "fixturenames", ()))
-        item.add_marker(pytest.mark.xdist_group("small run" if shared else item.path.stem))
+        group = item.path.stem
+        if item.get_closest_marker("slurm"):
+            group = "slurm"  # there is one /etc/slurm
+        elif item.get_closest_marker("workflow") and "undisturbed" in item.fixturenames:
+            group = "small run"
+        item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
 
 

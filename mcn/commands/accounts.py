@@ -14,17 +14,17 @@ def register(verbs: Verbs) -> None:
     """Add the parsers of this group."""
     verb = add_verb(verbs, "ledger", ledger)
     verb.add_argument("dataset", type=Path, help="results/{dataset}")
-    verb.add_argument("--shards", type=int, required=True)
+    verb.add_argument("--shards", type=int, required=True, help="number of shards")
     verb.add_argument("--features", nargs="+", required=True, help="the streams, in their order")
     verb.add_argument("--manifest", type=Path, help="named in the commands of quarantine.csv")
 
     verb = add_verb(verbs, "retry", retry, "mcn.config.configuration:Configuration")
-    verb.add_argument("results", type=Path)
+    verb.add_argument("results", type=Path, help="folder of a run")
     verb.add_argument("--threads", type=int, default=0, help="processor threads, 0: all (default)")
 
     verb = add_verb(verbs, "report", report, "mcn.config.configuration:Configuration")
-    verb.add_argument("results", type=Path)
-    verb.add_argument("--output", type=Path, required=True)
+    verb.add_argument("results", type=Path, help="folder of a run")
+    verb.add_argument("--output", type=Path, required=True, help="page (.html)")
 
     verb = add_verb(verbs, "estimate", estimate)
     verb.add_argument("manifest", type=Path, help="CSV or parquet: video_id,path[,narration,...]")
@@ -42,13 +42,13 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("--results", type=Path, default=Path("results"), help="folder of the run")
 
     verb = add_verb(verbs, "verify", verify, "mcn.config.configuration:Configuration")
-    verb.add_argument("results", type=Path)
+    verb.add_argument("results", type=Path, help="folder of a run")
     words = "also read every video, and compare it with what was decoded"
     verb.add_argument("--content", action="store_true", help=words)
 
 
 def ledger(arguments: Namespace) -> None:
-    """Account for every video of a data set, stream by stream; 1 if the sums do not add up."""
+    """Account for every video of a data set, stream by stream; exit status 1 if the sums do not add up."""
     from mcn.layout import Dataset
     from mcn.upkeep.ledger import make_ledger
 

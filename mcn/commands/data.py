@@ -8,6 +8,8 @@ from pathlib import Path
 from mcn.commands.verbs import Verbs, add_group, add_verb
 from mcn.errors import UserError
 
+VIDEOS = "table of videos that `mcn prepare videos` wrote"
+
 
 def register(verbs: Verbs) -> None:
     """Add the parsers of this group."""
@@ -21,55 +23,59 @@ def register(verbs: Verbs) -> None:
 
     kinds = add_group(verbs, "prepare", "Check manifests and annotations; write them as tables.")
     verb = add_verb(kinds, "videos", prepare_videos, "mcn.options.sections:DatasetOptions")
-    verb.add_argument("manifest", type=Path)
-    verb.add_argument("--videos", type=Path, required=True)
-    verb.add_argument("--narration", type=Path, required=True)
+    verb.add_argument("manifest", type=Path, help="CSV or parquet: video_id,path[,narration,...]")
+    verb.add_argument("--videos", type=Path, required=True, help="table of videos to write")
+    verb.add_argument("--narration", type=Path, required=True, help="table of narration to write")
     verb = add_verb(kinds, "captions", prepare_captions)
     verb.add_argument(
         "annotations", type=Path, help="CSV clip_id,video_id,start_seconds,end_seconds,caption"
     )
-    verb.add_argument("--videos", type=Path, required=True)
-    verb.add_argument("--output", type=Path, required=True)
+    verb.add_argument("--videos", type=Path, required=True, help=VIDEOS)
+    verb.add_argument("--output", type=Path, required=True, help="table of captions to write")
     verb = add_verb(kinds, "steps", prepare_steps)
     verb.add_argument("task_list", type=Path, help="CSV task,step,text")
     verb.add_argument(
         "annotations", type=Path, help="CSV video_id,task,step,start_seconds,end_seconds"
     )
-    verb.add_argument("--videos", type=Path, required=True)
-    verb.add_argument("--tasks", type=Path, required=True)
-    verb.add_argument("--steps", type=Path, required=True)
+    verb.add_argument("--videos", type=Path, required=True, help=VIDEOS)
+    verb.add_argument("--tasks", type=Path, required=True, help="table of tasks to write")
+    verb.add_argument("--steps", type=Path, required=True, help="table of steps to write")
     verb = add_verb(kinds, "alignment", prepare_alignment)
     verb.add_argument("class_list", type=Path, help="CSV class_id,text,background (0 or 1)")
     verb.add_argument("transcript_list", type=Path, help="CSV video_id,position,class_id")
     verb.add_argument(
         "segment_list", type=Path, help="CSV video_id,class_id,start_seconds,end_seconds"
     )
-    for name in ("videos", "classes", "transcripts", "segments"):
-        verb.add_argument(f"--{name}", type=Path, required=True)
+    verb.add_argument("--videos", type=Path, required=True, help=VIDEOS)
+    for name in ("classes", "transcripts", "segments"):
+        verb.add_argument(f"--{name}", type=Path, required=True, help=f"table of {name} to write")
 
     verb = add_verb(kinds, "actions", prepare_actions)
     verb.add_argument("action_list", type=Path, help="CSV class,text")
     verb.add_argument("label_list", type=Path, help="CSV video_id,class")
-    for name in ("videos", "actions", "labels"):
-        verb.add_argument(f"--{name}", type=Path, required=True)
+    verb.add_argument("--videos", type=Path, required=True, help=VIDEOS)
+    for name in ("actions", "labels"):
+        verb.add_argument(f"--{name}", type=Path, required=True, help=f"table of {name} to write")
 
     verb = add_verb(verbs, "partition", partition)
-    verb.add_argument("videos", type=Path)
-    verb.add_argument("narration", type=Path)
+    verb.add_argument("videos", type=Path, help=VIDEOS)
+    verb.add_argument("narration", type=Path, help="table of narration, written with it")
     verb.add_argument("--shards", type=int, required=True, help="number of shards")
     verb.add_argument("--directory", type=Path, required=True, help="results/{dataset}")
 
-    kinds = add_group(verbs, "shard", "One shard's share of a manifest.")
+    kinds = add_group(verbs, "shard", "Write one shard's share of a manifest.")
     for name, run in (("videos", shard_videos), ("narration", shard_narration)):
         verb = add_verb(kinds, name, run)
-        verb.add_argument("manifest", type=Path)
-        verb.add_argument("output", type=Path)
+        verb.add_argument(
+            "manifest", type=Path, help="CSV or parquet: video_id,path[,narration,...]"
+        )
+        verb.add_argument("output", type=Path, help="file to write")
         verb.add_argument("--shards", type=int, required=True, help="number of shards")
-        verb.add_argument("--shard", type=int, required=True, help="which one, from 0")
+        verb.add_argument("--shard", type=int, required=True, help="number of this shard, from 0")
 
     verb = add_verb(verbs, "decode", decode, "mcn.options.decode:DecodeOptions")
     verb.set_defaults(stage="decode")
-    verb.add_argument("shard", type=Path, help="shard list: video_id,path,sha256")
+    verb.add_argument("shard", type=Path, help="shard list, results/{dataset}/shards/NNNNN.csv")
     verb.add_argument("outputs", type=Path, nargs="+", help="a shard for each stream")
     verb.add_argument(
         "--streams",
@@ -80,7 +86,7 @@ def register(verbs: Verbs) -> None:
 
 
 def doctor(arguments: Namespace) -> int:
-    """Probe every file of a manifest and say what will happen to it; 1 if any will fail."""
+    """Probe every file of a manifest and say what will happen to it; exit status 1 if any will fail."""
     from mcn.media.doctor import examine, format_report
     from mcn.options.base import parse_options
     from mcn.options.decode import DecodeOptions
@@ -178,14 +184,14 @@ def partition(arguments: Namespace) -> None:
 
 
 def shard_videos(arguments: Namespace) -> None:
-    """The list of the videos of one shard."""
+    """Write the list of the videos of one shard."""
     from mcn.sources.partition import shard_videos
 
     shard_videos(arguments.manifest, arguments.shards, arguments.shard, arguments.output)
 
 
 def shard_narration(arguments: Namespace) -> None:
-    """The narration of the videos of one shard."""
+    """Write the narration of the videos of one shard."""
     from mcn.sources.partition import shard_narration
 
     shard_narration(arguments.manifest, arguments.shards, arguments.shard, arguments.output)

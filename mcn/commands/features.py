@@ -23,18 +23,18 @@ def register(verbs: Verbs) -> None:
     verb.set_defaults(stage="seed_weights")
     verb.add_argument("shards", type=Path, nargs="+", help="shards of what the feature reads")
     verb.add_argument("--output", type=Path, required=True, help=".safetensors")
-    verb.add_argument("--seed", type=int, default=0)
+    verb.add_argument("--seed", type=int, default=0, help="of the random numbers (0)")
     verb.add_argument("--threads", type=int, default=0, help="processor threads, 0: all (default)")
 
     verb = _add(verbs, "vocabulary", vocabulary)
     verb.add_argument("tables", type=Path, nargs="+", help="narration, captions or tasks tables")
     verb.add_argument("--vectors", type=Path, required=True, help="word vectors")
-    verb.add_argument("--output", type=Path, required=True)
+    verb.add_argument("--output", type=Path, required=True, help="table of word vectors to write")
 
     verb = _add(verbs, "extract", extract, runtime=True)
     verb.set_defaults(stage="feature")
     verb.add_argument("shard", type=Path, help="what the feature reads; of texts the shard list")
-    verb.add_argument("output", type=Path)
+    verb.add_argument("output", type=Path, help="feature shard to write")
     verb.add_argument(
         "--weights", nargs="?", const="", default="", help="file, where the row's are `seeded`"
     )

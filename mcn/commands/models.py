@@ -31,7 +31,12 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("dataset", type=Path, help="results/{dataset}")
     verb.add_argument("query", help="what to look for, in words")
     verb.add_argument("--vectors", required=True, help="word vectors that the model was trained on")
-    verb.add_argument("--case", choices=("as_is", "lower"), default="as_is", help="see TextOptions")
+    verb.add_argument(
+        "--case",
+        choices=("as_is", "lower"),
+        default="as_is",
+        help="lower: for lower-case vectors (as_is)",
+    )
     verb.add_argument("--window", type=float, default=4.0, help="length of a moment, seconds (4)")
     verb.add_argument("--limit", type=int, default=10, help="how many moments to list (10)")
 

@@ -26,7 +26,11 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("ours", type=Path, help="shard, or folder of shards or published files")
     verb.add_argument("published", type=Path, help="the same of the published features")
     verb.add_argument("--feature", default="resnet152", help="resnet152 (default), resnext101, ...")
-    verb.add_argument("--layout", default="howto100m", help="of published files, see import")
+    verb.add_argument(
+        "--layout",
+        default="howto100m",
+        help="form of the published files (howto100m)",
+    )
     verb.add_argument("--output", type=Path, help="page with the distributions drawn (.html)")
     verb.add_argument("--worst", type=int, default=10, help="how many videos to list (10)")
 

@@ -42,7 +42,9 @@ def add_verb(
     )
     parser.set_defaults(run=run, options_model=model)
     if model:
-        parser.add_argument("--options", default="{}", metavar="JSON", help="settings, see below")
+        parser.add_argument(
+            "--options", default="{}", metavar="JSON", help="settings, as listed below"
+        )
         parser.add_argument(
             "--settings",
             metavar="FILE#SECTION",
