@@ -11,4 +11,4 @@ if [[ ${1-} == --all ]]; then
     chosen=()
     shift
 fi
-pytest -n 2 --dist loadgroup --no-loadscope-reorder "${chosen[@]}" "$@"
+pytest -n 2 --no-loadscope-reorder "${chosen[@]}" "$@"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -22,20 +24,30 @@ settings.register_profile("fuzz", max_examples=2000, deadline=None, print_blob=T
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
-    """Several processes (`pytest -n 2 --dist loadgroup`) share out files, and what stands on one run is one group.
-
-    The tests of the workflow come first: they are the longest, and none of them is left for the end.
-    """
-    for item in items:
-        group = item.path.stem
-        if item.get_closest_marker("slurm"):
-            group = "slurm"  # there is one /etc/slurm
-        elif item.get_closest_marker("workflow") and "undisturbed" in item.fixturenames:
-            group = "small run"
-        item.add_marker(pytest.mark.xdist_group(group))
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of the workflow come first: they take longest, and none of them is left for the end."""
     items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
+
+
+@functools.cache
+def group_of(file: str) -> str:
+    """What a file of tests shares with others: one Slurm, or the one finished run; otherwise the file alone."""
+    text = (Path(__file__).parent.parent / file).read_text()
+    if "pytest.mark.slurm" in text:
+        return "slurm"
+    return "small run" if ": SmallRun" in text and "undisturbed" in text else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Several processes (`pytest -n 2`) share out groups of files, so that no fixture is made twice."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid.split("::")[0])
+
+    return ByGroup(config, log)
 
 
 @pytest.fixture(scope="session")
