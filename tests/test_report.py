@@ -343,6 +343,18 @@ def test_alignment_recognition_and_published_rows(tmp_path):
     assert words.count("not measured") > 30
 
 
+def test_own_evaluations_are_shown_as_they_are(tmp_path):
+    scores = {"similarity": 12.345678, "undefined": None}
+    value = {"experiment": "mcn", "dataset": "d", "n": 7, "total": 9, "scores": scores}
+    write_json(tmp_path / "d.mine.json", {**value, "chance": {"similarity": 1.5}})
+    make_report(ReportInputs("t", evaluations=[tmp_path / "d.mine.json"]), tmp_path / "p.html")
+    words = text_of((tmp_path / "p.html").read_text())
+    assert "mine on d, model mcn" in words
+    assert "of 7 / 9" in words
+    assert "similarity 12.35 1.5" in words
+    assert "undefined – –" in words
+
+
 def test_full_videos_and_the_released_convention(tmp_path, inputs):
     path = next(path for path in inputs.evaluations if path.name.endswith("retrieval.json"))
     value = json.loads(path.read_text())

@@ -212,11 +212,6 @@ def all_evaluations():
     return evaluations(*settings.evaluation_sets())
 
 
-def own_evaluations():
-    """Names of the evaluations of the user's own."""
-    return [task for task in settings.evaluation_sets() if task not in TASKS]
-
-
 def all_models():
     """The model of every experiment."""
     return expand(
