@@ -1,0 +1,184 @@
+"""How each command of the pages is run by tests/test_documented_commands.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a command is run: `place` is `finished` (after a small run) or `planned` (official files, nothing made yet).
+
+    replace: what stands for placeholders and for the demo's names; add: arguments put behind the command's own;
+    says: words of the output; makes: a file that is there afterwards.
+    """
+
+    place: str = "finished"
+    replace: tuple[tuple[str, str], ...] = ()
+    add: str = ""
+    says: str = ""
+    makes: str = ""
+    extras: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class NotRun:
+    """Why a command is not run here, and what runs it instead."""
+
+    reason: str
+
+
+def done(*replace: tuple[str, str], says: str = "", makes: str = "") -> Run:
+    """Run as it stands, in the finished project."""
+    return Run("finished", replace, says=says, makes=makes)
+
+
+def plan(*replace: tuple[str, str], says: str = "Job stats", extras: tuple[str, ...] = ()) -> Run:
+    """A dry run: its weights and videos cannot be downloaded where the tests run."""
+    return Run(
+        "planned", (*replace, ("snakemake ", "snakemake --dry-run ")), says=says, extras=extras
+    )
+
+
+def help_of(says: str) -> Run:
+    """With `--help`, since its arguments stand for files of the reader's own; a test of its stage runs it."""
+    return Run("finished", add="--help", says=says)
+
+
+INSTALLS = NotRun("installs packages")
+SLURM = NotRun("needs a cluster: tests/test_slurm.py")
+OURS = "results/small/features/resnet152"
+SMALL = ("results/demo_test", "results/small")
+COMPARE_OURS = done(("OURS", OURS), ("PUBLISHED", OURS), says="the same")
+
+TABLE: dict[str, Run | NotRun] = {
+    # README.md
+    "scripts/demo.sh": NotRun(
+        "installs; the run of the demo that follows is tests/test_workflow.py"
+    ),
+    "scripts/test.sh": NotRun("runs this test"),
+    ". .venv/bin/activate": NotRun("the tests run in an activated environment"),
+    "snakemake --cores 2": done(says="Nothing to be done"),
+    "snakemake --cores 2 --forcerun resnext101 -- resnext101_shards": done(says="(100%) done"),
+    "snakemake --cores 2 verify": done(says="(100%) done"),
+    "snakemake --report results/workflow.html": done(makes="results/workflow.html"),
+    'mcn search results/models/mcn results/demo_test "chop the onion" --vectors mcn/demo/assets/glove_demo.bin': done(
+        SMALL, says="first"
+    ),
+    "mcn doctor my/manifest.csv": Run("planned", says="soup"),
+    "snakemake --cores 2 --configfile config.yaml config/own_videos.yaml": plan(),
+    "snakemake --cores 2 partition": done(says="Nothing to be done"),
+    "snakemake table1 table2 --cores 8 --configfile config.yaml config/paper.yaml": plan(),
+    "mcn compare features OURS PUBLISHED": COMPARE_OURS,
+    "pip install -e '.[slurm]'": INSTALLS,
+    "snakemake --profile profiles/slurm": plan(extras=("slurm",)),
+    "snakemake --cores N retry": done(("N", "2")),
+    "mcn <verb> --help": NotRun("test_every_verb_has_help_that_says_what_it_does"),
+    # configuration.md
+    "mcn --help": done(says="doctor"),
+    "mcn <verb> --options": NotRun("no command: the form of one"),
+    "mcn accept NAME": Run(replace=((" NAME", ""),), add="--help", says="accept"),
+    "python -m mcn.config.reference": NotRun(
+        "writes the page and the schema; their drift is a test"
+    ),
+    # CONTRIBUTING.md
+    "scripts/setup.sh dev": INSTALLS,
+    "pre-commit install": NotRun(
+        "writes into .git; the hooks are checked by tests/test_project.py"
+    ),
+    "pytest tests/test_clustering.py": NotRun("is some of the tests"),
+    "pytest tests/test_partition.py -k one_more_video": NotRun("is one of the tests"),
+    "scripts/test.sh --all": NotRun("runs this test"),
+    ".ci/run": NotRun("runs this test"),
+    # architecture.md
+    "mcn <verb>": NotRun("no command: the form of one"),
+    "snakemake --set-resources train:processes=8": plan(
+        ("train:processes=8", "train:processes=8 --cores 8")
+    ),
+    "snakemake --cores N resnet152_shards": done(("N", "2"), says="Nothing to be done"),
+    # cluster.md
+    "squeue --me --noheader --format '%i %j' | awk '$2 ~ /^mcn/ {print $1}' | xargs -r scancel": SLURM,
+    "snakemake --profile profiles/slurm --unlock": Run("planned", extras=("slurm",)),
+    "apptainer build mcn.sif containers/mcn.def": NotRun("needs Apptainer and a registry"),
+    "apptainer run --nv mcn.sif --cores 16": NotRun("needs Apptainer and a registry"),
+    "pytest -m slurm": NotRun("is one of the tests"),
+    # datasets.md
+    "snakemake --cores 8 --configfile config.yaml config/youcook2.yaml": plan(
+        says="prepare_captions"
+    ),
+    "snakemake --cores 8 --configfile config.yaml config/youcook2.yaml -- import_annotations": plan(),
+    "snakemake --cores 8 --configfile config.yaml config/howto100m.yaml config/youcook2.yaml "
+    "config/msrvtt.yaml": plan(says="mcn_howto100m/msrvtt.retrieval"),
+    "snakemake --cores 8 --configfile config.yaml config/youcook2.yaml --forcerun import_youcook2 "
+    "-- import_annotations": plan(),
+    "snakemake --cores 8 --configfile config.yaml config/youcook2.yaml -- partition": plan(),
+    "mcn import annotations youcook2 data/youcook2 --output imported --split validation_clips": Run(
+        "planned", makes="imported/accounting.json"
+    ),
+    # demo.md
+    "mcn demo": help_of("Render"),
+    "snakemake --cores 2 --configfile config.yaml config/demo_seeds.yaml": plan(says="mcn_seed3"),
+    "python benchmarks/stages.py results": done(says="resnext101"),
+    # evaluation.md
+    "mcn import actions data/ucf101/videos --output data/ucf101": Run(
+        "planned", makes="data/ucf101/labels.csv"
+    ),
+    "snakemake --cores 8 --configfile config.yaml config/actions.yaml": plan(says="recognition"),
+    "mcn table table1 results --output results/table1.html": done(makes="results/table1.csv"),
+    "mcn table reference results --output results/reference.html": done(
+        makes="results/reference.md"
+    ),
+    "mcn evaluate retrieval": help_of("--output"),
+    "mcn evaluate localization": help_of("--output"),
+    "mcn evaluate alignment": help_of("--probabilities"),
+    "mcn evaluate recognition": help_of("--output"),
+    "mcn evaluate alignment ... --probabilities FOLDER": Run(
+        replace=((" ... --probabilities FOLDER", ""),), add="--help", says="--probabilities"
+    ),
+    # faults.md
+    "pytest -m slow": NotRun("is some of the tests"),
+    # objectives.md
+    "snakemake --cores 2 --set-threads train=1 --configfile config.yaml config/comparison.yaml "
+    "-- comparison": plan(says="comparison.html"),
+    "python benchmarks/objectives.py results": Run(
+        replace=((" results", ""),), add="--help", says="results"
+    ),
+    # own_videos.md
+    "cp config/own_videos.yaml my/config.yaml": Run("planned", makes="my/config.yaml"),
+    "snakemake --cores 2 --configfile config.yaml my/config.yaml": plan(),
+    "mcn doctor manifest.csv": Run("planned", (("manifest", "my/manifest"),), says="soup"),
+    "snakemake --cores 2 --configfile config.yaml my/config.yaml -- resnet152_shards": plan(),
+    "mcn import actions": help_of("ClassName"),
+    # published.md
+    "mcn compare features results/howto100m/features/resnet152 data/howto100m/features --output compare.html": done(
+        ("results/howto100m/features/resnet152", OURS),
+        ("data/howto100m/features", OURS),
+        makes="compare.html",
+    ),
+    "python benchmarks/what_equals_what.py results": Run(
+        replace=((" results", ""),), add="--help", says="results"
+    ),
+    "mcn doctor": help_of("--video"),
+    "mcn compare features": help_of("--layout"),
+    "mcn import checkpoint data/e16.pth --output results/models/mcn_released": help_of("--sha256"),
+    "mcn import features shard LIST FOLDER --layout crosstask --feature resnet152|i3d|vggish "
+    "--output FILE": Run(replace=((" LIST", " --help #"),), says="crosstask"),
+    # scale.md
+    "mcn estimate my/manifest.csv --benchmarks benchmarks/demo_two_cores.csv --sample 100": Run(
+        "planned", says="resnet152"
+    ),
+    "snakemake --cores N results/NAME/features/{resnet152,resnext101,davenet}/00000.parquet": done(
+        ("N ", "2 "), ("NAME", "small"), says="Nothing to be done"
+    ),
+    "python benchmarks/stages.py results --output results/benchmarks/stages.csv": done(
+        makes="results/benchmarks/stages.csv"
+    ),
+    "snakemake --cores 16 --resources disk_mb=400000 --set-resources decode_frames:disk_mb=100000 "
+    "resnet152:disk_mb=100000 resnext101:disk_mb=100000": plan(),
+    "python benchmarks/planning.py": NotRun("plans 1.2 million videos, for minutes"),
+    "snakemake --profile profiles/slurm --configfile config.yaml config/howto100m.yaml "
+    "-- results/howto100m/features/{resnet152,resnext101}/000{00..49}.parquet": plan(
+        ("00..49", "00..01"), extras=("slurm",)
+    ),
+    "snakemake --dry-run": plan(("snakemake --dry-run", "snakemake ")),
+}
