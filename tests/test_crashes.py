@@ -60,7 +60,7 @@ STAGES = (
     Stage("report", "report.html", 1, 3),
 )
 ONE_DECODED = ("results/small/decoded/frames_4fps_32px_crop32/00000.parquet",)
-FEW = tuple(stage._replace(kills=1) for stage in STAGES if stage.rule in ("decode_frames", "train"))
+FEW = tuple(stage._replace(kills=1) for stage in STAGES if stage.rule == "train")
 
 
 def kill_in(run: SmallRun, stage: Stage, after: float) -> bool:
@@ -106,6 +106,7 @@ def test_kills_in_every_stage(undisturbed: SmallRun, tmp_path: Path) -> None:
     same_as(run, undisturbed)
 
 
+@pytest.mark.slow
 def test_interrupt_ends_cleanly(undisturbed: SmallRun, finished: SmallRun) -> None:
     """Ctrl-C reaches the whole group: no lock, no half file, no process stays; the next run needs no unlocking."""
     head = finished.start("--cores", "2", "--forcerun", "decode_frames", "--", *ONE_DECODED)
@@ -142,6 +143,7 @@ def mounted(folder: Path, options: str) -> Iterator[None]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said_and_does_no_damage(undisturbed: SmallRun, finished: SmallRun) -> None:
     decoded = finished.results / "small/decoded"
     shutil.rmtree(decoded)
@@ -211,6 +213,7 @@ def test_results_that_cannot_be_written(tmp_path: Path) -> None:
             assert "a folder to write to" in caught.value.wanted
 
 
+@pytest.mark.slow
 def test_a_configuration_edited_in_mid_run(undisturbed: SmallRun, finished: SmallRun) -> None:
     """The run goes on as it began; the next one makes what the edit changes, and nothing else."""
     change = {"features": {"logmel": {"padding": "reflect"}}}

@@ -9,7 +9,7 @@ import pytest
 
 from tests.small_run import SmallRun
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 SHARDS = 3
 BUDGET = ("--cores", "8", "--resources", "disk_mb=4000")

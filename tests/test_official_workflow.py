@@ -68,6 +68,7 @@ def test_each_overlay_plans_its_whole_chain_from_the_official_files(tree, kind):
     assert "demo" not in output
 
 
+@pytest.mark.slow
 def test_several_overlays_are_laid_over_each_other(tree):
     status, output = plan(tree, "howto100m", "youcook2", "msrvtt", "crosstask")
     assert status == 0, output[-3000:]
@@ -83,6 +84,7 @@ def test_a_missing_official_file_is_named_with_where_to_get_it_before_any_job(tr
     assert "https://github.com/antoine77340/MIL-NCE_HowTo100M" in output
 
 
+@pytest.mark.slow
 def test_the_papers_tables_are_planned_from_whatever_is_there(tree):
     status, output = plan(tree, "paper", "howto100m", targets=("table1", "table2"))
     assert status == 0, output[-3000:]
@@ -101,6 +103,7 @@ def test_the_papers_tables_are_planned_from_whatever_is_there(tree):
     assert "experiment mcn_howto100m is left out: it trains on howto100m" in output
 
 
+@pytest.mark.slow
 def test_without_any_file_the_tables_are_the_published_rows(tmp_path):
     status, output = plan(tmp_path, "paper", targets=("table1", "table2"))
     assert status == 0, output[-3000:]
@@ -108,6 +111,7 @@ def test_without_any_file_the_tables_are_the_published_rows(tmp_path):
     assert "decode_frames" not in output
 
 
+@pytest.mark.slow
 def test_action_folders_are_planned_from_their_lists(tmp_path):
     video(tmp_path / "data/ucf101", "YoYo/v_YoYo_g01_c01.avi")
     import_action_folders(tmp_path / "data/ucf101/videos", tmp_path / "data/ucf101")

@@ -16,7 +16,7 @@ import yaml
 from tests.test_checkpoints import mcn_rows, miech_rows, saved
 
 ROOT = Path(__file__).parent.parent
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 WORDS = ("cut", "the", "apple", "wash", "stir", "pan")
 
 
