@@ -62,7 +62,11 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
 def finished(undisturbed: SmallRun, tmp_path: Path) -> SmallRun:
     """A copy of the finished run, times of change included, to do harm to.
 
-    It lies as deep as the original, so that the relative paths of the code, which Snakemake remembers, stay the same.
+    It lies as deep as the original, so that relative paths, which Snakemake remembers, stay the same. The videos are
+    links: a copy of a video has another inode, and would count as a video that was replaced.
     """
-    shutil.copytree(undisturbed.folder, tmp_path, dirs_exist_ok=True)
+    videos = "videos"
+    ignored = shutil.ignore_patterns(videos)
+    shutil.copytree(undisturbed.folder, tmp_path, ignore=ignored, dirs_exist_ok=True)
+    shutil.copytree(undisturbed.folder / videos, tmp_path / videos, copy_function=os.link)
     return SmallRun.at(tmp_path)

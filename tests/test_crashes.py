@@ -53,7 +53,6 @@ STAGES = (
     Stage("seed_weights", "weights/resnext101.safetensors", 2, 6),
     Stage("resnext101", "small/features/resnext101/00000.parquet", 2, 4),
     Stage("resnet152", "small/features/resnet152/00000.parquet", 2, 6),
-    Stage("davenet", "small/features/davenet/00000.parquet", 1, 4),
     Stage("train", "models/mcn/model.safetensors", 4, 8),
     Stage("evaluate_retrieval", "evaluation/mcn/small.retrieval.json", 1, 3),
     Stage("ledger", "small/ledger.parquet", 1, 2),
@@ -187,7 +186,7 @@ def test_damage_is_mended_by_the_command_that_verify_prints(
     undisturbed: SmallRun, finished: SmallRun
 ) -> None:
     features = finished.results / "small/features"
-    paths = [features / name / "00000.parquet" for name in ("logmel", "davenet", "word2vec")]
+    paths = [features / name / "00000.parquet" for name in ("logmel", "resnext101", "word2vec")]
     raw = [path.read_bytes() for path in paths]
     flipped = bytearray(raw[0])
     flipped[len(flipped) // 2] ^= 1
@@ -197,7 +196,7 @@ def test_damage_is_mended_by_the_command_that_verify_prints(
     command = next(line for line in output.splitlines() if line.startswith("do this: rm -f "))
     assert all(str(path.relative_to(finished.folder)) in command for path in paths)
     subprocess.run(command.removeprefix("do this: "), shell=True, check=True, cwd=finished.folder)
-    assert not {"decode_audio", "resnet152", "resnext101"} & set(finished.planned())
+    assert not {"decode_audio", "decode_frames", "resnet152"} & set(finished.planned())
     same_as(finished, undisturbed)
     assert "every shard is intact" in finished.run("verify")
 

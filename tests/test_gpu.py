@@ -49,9 +49,9 @@ def far(found: np.ndarray, wanted: np.ndarray) -> float:
 def test_extraction(device: str, precision: str, tmp_path: Path) -> None:
     """DAVEnet over a shard of log-mels, of fewer and of more rows than a chunk."""
     pytest.importorskip("av", reason="the modules of extraction read videos")
-    from mcn.features.davenet import extract_davenet
     from mcn.options.features import DavenetOptions
     from mcn.shards import FeatureStore
+    from tests.features_shards import extract_feature
     from tests.test_features_davenet import WIDTHS, ResDavenet, mels, write_mels
 
     torch.manual_seed(0)
@@ -63,9 +63,8 @@ def test_extraction(device: str, precision: str, tmp_path: Path) -> None:
     for name, place in {"ours": (device, precision), "reference": ("cpu", "fp32")}.items():
         runtime = RuntimeOptions(device=place[0], precision=place[1])
         output = tmp_path / f"{name}.parquet"
-        extract_davenet(
-            source, tmp_path / "mcn.pth", output, DavenetOptions(chunk_rows=1024), runtime, 1
-        )
+        row = DavenetOptions(chunk_rows=1024)
+        extract_feature(source, tmp_path / "mcn.pth", output, row, runtime, threads=1)
         found[name] = FeatureStore([output])
     for video_id in ("short", "long"):
         ours, reference = (found[name][video_id].values for name in ("ours", "reference"))

@@ -131,4 +131,3 @@ def test_an_adapter_beside_the_configuration_gets_a_rule_of_its_own(tree):
     status, output = plan(tree, targets=("results/mine/captions.parquet",), more=more)
     assert status == 0, output[-3000:]
     assert "rule import_my_adapter_Mine:" in output
-    assert "my_adapter.py" in output

@@ -12,6 +12,7 @@ import pytest
 
 from mcn.errors import UserError
 from mcn.shards import FEATURE_SCHEMA, ShardReader, ShardWriter, empty_row, feature_row
+from mcn.shards.made_by import read_record
 from mcn.shards.shard import SCHEMAS
 from mcn.upkeep.retry import Outcome, merge
 from tests.small_run import SmallRun
@@ -66,7 +67,8 @@ def test_another_recipe_is_refused(tmp_path: Path) -> None:
 def fail(shard: Path, video_id: str) -> None:
     """Make a video of a shard a failed one."""
     reader = ShardReader(shard)
-    with ShardWriter(shard, SCHEMAS[reader.kind], reader.recipe) as writer:
+    record = read_record(shard)
+    with ShardWriter(shard, SCHEMAS[reader.kind], reader.recipe, record) as writer:
         for row in list(reader):
             failed = empty_row(SCHEMAS[reader.kind], row["video_id"], "failed", FAILED)
             writer.write(failed if row["video_id"] == video_id else row)

@@ -110,7 +110,7 @@ def test_everything_is_made(project):
 
 def test_every_odd_video_ends_as_features_or_as_a_named_failure(project):
     ledger = pd.read_parquet(project / "results/odd/ledger.parquet")
-    for stream, column in (("resnet152", 2), ("resnext101", 2), ("logmel", 3), ("davenet", 3)):
+    for stream, column in (("resnet152", 2), ("resnext101", 2), ("logmel", 3)):
         rows = ledger[ledger.stream == stream].set_index("video_id")
         assert {i: rows.code[i] for i in ODD} == {i: ODD[i][column] for i in ODD}, stream
     assert (ledger.groupby("stream").size() == len(ODD)).all()
@@ -134,8 +134,6 @@ def test_a_changed_option_makes_its_own_feature_again_and_what_follows(project):
     assert counts == {
         "all": 1,
         "logmel": 5,
-        "seed_weights": 1,
-        "davenet": 5,
         "train": 1,
         "evaluate_retrieval": 1,
         "evaluate_localization": 1,

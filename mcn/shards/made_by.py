@@ -66,7 +66,8 @@ def _beside(path: Path) -> Path:
 
 def read_record(path: Path) -> MadeBy | None:
     """The record of a shard or of weights; None where there is none. Errors: OSError."""
-    found = _find(path if path.suffix == ".parquet" else _beside(path))
+    file = _beside(path) if path.suffix == ".safetensors" else path
+    found = _find(file) if file.exists() else None
     return found[0] if found else None
 
 
