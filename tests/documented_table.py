@@ -136,7 +136,6 @@ TABLE: dict[str, Run | NotRun] = {
         replace=((" ... --probabilities FOLDER", ""),), add="--help", says="--probabilities"
     ),
     # faults.md
-    "pytest -m slow": NotRun("is some of the tests"),
     # objectives.md
     "snakemake --cores 2 --set-threads train=1 --configfile config.yaml config/comparison.yaml "
     "-- comparison": plan(says="comparison.html"),

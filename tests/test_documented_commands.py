@@ -124,7 +124,7 @@ def shown(place: str) -> list[object]:
     for page, command in SHOWN:
         how = TABLE.get(command)
         if isinstance(how, Run) and how.place == place:
-            marks = [pytest.mark.workflow, *([] if page == "README.md" else [pytest.mark.slow])]
+            marks = [pytest.mark.workflow, pytest.mark.slow]
             found.append(pytest.param(page, command, id=f"{page} {command}", marks=marks))
     return found
 
