@@ -21,7 +21,8 @@ from mcn.features.extraction import extract
 from mcn.features.registry import make_extractor
 from mcn.media.decode import decode
 from mcn.options.decode import DecodeOptions, FrameOptions
-from mcn.options.features import RuntimeOptions, TimmOptions
+from mcn.options.encoders import TimmOptions
+from mcn.options.features import RuntimeOptions
 from mcn.published.causes import likely_causes
 from mcn.published.compare_features import compare
 

@@ -16,7 +16,7 @@ from mcn.media.decode import decode, read_shard_list
 from mcn.media.frames import rgb_frames
 from mcn.media.lossless import decode_rgb
 from mcn.options.decode import DecodeOptions
-from mcn.options.features import AUDIO_16KHZ, FRAMES_1FPS, FRAMES_24FPS
+from mcn.options.encoders import AUDIO_16KHZ, FRAMES_1FPS, FRAMES_24FPS
 from mcn.shards import ShardReader
 from tests.media_files import make
 

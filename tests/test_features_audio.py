@@ -4,7 +4,8 @@ import pytest
 import scipy.signal
 
 from mcn.features.audio import FRAMES_A_BLOCK, log_mel
-from mcn.options.features import LogMelOptions, RuntimeOptions
+from mcn.options.encoders import LogMelOptions
+from mcn.options.features import RuntimeOptions
 from mcn.shards import ShardReader, feature_sequence
 from tests.features_shards import extract_feature, write_audio
 

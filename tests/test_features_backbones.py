@@ -8,7 +8,8 @@ from pydantic import ValidationError
 from torchvision.models import get_model
 
 from mcn.errors import UserError
-from mcn.options.features import RuntimeOptions, TimmOptions, VideoNetworkOptions
+from mcn.options.encoders import TimmOptions, VideoNetworkOptions
+from mcn.options.features import RuntimeOptions
 from mcn.shards import FeatureStore, ShardReader
 from tests.features_shards import extract_feature, pictures, write_frames
 

@@ -5,7 +5,8 @@ import torch
 from mcn.errors import UserError
 from mcn.features.davenet import OVERLAP, chunks_of
 from mcn.networks import ResDavenet
-from mcn.options.features import DavenetOptions, RuntimeOptions
+from mcn.options.encoders import DavenetOptions
+from mcn.options.features import RuntimeOptions
 from mcn.shards import (
     FEATURE_SCHEMA,
     ShardReader,

@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 from mcn.errors import UserError
 from mcn.features.weights import load_network
 from mcn.networks import resnext101_3d
-from mcn.options.features import RuntimeOptions, TimmOptions, VideoNetworkOptions
+from mcn.options.encoders import TimmOptions, VideoNetworkOptions
+from mcn.options.features import RuntimeOptions
 from mcn.shards import ShardReader, feature_sequence
 from tests.features_shards import extract_feature, pictures, write_frames
 

@@ -6,7 +6,8 @@ from pydantic import ValidationError
 
 from mcn.errors import UserError
 from mcn.features.runtime import _cpu_has_bf16, repeatable, resolve
-from mcn.options.features import RuntimeOptions, TimmOptions
+from mcn.options.encoders import TimmOptions
+from mcn.options.features import RuntimeOptions
 
 
 def test_cpu_defaults_to_fp32():

@@ -11,7 +11,8 @@ from mcn.features import seeding
 from mcn.features.calibration import frame_items, mel_items
 from mcn.features.seeding import OPEN_FRACTION, calibrate, draw, make_seeded_weights
 from mcn.networks import ResDavenet, ResNeXt3D
-from mcn.options.features import DavenetOptions, LogMelOptions, RuntimeOptions, TimmOptions
+from mcn.options.encoders import DavenetOptions, LogMelOptions, TimmOptions
+from mcn.options.features import RuntimeOptions
 from mcn.shards import FEATURE_SCHEMA, FeatureStore, ShardReader, ShardWriter, feature_row
 from tests.features_shards import extract_feature, pictures, write_frames
 

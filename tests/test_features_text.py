@@ -12,7 +12,7 @@ from mcn.errors import DamagedShard, UserError
 from mcn.features.text import build_vocabulary, extract_text, make_vocabulary, tokenize
 from mcn.features.vectors import load_vectors
 from mcn.files import read_table, write_table
-from mcn.options.features import TextOptions
+from mcn.options.encoders import TextOptions
 from mcn.shards import ShardReader
 from mcn.shards.mapped import Narration, vocabulary_vectors
 

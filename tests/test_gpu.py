@@ -49,7 +49,7 @@ def far(found: np.ndarray, wanted: np.ndarray) -> float:
 def test_extraction(device: str, precision: str, tmp_path: Path) -> None:
     """DAVEnet over a shard of log-mels, of fewer and of more rows than a chunk."""
     pytest.importorskip("av", reason="the modules of extraction read videos")
-    from mcn.options.features import DavenetOptions
+    from mcn.options.encoders import DavenetOptions
     from mcn.shards import FeatureStore
     from tests.features_shards import extract_feature
     from tests.test_features_davenet import WIDTHS, ResDavenet, mels, write_mels

@@ -7,8 +7,8 @@ import torch
 from mcn.errors import UserError
 from mcn.layout import Dataset
 from mcn.networks.checkpoints import load_model
+from mcn.options.encoders import TextOptions
 from mcn.options.evaluation import RetrievalOptions
-from mcn.options.features import TextOptions
 from mcn.search.query import format_answers, search
 from mcn.shards import FeatureStore
 from mcn.shards.clips import pool

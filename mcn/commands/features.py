@@ -10,9 +10,9 @@ from mcn.commands.verbs import Verbs, add_verb
 from mcn.errors import UserError
 
 if TYPE_CHECKING:
-    from mcn.options.features import FeatureOptions, TextOptions
+    from mcn.options.encoders import FeatureOptions, TextOptions
 
-ROWS = "mcn.options.features:" + ",".join(
+ROWS = "mcn.options.encoders:" + ",".join(
     f"{name}Options" for name in ("Timm", "VideoNetwork", "LogMel", "Davenet", "Text", "Own")
 )
 
@@ -77,7 +77,7 @@ def vocabulary(arguments: Namespace) -> None:
 
 
 def _text_row(arguments: Namespace) -> TextOptions:
-    from mcn.options.features import TextOptions
+    from mcn.options.encoders import TextOptions
 
     row = _row(arguments)
     if not isinstance(row, TextOptions):

@@ -90,8 +90,8 @@ def search(arguments: Namespace) -> None:
     """Find the moments of a data set's videos that fit a text."""
     from mcn.layout import Dataset
     from mcn.options.base import parse_options
+    from mcn.options.encoders import TextOptions
     from mcn.options.evaluation import RetrievalOptions
-    from mcn.options.features import TextOptions
     from mcn.search.query import format_answers, search
 
     text = TextOptions(vectors=arguments.vectors, case=arguments.case)

@@ -25,16 +25,9 @@ from mcn.files import canonical_json, write_text
 from mcn.options.base import Options, field, nearest, parsed
 from mcn.options.decode import DecodeOptions
 from mcn.options.demo import DemoOptions
+from mcn.options.encoders import FeatureReads, Name
 from mcn.options.evaluation import TASKS
-from mcn.options.features import (
-    MOVED,
-    FeatureReads,
-    Features,
-    Name,
-    RuntimeOptions,
-    SeedingOptions,
-    allow_partial_rows,
-)
+from mcn.options.features import MOVED, Features, RuntimeOptions, SeedingOptions, allow_partial_rows
 from mcn.options.published import IMPORTED
 from mcn.options.sections import DatasetOptions, Experiment
 from mcn.sources.manifest import read_manifest

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from mcn.options.base import nearest
 from mcn.options.decode import FrameOptions, SoundOptions
-from mcn.options.features import AUDIO_16KHZ, FeatureOptions, FeatureReads
+from mcn.options.encoders import AUDIO_16KHZ, FeatureOptions, FeatureReads
 
 Rows = Mapping[str, FeatureOptions]
 Stream = FrameOptions | SoundOptions

@@ -24,7 +24,8 @@ from pydantic import ValidationError
 
 from mcn.config.composition import compose
 from mcn.errors import UserError
-from mcn.options.features import DOWNLOADED, with_default_rows
+from mcn.options.encoders import DOWNLOADED
+from mcn.options.features import with_default_rows
 from mcn.options.official import OfficialOptions
 from mcn.options.training import ModelOptions
 from mcn.sources.official import adapter_of

@@ -31,8 +31,8 @@ from mcn.features.registry import encoder_row
 from mcn.files import canonical_json
 from mcn.layout import Dataset
 from mcn.options.base import recipe, role_of
+from mcn.options.encoders import FeatureOptions, OwnOptions
 from mcn.options.evaluation import TASKS
-from mcn.options.features import FeatureOptions, OwnOptions
 
 SETTINGS = "results/settings.json"  # written by the head of a run, named by every job
 

@@ -22,7 +22,7 @@ from mcn.features.extraction import Extractor, FrameItems, frame_extractor
 from mcn.features.registry import library_versions
 from mcn.features.runtime import Runtime
 from mcn.features.weights import load_network
-from mcn.options.features import TimmOptions
+from mcn.options.encoders import TimmOptions
 
 VERSION = 1  # raise when the code changes the numbers
 CPU_BATCH, CUDA_BATCH = 4, 128  # frames

@@ -27,7 +27,7 @@ from scipy.signal.windows import hamming
 from mcn.features.extraction import Extractor
 from mcn.features.registry import library_versions
 from mcn.features.runtime import Runtime
-from mcn.options.features import LogMelOptions
+from mcn.options.encoders import LogMelOptions
 
 VERSION = 1  # raise when the code changes the numbers
 WINDOW_SECONDS, STEP_SECONDS = 0.025, 0.01

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from mcn.errors import UserError
 from mcn.networks.checkpoints import load_rows, read_state_dict
-from mcn.options.features import Triple, VideoNetworkOptions
+from mcn.options.encoders import Triple, VideoNetworkOptions
 
 TORCHVISION = "torchvision:"
 

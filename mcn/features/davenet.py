@@ -25,7 +25,7 @@ from mcn.features.registry import library_versions
 from mcn.features.runtime import Runtime
 from mcn.features.weights import load_network
 from mcn.networks import ResDavenet
-from mcn.options.features import DavenetOptions
+from mcn.options.encoders import DavenetOptions
 
 VERSION = 1  # raise when the code changes the numbers
 OVERLAP = 432  # log-mel rows: the receptive field of 420, rounded up to the ratio of 16

@@ -23,7 +23,7 @@ from mcn.features.extraction import Extractor, FrameItems, frame_extractor
 from mcn.features.registry import library_versions
 from mcn.features.runtime import Runtime
 from mcn.features.weights import load_network
-from mcn.options.features import VideoNetworkOptions
+from mcn.options.encoders import VideoNetworkOptions
 
 VERSION = 1  # raise when the code changes the numbers
 CPU_BATCH, CUDA_BATCH = 4, 64  # clips

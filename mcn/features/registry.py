@@ -3,7 +3,7 @@
 Conventions
 -----------
 - `ENCODERS` has a row an encoder: the function that makes its extractor, imported when it is needed, and what a job
-  of it takes. Its options are a class of `mcn.options.features`.
+  of it takes. Its options are a class of `mcn.options.encoders`.
 - `encoder: module:Class` in a row of the configuration names a class that extends `Encoder`:
 
       import numpy as np
@@ -40,7 +40,8 @@ import numpy as np
 
 from mcn.errors import UserError
 from mcn.options.decode import FrameOptions, SoundOptions
-from mcn.options.features import FeatureOptions, OwnOptions, RuntimeOptions
+from mcn.options.encoders import FeatureOptions, OwnOptions
+from mcn.options.features import RuntimeOptions
 from mcn.options.own_parts import load_part, part_errors
 
 if TYPE_CHECKING:  # both import torch, which the rules that only list encoders need not pay for

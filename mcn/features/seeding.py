@@ -39,7 +39,7 @@ from mcn.features.runtime import repeatable
 from mcn.features.weights import convolutions_and_norms
 from mcn.files import atomic_path, canonical_json
 from mcn.networks import ResDavenet, resnext101_3d
-from mcn.options.features import DavenetOptions, FeatureOptions, TimmOptions, VideoNetworkOptions
+from mcn.options.encoders import DavenetOptions, FeatureOptions, TimmOptions, VideoNetworkOptions
 
 log = logging.getLogger(__name__)
 

@@ -33,7 +33,7 @@ from mcn.errors import DamagedShard, UserError, VideoError
 from mcn.features.registry import library_versions
 from mcn.features.vectors import load_vectors
 from mcn.files import read_table, write_table
-from mcn.options.features import TextOptions
+from mcn.options.encoders import TextOptions
 from mcn.shards import TEXT_SCHEMA, ShardWriter, empty_row
 
 log = logging.getLogger(__name__)

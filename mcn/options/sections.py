@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field, field_validator
 
 from mcn.options.base import Options, field
+from mcn.options.encoders import Name, Sha256
 from mcn.options.evaluation import (
     TASKS,
     AlignmentOptions,
@@ -16,7 +17,6 @@ from mcn.options.evaluation import (
     RetrievalOptions,
     Task,
 )
-from mcn.options.features import Name, Sha256
 from mcn.options.official import OfficialOptions
 from mcn.options.published import PublishedFeatures
 from mcn.options.training import ExperimentOptions

@@ -22,8 +22,8 @@ from mcn.evaluation.embed import EvaluatedModel
 from mcn.features.text import build_vocabulary
 from mcn.features.vectors import load_vectors
 from mcn.layout import Dataset
+from mcn.options.encoders import TextOptions
 from mcn.options.evaluation import RetrievalOptions
-from mcn.options.features import TextOptions
 
 
 @dataclass(frozen=True)
