@@ -149,11 +149,12 @@ MINING_LABELS = ["add_oil", "crack_egg", "fry_egg", "background"]
 
 def mining_youtube(folder: Path) -> Path:
     """Four classes; a video with frames and cues, one with cues alone that is not listed, one without anything."""
+    write(folder / "weakYouTube_dict.txt", "".join(f"{label}\n" for label in MINING_LABELS))
+    other = ["fry_egg", "add_oil", "crack_egg", "background"]
     write(
         folder / "mapping_without_meta.txt",
-        "".join(f"{number} {label}\n" for number, label in enumerate(MINING_LABELS)),
+        "".join(f"{number} {label}\n" for number, label in enumerate(other)),
     )
-    write(folder / "weakYouTube_dict.txt", "fry_egg\nadd_oil\ncrack_egg\nbackground\n")
     write(folder / "test/videos_test.txt", "-1okAudsnAc\nnothing_at_\n")
     write(folder / "test/videos_val.txt", "-1okAudsnAc\n")
     frames = [("background", 10), ("crack_egg", 20), ("background", 10), ("add_oil", 10)]

@@ -40,9 +40,11 @@ def test_background_is_the_last_class(tmp_path):
     ]
 
 
-def test_frames_become_seconds_by_the_last_cue(tmp_path):
-    # 60 frames carry labels up to the end of the last cue at 3 s: 20 frames a second; 5 more are background
-    segments = of(rows(imported(tmp_path, "mining_youtube") / "segments.csv"), FRAMES)
+def test_labels_become_seconds_at_the_rate_that_fits_the_cues(tmp_path):
+    output = imported(
+        tmp_path, "mining_youtube"
+    )  # 20 frames a second; the last label ends behind the last cue
+    segments = of(rows(output / "segments.csv"), FRAMES)
     assert [(int(c), float(s), float(e)) for c, s, e in segments] == [
         (3, 0.0, 0.5),
         (1, 0.5, pytest.approx(1.5)),
@@ -51,19 +53,49 @@ def test_frames_become_seconds_by_the_last_cue(tmp_path):
         (1, 2.5, 3.0),
         (3, 3.0, 3.25),
     ]
+    counts = json.loads((output / "accounting.json").read_text())["counts"]
+    note = "1 at 20.00 frames/s; boundaries within 0.00 s of their cues"
+    assert counts["label files"] == {"found": 1, "published": None, "note": note}
 
 
-def test_frames_without_cues_last_as_long_as_the_video(tmp_path):
+def test_labels_that_stop_early_are_followed_by_the_cues_behind_them(tmp_path):
+    folder = mining_youtube(tmp_path / "data")
+    labels = (folder / f"groundTruth/{FRAMES}.txt").read_text().splitlines()[:50]
+    write(folder / f"groundTruth/{FRAMES}.txt", "\n".join(labels))
+    output = again(tmp_path, folder)
+    segments = of(rows(output / "segments.csv"), FRAMES)
+    assert [(int(c), float(s), float(e)) for c, s, e in segments[-2:]] == [
+        (0, 2.0, 2.5),
+        (1, 2.5, 3.0),
+    ]
+    counts = json.loads((output / "accounting.json").read_text())["counts"]
+    assert counts["label files that stop before their cues"]["found"] == 1
+
+
+def test_labels_that_do_not_fit_their_cues_are_refused_with_the_figures(tmp_path):
+    folder = mining_youtube(tmp_path / "data")
+    write(folder / f"groundTruth/{FRAMES}.txt", "background\n" * 10 + "fry_egg\n" * 20)
+    with pytest.raises(
+        UserError, match="1 runs of labels do not follow its 3 cues, 3 of them with"
+    ):
+        again(tmp_path, folder)
+
+
+def test_without_cues_labels_last_as_long_as_the_video_at_its_rate(tmp_path):
+    from mcn.media.probe import probe
+
     folder = mining_youtube(tmp_path / "data")
     (folder / f"annotations/{FRAMES}.srt").unlink()
-    (folder / f"videos/{FRAMES}.mp4").unlink()
     media = media_files.make("plain.mp4")
     (folder / f"videos/{FRAMES}.mp4").write_bytes(media.read_bytes())
-    from mcn.media.probe import declared_seconds
-
+    facts = probe(media)
+    frames = round(facts.seconds * facts.video.frames_per_second)
+    write(folder / f"groundTruth/{FRAMES}.txt", "add_oil\n" * 10 + "background\n" * (frames - 10))
     segments = of(rows(again(tmp_path, folder) / "segments.csv"), FRAMES)
-    assert float(segments[-1][2]) == pytest.approx(declared_seconds(media))
-    assert float(segments[0][2]) == pytest.approx(declared_seconds(media) * 10 / 65)
+    assert float(segments[0][2]) == pytest.approx(10 / facts.video.frames_per_second)
+    write(folder / f"groundTruth/{FRAMES}.txt", "add_oil\n" * (3 * frames))
+    reasons = [row["reason"] for row in rows(again(tmp_path, folder) / "left_out.csv")]
+    assert any("and there are no cues" in reason for reason in reasons)
 
 
 def test_frames_with_neither_cues_nor_video_are_left_out(tmp_path):
@@ -121,12 +153,12 @@ def test_released_step_texts_are_found_in_the_truth_or_the_cues(tmp_path):
 
 def test_the_other_class_list_has_another_order(tmp_path):
     folder = mining_youtube(tmp_path / "data")
-    (folder / "mapping_without_meta.txt").unlink()
+    (folder / "weakYouTube_dict.txt").unlink()
     output = again(tmp_path, folder)
     assert next(row["text"] for row in rows(output / "classes.csv")) == "fry egg"
     assert of(rows(output / "transcripts.csv"), FRAMES)[1] == ("1", "2")
     counts = json.loads((output / "accounting.json").read_text())["counts"]
-    assert counts["classes"]["note"] == "in the order of weakYouTube_dict.txt"
+    assert counts["classes"]["note"] == "in the order of mapping_without_meta.txt"
 
 
 def test_counts_and_transcripts_are_compared(tmp_path):

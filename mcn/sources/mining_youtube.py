@@ -2,14 +2,14 @@
 
 Conventions
 -----------
-- Classes: mapping_without_meta.txt has a line "id label" for each of the ids 0 to 512. Without it, weakYouTube_dict.txt
-  has one label a line, and the id is the place of the line. The orders of the two differ, and scores that others
-  computed follow one of them. `background` is the last id in both, never 0.
-- Truth: groundTruth/VIDEO (.txt, .gt or no suffix) has one label a frame. The files do not say their frame rate, so
-  frames become seconds by what is known of both: the last labelled frame ends where the last cue of
-  annotations/VIDEO.srt ends; without cues, all frames together last as long as the video file. Without groundTruth the
-  cues are the truth, with background between them; a cue whose text is no class (the annotators wrote plurals and
-  other words) is left out. Segments of a video follow each other without a gap.
+- Classes: weakYouTube_dict.txt, whose order the columns of the official `.probs` files follow, or
+  mapping_without_meta.txt, which has another order; `accounting.json` says which was used. `mcn.sources.mining_labels`
+  has both forms, which class a cue names, and how labels that are given a frame become seconds.
+- Truth: groundTruth/VIDEO (.txt, .gt or no suffix) has one label a frame, read at the rate that fits the cues of
+  annotations/VIDEO.srt; a video whose labels do not fit is left out with the figures. Where more than half of the
+  videos do not fit, the files are of other releases: an error. Without groundTruth the cues are the truth, with
+  background between them. Segments of a video follow each other without a gap.
+- A cue that names no class is left out and counted; its texts are listed.
 - transcripts.csv holds the classes of each video in order, background included, and segments.csv their times: one
   segment for each item of a transcript, in the same order. Both come from the truth; official transcripts that differ
   from it are counted.
@@ -18,20 +18,27 @@ Conventions
   or in the cues, since the texts are written as the cues are.
 
 Source: hildekuehne/Mining_YouTube_dataset (README files, video_alignment); brian7685/GroundingYouTube vid2step.json.
-The annotations and lists were parsed; groundTruth and transcripts were not at hand: their form is as described.
+The annotations, the lists and one sample of groundTruth were parsed; the other files of groundTruth and the transcripts
+were not at hand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
-from itertools import groupby, pairwise
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from mcn.errors import UserError, VideoError
-from mcn.media.probe import declared_seconds
 from mcn.sources.annotation_tables import CLASSES, SEGMENTS, STEPS, TASKS, TRANSCRIPTS
+from mcn.sources.mining_counts import CueCounts, RateCounts
+from mcn.sources.mining_labels import (
+    BACKGROUND,
+    CLASS_LISTS,
+    Segment,
+    read_classes,
+    segments_of_cues,
+)
 from mcn.sources.narration import Line, read_narration
 from mcn.sources.official import Account, Adapter, Split, csv_inputs
 from mcn.sources.official_text import (
@@ -43,11 +50,10 @@ from mcn.sources.official_text import (
     wrong,
 )
 
-BACKGROUND = "background"
 CLASS_COUNT = 513
 VIDEO_COUNTS = {"test": 250, "validation": 25}
+CUE_COUNTS = {"test": 5132}
 
-_CLASS_LISTS = ("mapping_without_meta.txt", "weakYouTube_dict.txt")
 _STEP_TEXTS = ("step.json", "vid2step.json")
 
 
@@ -58,15 +64,7 @@ def _places(name: str) -> tuple[str, ...]:
 
 _LABELS = (*_places("groundTruth"), *_places("annotations"))
 _TRANSCRIPTS = (*_places("transcripts"), *_places("transcript"))
-_HELPS = (*_CLASS_LISTS, *_LABELS, *_TRANSCRIPTS, *_STEP_TEXTS)
-
-
-class Segment(NamedTuple):
-    """A label and its time in seconds."""
-
-    label: str
-    start: float
-    end: float
+_HELPS = (*CLASS_LISTS, *_LABELS, *_TRANSCRIPTS, *_STEP_TEXTS)
 
 
 Step = tuple[str, list[Segment]]  # text of a step, and where it is shown
@@ -77,7 +75,7 @@ class MiningYouTube(Adapter):
 
     makes = csv_inputs("manifest", "tasks", "steps", "classes", "transcripts", "segments")
     splits: ClassVar = {
-        split: Split((_CLASS_LISTS, _LABELS, (f"test/{name}", name)), _HELPS)
+        split: Split((CLASS_LISTS, _LABELS, (f"test/{name}", name)), _HELPS)
         for split, name in {"test": "videos_test.txt", "validation": "videos_val.txt"}.items()
     }
 
@@ -87,22 +85,23 @@ class MiningYouTube(Adapter):
         videos = find_videos(self.folder / "videos")
         truths: dict[str, list[Segment]] = {}
         steps: dict[str, list[Step]] = {}
+        cues, rates = CueCounts(), RateCounts()
         for path, line, video_id in self._listed():
             source = self._file_of(_places("annotations"), video_id, (".srt",))
             labels = self._file_of(_places("groundTruth"), video_id)
-            cues = _cues(source)
+            lines = _cues(source)
+            named = cues.add(account, source, lines, classes)
+            truth: list[Segment] | str = segments_of_cues(named) or "a video without labels"
             if labels:
                 file = self.folder / "videos" / videos[video_id] if video_id in videos else None
-                truth = _from_frames(labels, classes, cues, file)
-            elif source:
-                truth = _from_cues(cues, classes, partial(account.leave_out, source, None))
-            else:
-                truth = "a video without labels"
+                truth = rates.add(video_id, _read_labels(labels, classes), named, file)
             if isinstance(truth, str):
                 account.leave_out(path, line, video_id, truth)
             else:
                 truths[video_id] = truth
-                steps[video_id] = _steps(truth, cues, texts.get(video_id))
+                steps[video_id] = _steps(truth, lines, texts.get(video_id))
+        rates.finish(account)
+        cues.finish(account, CUE_COUNTS.get(self.split))
         _write_alignment(account, classes, truths)
         _write_steps(account, steps)
         account.write_manifest((video_id, self.split, "") for video_id in truths)
@@ -158,25 +157,6 @@ class MiningYouTube(Adapter):
         account.count("official transcripts in another order", differing, 0)
 
 
-def read_classes(path: Path) -> dict[str, int]:
-    """Read a class list: label -> id; ids are 0, 1, 2, ..., and background is the last.
-
-    Errors: `UserError` with the line of what is not of this form.
-    """
-    numbered = path.name == _CLASS_LISTS[0]
-    wanted = 'lines "id label", ids 0, 1, 2, ...' if numbered else "one label a line"
-    classes: dict[str, int] = {}
-    for place, (line, text) in enumerate(text_lines(path)):
-        cells = text.split() if numbered else [str(place), text]
-        if len(cells) != 2 or cells[0] != str(place) or cells[1] in classes:
-            raise wrong(path, line, repr(text), wanted)
-        classes[cells[1]] = place
-    if classes.get(BACKGROUND, 0) != len(classes) - 1 or not classes:
-        got = f"{BACKGROUND} as class {classes.get(BACKGROUND)} of {len(classes)}"
-        raise wrong(path, len(classes), got, f"{BACKGROUND} as the last class")
-    return classes
-
-
 def _cues(path: Path | None) -> list[Line]:
     """Cues in order; none where there is no file."""
     try:
@@ -185,57 +165,14 @@ def _cues(path: Path | None) -> list[Line]:
         raise UserError(str(error), "cues with times and one label each", GET_AGAIN) from error
 
 
-def _from_frames(
-    path: Path, classes: Mapping[str, int], cues: Sequence[Line], video: Path | None
-) -> list[Segment] | str:
-    """Segments of a file of labels, one a frame; or why there are none."""
+def _read_labels(path: Path, classes: Mapping[str, int]) -> list[str]:
+    """One label a frame; `UserError` with the line of one that is no class."""
     labels = []
     for line, label in text_lines(path):
         if label not in classes:
             raise wrong(path, line, f"label {label!r}", "a label of the class list")
         labels.append(label)
-    if not labels:
-        return "a video without a single labelled frame"
-    labelled = [frame for frame, label in enumerate(labels, start=1) if label != BACKGROUND]
-    if cues and labelled:
-        seconds = max(cue.end_seconds for cue in cues) / labelled[-1]
-    else:
-        seconds = _duration(video) / len(labels)
-    if seconds <= 0:
-        return "neither cues nor a readable video file to tell the frame rate of its labels"
-    segments, first = [], 0
-    for label, run in groupby(labels):
-        last = first + len(list(run))
-        segments.append(Segment(label, first * seconds, last * seconds))
-        first = last
-    return segments
-
-
-def _duration(video: Path | None) -> float:
-    """Seconds of a video file, 0 where there is none or it does not say."""
-    try:
-        return declared_seconds(video) if video else 0.0
-    except VideoError:
-        return 0.0
-
-
-def _from_cues(
-    cues: Sequence[Line], classes: Mapping[str, int], leave_out: Callable[[str, str], None]
-) -> list[Segment] | str:
-    """Segments of cues, background between them; or why there are none. `leave_out(text, reason)` takes unused cues."""
-    segments: list[Segment] = []
-    for cue in cues:
-        label, end = "_".join(cue.text.split()), segments[-1].end if segments else 0.0
-        start = max(cue.start_seconds, end)
-        if label not in classes or label == BACKGROUND:
-            leave_out(cue.text, "a cue of no class")
-        elif start >= cue.end_seconds:
-            leave_out(cue.text, "a cue without time of its own")
-        else:
-            if start > end:
-                segments.append(Segment(BACKGROUND, end, start))
-            segments.append(Segment(label, start, cue.end_seconds))
-    return segments or "a video without labels"
+    return labels
 
 
 def _labels(truth: Sequence[Segment]) -> list[Segment]:
