@@ -98,7 +98,7 @@ class Answers:
         query: str,
         limit: int = 10,
         sources: Sequence[str] | None = None,
-        filters: Filters = Filters(),  # noqa: B008 - frozen
+        filters: Filters = Filters(),
         one_per_video: bool = False,
     ) -> list[Answer]:
         """The best moments for a text, best first. sources: default: all that there are."""
@@ -110,7 +110,7 @@ class Answers:
         start_seconds: float,
         end_seconds: float,
         limit: int = 10,
-        filters: Filters = Filters(),  # noqa: B008 - frozen
+        filters: Filters = Filters(),
     ) -> list[Answer]:
         """Moments that look or sound like one of a video, without that one; `UserError` for an unknown video."""
         return []
@@ -119,7 +119,7 @@ class Answers:
         self,
         picture: Image,
         limit: int = 10,
-        filters: Filters = Filters(),  # noqa: B008 - frozen
+        filters: Filters = Filters(),
     ) -> list[Answer]:
         """Moments that look like a picture; `UserError` where no encoder here takes pictures."""
         return []
