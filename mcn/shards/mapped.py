@@ -150,7 +150,7 @@ class MappedFeatures(FeatureStore):
                 continue
             times = row["length"], row["width"], row["start_seconds"], row["step_seconds"]
             chunk = metadata.row_group(group).column(column)
-            header, offset = _value_in_page(data, chunk, 2 * row["length"] * row["width"])
+            header, offset = value_in_page(data, chunk, 2 * row["length"] * row["width"])
             self._blobs[row["video_id"]] = Blob(shard, offset, *times)
             digest.update(header or values_of(super().__getitem__(row["video_id"])).tobytes())
 
@@ -178,7 +178,7 @@ class MappedFeatures(FeatureStore):
         return self._maps[shard]
 
 
-def _value_in_page(data: mmap.mmap, chunk: Any, size: int) -> tuple[bytes | None, int | None]:
+def value_in_page(data: mmap.mmap, chunk: Any, size: int) -> tuple[bytes | None, int | None]:
     """What precedes the only value of a column chunk, `size` bytes long, and its offset in the file.
 
     The page header, with the page's checksum, is in what precedes. (None, None) where the chunk is laid out otherwise.

@@ -55,9 +55,24 @@ TEXT_SCHEMA = pa.schema(
     ],
     metadata={"kind": "text"},
 )
+# one row a source of answers (seen, heard, meaning): N windows of the videos of a shard, seconds from container start
+# videos: rows of video_ids; errors: why a video has no window, '' where it has; vectors: (N, width) float16, length 1
+WINDOW_SCHEMA = pa.schema(
+    [
+        ("source", pa.string()),
+        ("video_ids", pa.list_(pa.string())),
+        ("errors", pa.list_(pa.string())),
+        ("videos", pa.list_(pa.int32())),
+        ("starts", pa.list_(pa.float64())),
+        ("ends", pa.list_(pa.float64())),
+        ("width", _INT),
+        ("vectors", _BLOB),
+    ],
+    metadata={"kind": "windows"},
+)
 SCHEMAS = {
     schema.metadata[b"kind"].decode(): schema
-    for schema in (FEATURE_SCHEMA, FRAME_SCHEMA, AUDIO_SCHEMA, TEXT_SCHEMA)
+    for schema in (FEATURE_SCHEMA, FRAME_SCHEMA, AUDIO_SCHEMA, TEXT_SCHEMA, WINDOW_SCHEMA)
 }
 
 
