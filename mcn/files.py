@@ -49,7 +49,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     target = Path(path)
     temporary = target.with_name(_temporary_name(target.name))
     try:
-        with _writing_explained(target):
+        with writing_explained(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             remove_stale(target)
             yield temporary
@@ -70,7 +70,7 @@ def scratch_folder(name: str, directory: Path | str | None = None) -> Iterator[P
     """
     target = Path(directory or tempfile.gettempdir()) / name
     folder = target.with_name(_temporary_name(name))
-    with _writing_explained(target):
+    with writing_explained(target):
         remove_stale(target)
         folder.mkdir(parents=True)
     try:
@@ -88,7 +88,7 @@ _HOST = socket.gethostname().replace(".", "-")
 
 
 @contextlib.contextmanager
-def _writing_explained(target: Path) -> Iterator[None]:
+def writing_explained(target: Path) -> Iterator[None]:
     """Turn the system's words for a disk that is full or may not be written to into `UserError`."""
     try:
         yield

@@ -46,6 +46,9 @@ def help_of(says: str) -> Run:
 
 
 INSTALLS = NotRun("installs packages")
+FETCHES = NotRun(
+    "needs the internet: tests/test_published_fetch.py asks a server on the loopback address"
+)
 SLURM = NotRun("needs a cluster: tests/test_slurm.py")
 OURS = "results/small/features/resnet152"
 SMALL = ("results/demo_test", "results/small")
@@ -74,6 +77,14 @@ TABLE: dict[str, Run | NotRun] = {
     "snakemake --profile profiles/slurm": plan(extras=("slurm",)),
     "snakemake --cores N retry": done(("N", "2")),
     "mcn <verb> --help": NotRun("test_every_verb_has_help_that_says_what_it_does"),
+    # published.md, datasets.md
+    "mcn fetch": done(says="GoogleNews"),
+    "mcn fetch resnext101 word2vec miech": FETCHES,
+    "mcn fetch youcook2 crosstask mining_youtube": FETCHES,
+    "mcn fetch resnext101 word2vec": FETCHES,
+    "mcn fetch youcook2": FETCHES,
+    "mcn fetch hf:OWNER/NAME@REVISION": FETCHES,
+    "mcn fetch --registry mirror.yaml NAME": FETCHES,
     # configuration.md
     "mcn --help": done(says="doctor"),
     "mcn <verb> --options": NotRun("no command: the form of one"),

@@ -84,7 +84,7 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Project:
         overlay.write_text(re.sub(r"\bshards: \d+", "shards: 2", overlay.read_text()))
     for kind, make in MAKERS.items():
         make(project.folder / "data" / kind)
-    for name in ("resnext-101-kinetics.pth", "GoogleNews-vectors-negative300.bin", "mcn.pth"):
+    for name in ("resnext101.pth", "GoogleNews-vectors-negative300.bin.gz", "mcn.pth"):
         write(project.folder / "weights" / name, "weights")
     video(project.folder / "data/ucf101", "ApplyEyeMakeup/one.avi")
     write(project.folder / "my/manifest.csv", "video_id,path\nsoup,soup.mp4\n")

@@ -14,7 +14,7 @@ from mcn.errors import UserError
 from tests.official_files import MAKERS
 
 ROOT = Path(__file__).parent.parent
-WEIGHTS = ("weights/resnext-101-kinetics.pth", "weights/GoogleNews-vectors-negative300.bin")
+WEIGHTS = ("weights/resnext101.pth", "weights/GoogleNews-vectors-negative300.bin.gz")
 KINDS = ("howto100m", "youcook2", "msrvtt", "crosstask", "mining_youtube")
 
 
@@ -51,7 +51,7 @@ def test_without_any_file_everything_is_named(paper: dict[str, Any]) -> None:
     text = "\n".join(lines)
     for words in (
         "no data/youcook2/validation_youcook.csv; get it from https://",
-        "mining_youtube cannot be extracted: no weights/resnext-101-kinetics.pth (features.resnext101); get it from",
+        "mining_youtube cannot be extracted: no weights/resnext101.pth (features.resnext101); get it from",
         "experiment mcn_howto100m is left out: it trains on howto100m",
         "experiment mcn_released is left out: no checkpoint weights/mcn.pth",
     ):

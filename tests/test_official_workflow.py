@@ -16,7 +16,7 @@ from tests.official_files import MAKERS, video, write
 from tests.test_sources_official import OWN
 
 ROOT = Path(__file__).parent.parent
-WEIGHTS = ("resnext-101-kinetics.pth", "GoogleNews-vectors-negative300.bin")
+WEIGHTS = ("resnext101.pth", "GoogleNews-vectors-negative300.bin.gz")
 SMALL = {"datasets": {"howto100m": {"shards": 2}}}  # 1,220 take half a minute to plan
 EMPTY: Mapping[str, Any] = {}
 pytestmark = pytest.mark.workflow

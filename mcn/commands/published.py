@@ -11,6 +11,18 @@ from mcn.commands.verbs import Verbs, add_group, add_verb
 
 def register(verbs: Verbs) -> None:
     """Add the parsers of this group."""
+    verb = add_verb(verbs, "fetch", fetch)
+    verb.add_argument("names", nargs="*", metavar="NAME", help="none: list what there is")
+    verb.add_argument(
+        "--to",
+        type=Path,
+        metavar="DIR",
+        help="folder (weights, or data/NAME; of the hub its cache)",
+    )
+    verb.add_argument(
+        "--registry", type=Path, help="further names, or a mirror's addresses (.yaml)"
+    )
+
     imports = add_group(verbs, "import", "Read what others published into files of this project.")
     _register_annotations(imports)
     _register_features(add_group(imports, "features", "Published features.", "FORM"))
@@ -68,6 +80,16 @@ def _register_features(forms: Verbs) -> None:
     verb = add_verb(forms, "clips", import_clips)
     verb.add_argument("source", type=Path, help="pickle of AVLnet or MCN, or MSRVTT .pth")
     verb.add_argument("--output", type=Path, required=True, help="folder")
+
+
+def fetch(arguments: Namespace) -> None:
+    """Get published weights, models and annotations by name: resumed after a cut, and checked."""
+    from mcn.published.fetch import fetch, list_names
+
+    if arguments.names:
+        fetch(arguments.names, arguments.to, arguments.registry)
+    else:
+        list_names(arguments.registry)
 
 
 def import_annotations(arguments: Namespace) -> None:
