@@ -24,6 +24,7 @@ include: "workflow/rules/features.smk"
 include: "workflow/rules/published.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/index.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/compare.smk"
 
@@ -62,4 +63,5 @@ rule all:
         all_models(),
         all_ledgers(),
         all_evaluations(),
+        all_indexes(),
         "results/report.html",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mcn.errors import UserError
@@ -29,10 +29,11 @@ class ModelShards:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Files of one data set below `root` (results/{dataset}), split into `shards` shards."""
+    """Files of one data set below `root` (results/{dataset}), split into `shards` shards, counted from `first`."""
 
     root: Path
     shards: int
+    first: int = 0
 
     @classmethod
     def at(cls, root: Path) -> Dataset:
@@ -80,6 +81,11 @@ class Dataset:
     def shard_list(self, shard: int) -> Path:
         return self.root / "shards" / f"{shard:05d}.csv"
 
+    def only(self, shard: int) -> Dataset:
+        """The data set as if it had this shard alone."""
+        return replace(self, first=shard, shards=1)
+
     def paths(self, folder: str) -> list[Path]:
         """Every shard in a folder of the data set, in order."""
-        return [self.root / folder / f"{shard:05d}.parquet" for shard in range(self.shards)]
+        numbers = range(self.first, self.first + self.shards)
+        return [self.root / folder / f"{shard:05d}.parquet" for shard in numbers]

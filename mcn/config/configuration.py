@@ -29,6 +29,7 @@ from mcn.options.encoders import FeatureReads, Name
 from mcn.options.evaluation import TASKS
 from mcn.options.features import MOVED, Features, RuntimeOptions, SeedingOptions, allow_partial_rows
 from mcn.options.published import IMPORTED
+from mcn.options.search import SearchOptions
 from mcn.options.sections import DatasetOptions, Experiment
 from mcn.sources.manifest import read_manifest
 from mcn.sources.official import Adapter, adapter_of
@@ -54,6 +55,7 @@ class Configuration(Options):
     seeding: SeedingOptions = SeedingOptions()
     runtime: RuntimeOptions = RuntimeOptions()
     experiments: dict[Name, Experiment] = Field(default_factory=dict)
+    search: SearchOptions = SearchOptions()
 
     def evaluation_sets(self) -> dict[str, list[str]]:
         """Evaluation -> the data sets that are annotated for it; own evaluations by the name that they are given."""
@@ -71,6 +73,17 @@ class Configuration(Options):
             for experiment, options in self.experiments.items()
             for name in names
             if options.measurable(task, self.datasets[name].evaluations.get(task))
+        ]
+
+    def indexes(self) -> list[tuple[str, str]]:
+        """(experiment, data set) of every index: a searchable data set, and a model that sees or hears."""
+        return [
+            (experiment, name)
+            for name, dataset in self.datasets.items()
+            for experiment, options in self.experiments.items()
+            if dataset.searchable
+            for read in [[*options.features.video, *filter(None, [options.features.audio])]]
+            if read and all(self.can_make(name, feature) for feature in read)
         ]
 
     def labels(self) -> dict[str, str]:

@@ -90,6 +90,8 @@ STAGES: dict[str, Stage] = {
     "evaluate_own": Stage(
         "datasets.{dataset}.evaluations.{evaluation}", (), ("mcn.evaluation.stage",), DEVICE
     ),
+    "index": Stage("search", ("window_seconds", "step_seconds"), ("mcn.search.index",), DEVICE),
+    "join_index": Stage("search", ("exact_windows",), ("mcn.search.index",)),
     "ledger": Stage(None, (), ("mcn.upkeep.ledger",)),
     "report": Stage("", (), ("mcn.report.render", "mcn.report.tables"), labels=True),
     "table1": Stage("", (), ("mcn.report.tables",), labels=True),

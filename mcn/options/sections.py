@@ -82,6 +82,11 @@ class DatasetOptions(Options):
         "leave this data set out of the run, and say so, where its official files or manifest are missing",
         role="runtime",
     )
+    searchable: bool = field(
+        False,
+        "make its index, which `mcn search` and `mcn serve` answer from, with everything else",
+        role="runtime",
+    )
     synthetic: bool = field(
         False, "rendered videos: every table of its scores says so", role="label"
     )

@@ -223,3 +223,11 @@ def all_models():
 def all_ledgers():
     """The ledger of every data set."""
     return expand("results/{dataset}/ledger.parquet", dataset=settings.datasets)
+
+
+def all_indexes():
+    """The index of every searchable data set, for each model that sees or hears."""
+    return [
+        f"results/index/{experiment}/{dataset}/index.json"
+        for experiment, dataset in settings.indexes()
+    ]

@@ -179,6 +179,26 @@ def evaluation_inputs(wildcards):
     return model_inputs(wildcards.dataset, experiment.features)
 
 
+def indexed_shards(wildcards):
+    """The features of one shard that an experiment's model sees and hears."""
+    features = settings.experiments[wildcards.experiment].features
+    names = [*features.video, *([features.audio] if features.audio else [])]
+    return expand(
+        "results/{dataset}/features/{feature}/{shard}.parquet",
+        feature=names,
+        allow_missing=True,
+    )
+
+
+def index_parts(wildcards):
+    """Every part of the index of a data set."""
+    return expand(
+        "results/index/{experiment}/{dataset}/{shard}.parquet",
+        shard=shard_names(wildcards.dataset),
+        allow_missing=True,
+    )
+
+
 def vocabulary_texts(wildcards):
     """Tables of a data set whose words the vocabulary must hold."""
     dataset = settings.datasets[wildcards.dataset]

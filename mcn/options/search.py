@@ -1,0 +1,22 @@
+"""Options of the index that own videos are searched in."""
+
+from __future__ import annotations
+
+from mcn.options.base import Options, field
+
+
+class SearchOptions(Options):
+    """The windows that videos are cut into, and from what size the index is approximate."""
+
+    window_seconds: float = field(
+        4.0, "length of a window, which is the shortest answer", "s", gt=0, le=600
+    )
+    step_seconds: float = field(
+        2.0, "from the start of a window to that of the next one", "s", gt=0, le=600
+    )
+    exact_windows: int = field(
+        1_000_000,
+        "windows of a data set that are all compared with a query; of more, faiss looks at the nearest cells alone",
+        "windows",
+        ge=0,
+    )

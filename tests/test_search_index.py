@@ -1,0 +1,104 @@
+"""The index of a data set: every window of every video with the embedding that the model gives it, part by part."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from mcn.cli import main
+from mcn.errors import UserError
+from mcn.layout import Dataset
+from mcn.networks.checkpoints import load_model
+from mcn.options.search import SearchOptions
+from mcn.search.index import join, read_catalogue, windows_of
+from mcn.search.vectors import VectorIndex
+from mcn.shards import FeatureStore
+from mcn.shards.clips import pool
+from tests.evaluation_set import BROKEN, SECONDS, SILENT, make_set
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A data set laid out as a run's, with its index in two parts."""
+    root = tmp_path_factory.mktemp("set")
+    small = make_set(root / "features")
+    for shard in ("00001", "00000"):
+        part = str(root / "index" / f"{shard}.parquet")
+        assert main(["index", str(small.path("model")), str(root), part, "--shard", shard]) == 0
+    join(root / "index", 2, SearchOptions())
+    return root, small
+
+
+def parts(root):
+    return sorted((root / "index").glob("*.parquet"))
+
+
+def test_a_window_has_the_embedding_of_its_pooled_features(made):
+    root, small = made
+    index = VectorIndex(parts(root), "seen")
+    model, _ = load_model(small.path("model"))
+    streams = [FeatureStore(small.shards[name]) for name in ("resnet152", "resnext101")]
+    rows = index.of_video(SILENT)
+    assert index.starts[rows].tolist() == list(np.arange(0, SECONDS - 3, 2.0))
+    assert index.ends[rows].tolist() == list(np.arange(4, SECONDS + 1, 2.0))
+    for row in rows:
+        pooled = [
+            pool(s[SILENT].values, index.starts[row], index.ends[row], 1 / s[SILENT].step_seconds)
+            for s in streams
+        ]
+        with torch.inference_mode():
+            seen = model.embed_video(torch.tensor(np.concatenate(pooled))[None].float())[0].numpy()
+        wanted = seen / np.linalg.norm(seen)
+        assert index.vectors(np.array([row]))[0] == pytest.approx(wanted, abs=2e-3)
+
+
+def test_what_has_no_sound_or_no_picture_is_named(made):
+    root, _ = made
+    seen, heard = (VectorIndex(parts(root), source) for source in ("seen", "heard"))
+    assert seen.errors == {BROKEN: "video: truncated"}
+    assert heard.errors == {BROKEN: "audio: no_audio", SILENT: "audio: no_audio"}
+    assert len(seen) == 5 * 9
+    assert len(heard) == 4 * 9
+
+
+def test_the_catalogue_counts_the_windows_and_is_of_one_version(made):
+    root, _ = made
+    found = read_catalogue(root / "index")
+    assert found["parts"] == 2
+    assert found["sources"]["seen"]["windows"] == 45
+    assert found["sources"]["heard"]["videos"] == 4
+    assert not found["sources"]["seen"]["approximate"]
+    other = root / "other"
+    other.mkdir()
+    (other / "index.json").write_text(json.dumps({**found, "version": 0}))
+    with pytest.raises(UserError, match="of version 0"):
+        read_catalogue(other)
+    with pytest.raises(UserError, match="no index"):
+        read_catalogue(root / "nowhere")
+
+
+def test_above_a_number_of_windows_the_index_is_approximate(made, tmp_path):
+    root, _ = made
+    for path in parts(root):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    join(tmp_path, 2, SearchOptions(exact_windows=40))
+    found = read_catalogue(tmp_path)["sources"]
+    assert found["seen"]["approximate"]
+    assert found["seen"]["recall_at_10"] >= 0.95
+    assert not found["heard"]["approximate"]
+
+
+def test_a_video_shorter_than_a_window_is_one_and_the_last_one_ends_with_the_video(made):
+    _, small = made
+    store = FeatureStore(small.shards["resnet152"])
+    long, uneven = SearchOptions(window_seconds=30), SearchOptions(window_seconds=5, step_seconds=4)
+    assert [one[1:] for one in windows_of(store, SILENT, long)] == [(0, 20)]
+    spans = [one[1:] for one in windows_of(store, SILENT, uneven)]
+    assert spans == [(0, 5), (4, 9), (8, 13), (12, 17), (15, 20)]
+    assert windows_of(store, BROKEN, long) == []
+
+
+def test_a_part_reads_its_own_shard_alone(tmp_path):
+    only = Dataset(tmp_path, 8).only(3)
+    assert only.features("x") == [tmp_path / "features/x/00003.parquet"]

@@ -1,0 +1,48 @@
+"""Features to an index of windows that queries are answered from: a part a shard, and what joins the parts."""
+
+
+rule index:
+    """Embed the windows of the videos of one shard."""
+    input:
+        indexed_shards,
+        model="results/models/{experiment}/model.safetensors",
+        config="results/models/{experiment}/config.yaml",
+    output:
+        "results/index/{experiment}/{dataset}/{shard}.parquet",
+    log:
+        "results/logs/index/{experiment}/{dataset}/{shard}.log",
+    conda:
+        "../../envs/mcn.yaml"
+    threads: 2
+    resources:
+        mem_mb=growing(3000),
+        runtime=240,
+    params:
+        recipe=recipe("index"),
+        code=code("index"),
+    shell:
+        "python -m mcn index results/models/{wildcards.experiment} results/{wildcards.dataset} {output}"
+        " --shard {wildcards.shard} --threads {threads} {params.recipe} &> {log}"
+
+
+rule join_index:
+    """Name the parts of an index; of a large one, bring the approximate index up to date."""
+    input:
+        index_parts,
+    output:
+        "results/index/{experiment}/{dataset}/index.json",
+    log:
+        "results/logs/index/{experiment}/{dataset}/join.log",
+    conda:
+        "../../envs/mcn.yaml"
+    threads: 2
+    resources:
+        mem_mb=growing(4000),
+        runtime=240,
+    params:
+        shards=shard_count,
+        recipe=recipe("join_index"),
+        code=code("join_index"),
+    shell:
+        "python -m mcn join-index results/index/{wildcards.experiment}/{wildcards.dataset} --shards {params.shards}"
+        " --threads {threads} {params.recipe} &> {log}"
