@@ -65,7 +65,8 @@ class VideoError(Exception):
     def __init__(self, code: str, message: str = "") -> None:
         if code not in ERROR_CODES:
             raise ValueError(f"unknown error code {code!r}; known: {', '.join(ERROR_CODES)}")
-        self.code, self.message = code, " ".join(message.split())
+        printable = message.encode(errors="backslashreplace").decode()  # names may hold any byte
+        self.code, self.message = code, " ".join(printable.split())
         super().__init__(f"{code}: {self.message}" if self.message else code)
 
     def __reduce__(self) -> tuple[type[VideoError], tuple[str, str]]:

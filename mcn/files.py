@@ -13,8 +13,10 @@ Conventions
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -22,7 +24,7 @@ import socket
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +167,18 @@ def write_text(path: Path | str, text: str) -> None:
     """Write UTF-8 text atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def csv_text(rows: Iterable[Iterable[Any]]) -> str:
+    """Rows as CSV with `\\n` as line end; cells that hold any line end are quoted."""
+    text = []
+    for row in rows:
+        buffer = io.StringIO()
+        csv.writer(buffer, lineterminator="\r\n").writerow(
+            row
+        )  # so that both characters are quoted
+        text.append(buffer.getvalue().removesuffix("\r\n") + "\n")
+    return "".join(text)
 
 
 def write_json(path: Path | str, value: Any) -> None:

@@ -101,7 +101,7 @@ def test_every_bad_row_is_reported_at_once_with_its_line(tmp_path):
     ("text", "message"),
     [
         ("video_id,path\n", "no rows"),
-        ("", "EmptyDataError"),
+        ("", "is empty"),
         ("video_id,pth\na,b\n", "unknown column 'pth', did you mean 'path'?"),
         ("video_id,path,video_path\na,b,c\n", "a column occurs twice"),
     ],

@@ -12,6 +12,7 @@ Conventions
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +222,7 @@ def _references(settings: Configuration) -> list[str]:
                 problems.append(f"datasets.{name}.official.kind: {error.got}")
                 continue
             problems += [f"datasets.{name}.official: {one}" for one in refused]
+        problems += _wildcards(f"datasets.{name}", dataset.model_dump())
         if not dataset.manifest:
             problems.append(f"datasets.{name}.manifest: missing; or name a published set: official")
         if bool(dataset.tasks) != bool(dataset.steps):
@@ -230,6 +232,15 @@ def _references(settings: Configuration) -> list[str]:
         if len({bool(one) for one in (dataset.classes, dataset.transcripts, dataset.segments)}) > 1:
             problems.append(f"datasets.{name}: classes, transcripts and segments come together")
     return problems
+
+
+def _wildcards(key: str, value: Any) -> list[str]:
+    """Paths that Snakemake would take for patterns: it knows no way to say that a brace is a brace."""
+    if isinstance(value, dict):
+        return [line for name, one in value.items() for line in _wildcards(f"{key}.{name}", one)]
+    if isinstance(value, str) and re.search(r"\{\s*\w+[^{}]*\}", value):
+        return [f"{key}: {value!r} has braces, which Snakemake fills in; rename the file or folder"]
+    return []
 
 
 def dump_json(settings: Configuration, *keys: str) -> str:
@@ -260,7 +271,8 @@ def check_manifests(settings: Configuration) -> None:
         strict = dataset.missing_files == "error"
         try:
             rows = read_manifest(path, check_files=strict)
-            found = narration_lines(rows)[1] if strict else []
+            unread = narration_lines(rows)[1] if strict else {}
+            found = [f"{video_id}: {error}" for video_id, error in unread.items()]
         except UserError as error:
             found = [error.got]
         problems += [f"datasets.{name}: {problem}" for problem in found]

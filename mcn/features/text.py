@@ -6,8 +6,8 @@ Conventions
   `lower`. So whoever reads the vocabulary looks words up as written, whatever the case.
 - Vocabulary table: token, vector (float32 little-endian bytes), in the order of the tokens' code points; the id of row
   i is i + 1, and 0 pads. Words without a vector are not in it, and are dropped from lines, as published.
-- Text shards: `TEXT_SCHEMA`, lines in time order; a video without lines is `missing: no_narration`; a line without
-  known words keeps its place with an empty list.
+- Text shards: `TEXT_SCHEMA`, lines in time order; a video without lines is `missing: no_narration`, one whose narration
+  cannot be read is failed under that code; a line without known words keeps its place with an empty list.
 - Source: `brian7685/Multimodal-Clustering-Network` youtube_dataloader.py (`_tokenize_text`, `_words_to_we`).
 """
 
@@ -35,6 +35,7 @@ from mcn.features.vectors import load_vectors
 from mcn.files import read_table, write_table
 from mcn.options.encoders import TextOptions
 from mcn.shards import TEXT_SCHEMA, ShardWriter, empty_row
+from mcn.sources.narration import unread_of
 
 log = logging.getLogger(__name__)
 
@@ -132,6 +133,7 @@ def extract_text(
     with open(shard, newline="", encoding="utf-8") as file:
         video_ids = [row["video_id"] for row in csv.DictReader(file)]
     lines: dict[str, list[dict[str, Any]]] = {video_id: [] for video_id in video_ids}
+    unread = unread_of(narration)
     for line in read_table(narration).to_pylist():
         if line["video_id"] not in lines:
             cure = f"delete both and run snakemake again (rm {shard} {narration})"
@@ -141,12 +143,16 @@ def extract_text(
         lines[line["video_id"]].append(line)
     with ShardWriter(output, TEXT_SCHEMA, recipe) as writer:
         for video_id in tqdm(video_ids, desc=name, unit="video", disable=None):
-            writer.write(_text_row(video_id, lines[video_id], ids))
+            writer.write(_text_row(video_id, lines[video_id], ids, unread.get(video_id)))
     silent = sum(not found for found in lines.values())
     log.info("%s: %d videos, %d without narration", name, len(video_ids), silent)
 
 
-def _text_row(video_id: str, lines: list[dict[str, Any]], ids: Mapping[str, int]) -> dict[str, Any]:
+def _text_row(
+    video_id: str, lines: list[dict[str, Any]], ids: Mapping[str, int], unread: str | None
+) -> dict[str, Any]:
+    if unread is not None:
+        return empty_row(TEXT_SCHEMA, video_id, "failed", unread)
     if not lines:
         return empty_row(TEXT_SCHEMA, video_id, "missing", str(VideoError("no_narration")))
     lines = sorted(lines, key=lambda line: (line["start_seconds"], line["end_seconds"]))

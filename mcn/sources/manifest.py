@@ -2,9 +2,12 @@
 
 Conventions
 -----------
-- CSV (comma, header, UTF-8) or parquet. Columns: `video_id`, `path` (alias `video_path`) and optionally `narration`,
-  `split`, `sha256`, `title`. Other columns are refused by name, the nearest known one being suggested.
-- Paths are relative to the manifest's folder.
+- CSV with a header, or parquet. Cells are separated by commas, or by semicolons or tabs where the header has no comma;
+  UTF-8, or UTF-16 with its byte order mark; any line ends. Empty lines count, but mean nothing. A row with more or
+  fewer cells than the header is an error.
+- Columns: `video_id`, `path` (alias `video_path`) and optionally `narration`, `split`, `sha256`, `title`. Other columns
+  are refused by name, the nearest known one being suggested. In parquet they are text; ids may be integers.
+- Paths are relative to the manifest's folder. Bytes that are not UTF-8 are kept as `\\xNN`: such a file is not found.
 - Ids are unique and safe as names: 1 to 128 letters, digits, `_`, `-` and `.`, the first of which is not `.`. Every
   YouTube id is safe, also those that start with `-`, which commands take as `--video=ID`.
 - All problems are reported at once, each with its line number (the header is line 1). `manifest_rows` holds a part of
@@ -13,14 +16,17 @@ Conventions
 
 from __future__ import annotations
 
+import codecs
+import csv
 import difflib
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mcn.errors import UserError, several
@@ -29,6 +35,7 @@ COLUMNS = ("video_id", "path", "narration", "split", "sha256", "title")
 ALIASES = {"video_path": "path"}
 SAFE_ID = re.compile(r"[A-Za-z0-9_\-][A-Za-z0-9_.\-]{0,127}")
 ROWS_AT_A_TIME = 20_000
+_WANTED = "a CSV or parquet with the columns video_id,path[,narration,split,sha256,title]"
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,10 @@ def manifest_rows(path: Path, check_files: bool = True) -> Iterator[ManifestRow]
     """
     problems: list[str] = []
     first: dict[str, int] = {}
-    for line, values in enumerate(_records(path), start=2):
+    for line, values, wrong in _records(path):
+        if wrong:
+            problems.append(f"line {line}: {wrong}")
+            continue
         row = _row(path.parent, line, values, check_files, problems)
         if first.setdefault(row.video_id, line) != line:
             already = f"is already on line {first[row.video_id]}"
@@ -72,46 +82,97 @@ def manifest_rows(path: Path, check_files: bool = True) -> Iterator[ManifestRow]
         )
 
 
-def _records(path: Path) -> Iterator[dict[Any, Any]]:
-    """The rows as dictionaries by column name, every value a string."""
-    wanted = "a CSV or parquet with the columns video_id,path[,narration,split,sha256,title]"
+def _records(path: Path) -> Iterator[tuple[int, dict[str, str], str]]:
+    """The rows as (line, values by column name, what is wrong with the row's form or "")."""
     if not path.is_file():
         raise UserError(
-            f"no manifest {path}", wanted, "write it, or correct `manifest:` in the config"
+            f"no manifest {path}", _WANTED, "write it, or correct `manifest:` in the config"
         )
     rows = 0
     try:
-        for table in _tables(path):
-            table = table.rename(columns=ALIASES).fillna("")
-            _check_columns(list(table.columns), f"{wanted} ({path})")
-            rows += len(table)
-            yield from table.to_dict("records")
+        for record in _parquet(path) if path.suffix == ".parquet" else _csv(path):
+            rows += 1
+            yield record
     except UserError:
         raise
-    except Exception as error:  # pandas and pyarrow raise many kinds
+    except Exception as error:  # csv, pyarrow and codecs raise many kinds
         raise UserError(
-            f"{path}: {type(error).__name__}: {error}", wanted, "mend the file"
+            f"{path}: {type(error).__name__}: {error}", _WANTED, "mend the file"
         ) from error
     if not rows:
         raise UserError(f"{path} has no rows", "at least one video", "add rows below the header")
 
 
-def _tables(path: Path) -> Iterator[pd.DataFrame]:
-    """The manifest in parts; the first may be empty."""
-    if path.suffix == ".parquet":
-        with pq.ParquetFile(path) as file:
-            yield file.schema_arrow.empty_table().to_pandas().astype("string")
-            for batch in file.iter_batches(ROWS_AT_A_TIME):
-                yield batch.to_pandas().astype("string")
-    else:
-        with pd.read_csv(
-            path,
-            dtype="string",
-            keep_default_na=False,
-            skip_blank_lines=False,
-            chunksize=ROWS_AT_A_TIME,
-        ) as parts:
-            yield from parts
+def _csv(path: Path) -> Iterator[tuple[int, dict[str, str], str]]:
+    with open(path, encoding=_encoding(path), errors="surrogateescape", newline="") as file:
+        head = file.readline()
+        file.seek(0)
+        separator = next((mark for mark in ",;\t" if mark in head), ",")
+        reader = csv.reader(file, delimiter=separator, strict=True)
+        line = 1
+        names: list[str] = []
+        while (cells := _next(reader, path, line)) is not None:
+            cells = [
+                cell.encode(errors="surrogateescape").decode(errors="backslashreplace")
+                for cell in cells
+            ]
+            if not names and cells:
+                names = _column_names(cells, path)
+            elif cells:
+                fits = len(cells) == len(names)
+                wrong = "" if fits else f"{len(cells)} cells where the header has {len(names)}"
+                yield line, dict(zip(names, cells, strict=False)), wrong
+            line = reader.line_num + 1
+        if not names:
+            raise UserError(f"{path} is empty", _WANTED, "write a header and rows")
+
+
+def _next(reader: Any, path: Path, line: int) -> list[str] | None:
+    """The cells of the row that begins on a line, None at the end."""
+    try:
+        return next(reader, None)
+    except csv.Error as error:
+        cure = "look for a quote that is not closed, and double the quotes within quotes"
+        raise UserError(f"{path}, line {line}: {error}", _WANTED, cure) from error
+
+
+def _encoding(path: Path) -> str:
+    with open(path, "rb") as file:
+        mark = file.read(2)
+    return "utf-16" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+
+
+def _parquet(path: Path) -> Iterator[tuple[int, dict[str, str], str]]:
+    with pq.ParquetFile(path) as file:
+        schema = file.schema_arrow
+        names = _column_names(schema.names, path)
+        for name, kind in zip(names, schema.types, strict=True):
+            if not _is_text(kind) and not (name == "video_id" and pa.types.is_integer(kind)):
+                got = f"{path}: column {name} holds {kind}"
+                raise UserError(got, "columns of text", "write this column as text")
+        line = 2
+        for batch in file.iter_batches(ROWS_AT_A_TIME):
+            columns = [column.cast(pa.string()).to_pylist() for column in batch.columns]
+            for cells in zip(*columns, strict=True):
+                values = zip(names, cells, strict=True)
+                yield line, {name: cell or "" for name, cell in values}, ""
+                line += 1
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    views = pa.types.is_string_view(kind)
+    return views or any(
+        test(kind) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_null)
+    )
+
+
+def _column_names(cells: list[str], path: Path) -> list[str]:
+    """The names of the columns, aliases resolved. Errors: `UserError` for names that are unknown, twice or missing."""
+    names = [ALIASES.get(cell.strip(), cell.strip()) for cell in cells]
+    _check_columns(names, f"{_WANTED} ({path})")
+    return names
 
 
 def _check_columns(names: list[str], wanted: str) -> None:
@@ -129,9 +190,9 @@ def _unknown_column(name: str) -> str:
 
 
 def _row(
-    folder: Path, line: int, values: dict[Any, Any], check_files: bool, problems: list[str]
+    folder: Path, line: int, values: dict[str, str], check_files: bool, problems: list[str]
 ) -> ManifestRow:
-    text = {name: (values.get(name) or "").strip() for name in COLUMNS}
+    text = {name: values.get(name, "").strip() for name in COLUMNS}
     if not SAFE_ID.fullmatch(text["video_id"]):
         allowed = "letters, digits, _ - . (not first), at most 128"
         problems.append(
@@ -142,10 +203,11 @@ def _row(
     if text["sha256"] and not re.fullmatch(r"[0-9a-fA-F]{64}", text["sha256"]):
         problems.append(f"line {line}: sha256 {text['sha256']!r} is not 64 hexadecimal digits")
     # a path keeps its own blanks: only an empty cell means "none"
-    video = folder / (values.get("path") or "")
+    video = folder / values.get("path", "")
     narration = folder / values["narration"] if text["narration"] else None
     for file in (video, narration) if check_files and text["path"] else ():
-        if file is not None and not file.exists():
+        # of the two, only this one answers for impossible names, too
+        if file is not None and not os.path.exists(file):  # noqa: PTH110
             problems.append(f"line {line}: no file {file}")
     return ManifestRow(
         text["video_id"],

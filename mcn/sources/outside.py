@@ -18,13 +18,12 @@ from __future__ import annotations
 import csv
 import functools
 import hashlib
-import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from mcn.errors import UserError
-from mcn.files import canonical_json, file_sha256, write_text
+from mcn.files import canonical_json, csv_text, file_sha256, write_text
 from mcn.sources.manifest import ManifestRow, read_manifest
 from mcn.sources.partition import shard_of
 
@@ -40,17 +39,16 @@ def is_made_here(path: Path | str) -> bool:
 
 @functools.cache
 def known_by(path: Path) -> str:
-    """What identifies a file, or the files of a folder; 'missing' where there is none."""
+    """What identifies a file, or the files of a folder; 'missing' or 'null' where there is none."""
     try:
         if path.is_dir():
             below = sorted(one for one in path.rglob("*") if one.is_file())[:FILES_OF_A_FOLDER]
             return _digest([[str(one), _identity(one)] for one in below])
-        return (
-            file_sha256(path)
-            if path.stat().st_size <= HASHED_BYTES
-            else canonical_json(_identity(path))
-        )
-    except OSError:
+        small = (
+            path.is_file() and path.stat().st_size <= HASHED_BYTES
+        )  # pipes and devices never end
+        return file_sha256(path) if small else canonical_json(_identity(path))
+    except (OSError, ValueError):
         return "missing"
 
 
@@ -149,9 +147,7 @@ def note_contents(shard_list: Path) -> None:
         if identity and path.is_file():
             seen = str(path), *map(str, identity)
             rows.append([video_id, *seen, noted.get((video_id, *seen)) or file_sha256(path)])
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([CONTENTS, *rows])
-    write_text(_contents_path(shard_list), text.getvalue())
+    write_text(_contents_path(shard_list), csv_text([CONTENTS, *rows]))
 
 
 def changed_contents(shard_list: Path) -> list[tuple[Path, str]]:

@@ -10,9 +10,7 @@ Conventions
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -22,9 +20,10 @@ import pandas as pd
 import pyarrow as pa
 
 from mcn.errors import UserError
-from mcn.files import read_table, scratch_folder, table_batches, write_table, write_text
+from mcn.files import csv_text, read_table, scratch_folder, table_batches, write_table, write_text
 from mcn.sources.annotation_tables import NARRATION
 from mcn.sources.manifest import ManifestRow, manifest_rows
+from mcn.sources.narration import unread_metadata, unread_of
 from mcn.sources.videos import narration_lines, portable
 
 log = logging.getLogger(__name__)
@@ -72,10 +71,10 @@ def shard_videos(manifest: Path, shards: int, shard: int, output: Path) -> None:
 
 def shard_narration(manifest: Path, shards: int, shard: int, output: Path) -> None:
     """Write the narration of one shard straight from a manifest and its narration files, as `partition` would."""
-    lines, problems = narration_lines(_rows_of(manifest, shards, shard))
-    for problem in problems:
-        log.warning("no narration for %s", problem)
-    write_table(output, pa.Table.from_pylist(lines, NARRATION).combine_chunks())
+    lines, unread = narration_lines(_rows_of(manifest, shards, shard))
+    for video_id, error in unread.items():
+        log.warning("no narration for %s: %s", video_id, error)
+    _write_narration(output, pa.Table.from_pylist(lines, NARRATION).combine_chunks(), unread)
 
 
 def _rows_of(manifest: Path, shards: int, shard: int) -> list[ManifestRow]:
@@ -84,14 +83,17 @@ def _rows_of(manifest: Path, shards: int, shard: int) -> list[ManifestRow]:
 
 
 def _csv(rows: pd.DataFrame) -> str:
-    buffer = io.StringIO()
-    rows.to_csv(buffer, index=False, lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
-    return buffer.getvalue()
+    return csv_text([list(rows.columns), *rows.fillna("").itertuples(index=False)])
+
+
+def _write_narration(path: Path, lines: pa.Table, unread: Mapping[str, str]) -> None:
+    write_table(path, lines.replace_schema_metadata(unread_metadata(unread)))
 
 
 def _deal_out(narration: Path, number_of: Mapping[str, int], shards: int, directory: Path) -> None:
     """Write the lines of every shard, `number_of` being the shards of the videos."""
     directory.mkdir(parents=True, exist_ok=True)
+    unread = unread_of(narration)
     with scratch_folder("dealing_out", directory) as temporary:
         waiting = _Waiting(shards, temporary)
         for batch in table_batches(narration, NARRATION.names):
@@ -103,7 +105,8 @@ def _deal_out(narration: Path, number_of: Mapping[str, int], shards: int, direct
                 raise UserError(got, "lines of the videos of the list", cure)
             waiting.add(batch, np.array(numbers, np.int64)[ids.indices.to_numpy()])
         for shard in range(shards):
-            write_table(directory / f"{shard:05d}.parquet", waiting.take(shard))
+            own = {one: why for one, why in unread.items() if number_of.get(one) == shard}
+            _write_narration(directory / f"{shard:05d}.parquet", waiting.take(shard), own)
 
 
 class _Waiting:

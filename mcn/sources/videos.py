@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import itertools
 import logging
+import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,7 +28,7 @@ from mcn.errors import UserError, VideoError, several
 from mcn.files import stream_table, table_batches
 from mcn.sources.annotation_tables import NARRATION, VIDEOS
 from mcn.sources.manifest import ROWS_AT_A_TIME, ManifestRow, manifest_rows
-from mcn.sources.narration import read_narration
+from mcn.sources.narration import read_narration, unread_metadata
 
 log = logging.getLogger(__name__)
 Item = TypeVar("Item")
@@ -43,12 +44,14 @@ def prepare_videos(
     """Manifest -> videos and narration tables, a part at a time.
 
     `missing_files`: `error` (default) lists every missing or unreadable file and stops; `ledger` goes on and leaves
-    them to the ledger. `narration_table`: the narration of all videos, instead of a file a video.
+    them to the ledger, unreadable narration by way of the table's metadata (`mcn.sources.narration`).
+    `narration_table`: the narration of all videos, instead of a file a video.
 
     Errors: `UserError` with every bad row.
     """
     strict = missing_files == "error"
     problems: list[str] = []
+    unread: dict[str, str] = {}
     working = Path.cwd()
     with stream_table(videos, VIDEOS) as written, stream_table(narration, NARRATION) as spoken:
         known: set[str] = set()
@@ -59,9 +62,9 @@ def prepare_videos(
                 pa.Table.from_pylist([_record(row, working) for row in rows], VIDEOS)
             )
             if narration_table is None:
-                found, unread = narration_lines(rows)
+                found, failed = narration_lines(rows)
                 lines += len(found)
-                problems += unread
+                unread.update(failed)
                 spoken.write_table(pa.Table.from_pylist(found, NARRATION))
             else:
                 problems += [
@@ -69,6 +72,7 @@ def prepare_videos(
                     for row in rows
                     if row.narration
                 ]
+        problems += [f"{video_id}: {error}" for video_id, error in unread.items()]
         if problems and (strict or narration_table):
             raise several(
                 problems,
@@ -77,6 +81,7 @@ def prepare_videos(
             )
         if narration_table is not None:
             lines = _copy_narration(narration_table, known, spoken)
+        spoken.add_key_value_metadata(unread_metadata(unread))
     for problem in problems:
         log.warning("no narration for %s", problem)
     log.info("%d videos, %d lines of narration", len(known), lines)
@@ -114,20 +119,20 @@ def _copy_narration(table: Path, known: Collection[str], writer: pq.ParquetWrite
 
 def narration_lines(
     rows: Sequence[ManifestRow],
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """Rows of the narration table, and one line for every narration file that cannot be used."""
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Rows of the narration table, and the error of every video whose narration cannot be read."""
     lines: list[dict[str, Any]] = []
-    problems = []
+    unread = {}
     for row in tqdm(rows, desc="narration", unit="video", disable=None):
         if row.narration is None:
             continue
         try:
             found = read_narration(row.narration)
         except VideoError as error:
-            problems.append(f"{row.video_id}: {error}")
+            unread[row.video_id] = str(error)
         else:
             lines += [{"video_id": row.video_id, **line._asdict()} for line in found]
-    return lines, problems
+    return lines, unread
 
 
 def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
@@ -144,7 +149,10 @@ def portable(path: Path, working: Path) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def _portable_folder(folder: Path, working: Path) -> str:
-    resolved = (working / folder).resolve()
+    try:
+        resolved = (working / folder).resolve()
+    except (OSError, RuntimeError, ValueError):  # a loop of links, a name too long, a zero byte
+        resolved = Path(os.path.abspath(working / folder))  # noqa: PTH100 - asks no disk
     try:
         below = resolved.relative_to(working.resolve())
     except ValueError:

@@ -26,7 +26,7 @@ from mcn.config.features import Stream, decoded_stream, with_sources
 from mcn.errors import UserError
 from mcn.features.extraction import extract
 from mcn.features.registry import make_extractor
-from mcn.files import scratch_folder
+from mcn.files import csv_text, scratch_folder, write_text
 from mcn.layout import Dataset
 from mcn.media.decode import decode
 from mcn.shards import ShardReader, ShardWriter
@@ -143,10 +143,7 @@ class _Work:
         with open(self.dataset.shard_list(self.shard), encoding="utf-8", newline="") as file:
             head, *rows = list(csv.reader(file))
         path = self.scratch / "videos.csv"
-        with open(path, "w", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows(
-                [head, *(row for row in rows if row[0] in videos)]
-            )
+        write_text(path, csv_text([head, *(row for row in rows if row[0] in videos)]))
         return path
 
     def _extract(self, feature: str) -> None:
