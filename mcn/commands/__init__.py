@@ -4,6 +4,16 @@ A verb parses its options, calls one stage and returns the exit status. Stages a
 that `mcn --help` and small stages start without torch.
 """
 
-from mcn.commands import accounts, data, evaluation, features, models, published, search, tables
+from mcn.commands import (
+    accounts,
+    data,
+    evaluation,
+    features,
+    models,
+    published,
+    search,
+    serving,
+    tables,
+)
 
-GROUPS = (data, features, models, evaluation, search, published, tables, accounts)
+GROUPS = (data, features, models, evaluation, search, serving, published, tables, accounts)

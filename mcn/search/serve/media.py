@@ -1,0 +1,138 @@
+"""Pictures and films for the page: thumbnails, files as they are, previews of what browsers do not play.
+
+Conventions: files are named by the id of a video that is listed, and sent in ranges; a preview is made once, when it is
+first asked for. Whoever asks for a film whose preview takes longer than `_PATIENCE_SECONDS` is told to ask again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from mcn.errors import UserError
+from mcn.search.answers import Video
+from mcn.search.serve import parameters
+from mcn.search.serve.file_cache import FileCache
+from mcn.search.serve.library import Library
+from mcn.search.serve.making import Children, FileMaker, made_name
+from mcn.search.serve.playback import Playback, playback_of
+from mcn.search.serve.previews import progress_of, write_preview
+from mcn.search.serve.replies import NotFound, error_reply
+from mcn.search.serve.thumbnails import write_thumbnail
+
+THUMBNAIL_BYTES = 256 * 2**20  # kept on disk
+PREVIEW_BYTES = 8 * 2**30
+TRANSCODINGS = max(1, min(2, (os.cpu_count() or 1) // 2))  # at once
+_THUMBNAIL_MEMORY_MB, _PREVIEW_MEMORY_MB = 1500, 2000  # of a child
+_THUMBNAIL_SECONDS, _LOOK_SECONDS = 30.0, 30.0
+_WAITING_THUMBNAILS, _WAITING_PREVIEWS = 500, 20
+_PATIENCE_SECONDS = 20.0
+_REMEMBERED = 10_000  # files whose playback is known
+_DAY = "private, max-age=86400"
+
+
+class Media:
+    """Thumbnails and films of the videos of `library`; what is made is kept below `folder`."""
+
+    def __init__(self, library: Library, folder: Path) -> None:
+        self._library = library
+        self._looking = Children(2, _THUMBNAIL_MEMORY_MB)
+        self._converting = Children(TRANSCODINGS, _PREVIEW_MEMORY_MB)
+        thumbnails = FileCache(folder / "thumbnails", THUMBNAIL_BYTES)
+        self._thumbnails = FileMaker(thumbnails, self._looking, _WAITING_THUMBNAILS)
+        previews = FileCache(folder / "previews", PREVIEW_BYTES)
+        self._previews = FileMaker(previews, self._converting, _WAITING_PREVIEWS)
+        self._playbacks: dict[str, Playback] = {}
+
+    def close(self) -> None:
+        """End the child processes."""
+        self._looking.close()
+        self._converting.close()
+
+    def routes(self) -> list[Route]:
+        """Addresses of this part; `{video_id:path}`, because ids may hold slashes."""
+        return [
+            Route("/api/videos/{video_id:path}/thumbnail", self.thumbnail),
+            Route("/api/videos/{video_id:path}/media", self.media),
+            Route("/api/videos/{video_id:path}/preview", self.preview, methods=["POST"]),
+        ]
+
+    async def thumbnail(self, request: Request) -> Response:
+        """A small picture of a moment; tenths of a second are told apart."""
+        video = self._video(request)
+        if video.streams and "video" not in video.streams:
+            raise NotFound("a file of sound alone", "a file with pictures", "show its name instead")
+        seconds = round(parameters.number(request.query_params, "at", 0), 1)
+        if video.length_seconds:
+            seconds = min(seconds, math.floor(video.length_seconds * 10) / 10)
+        name = await asyncio.to_thread(made_name, video.path, f"thumbnail {seconds}", ".jpg")
+        path = await self._thumbnails.get(
+            name, write_thumbnail, video.path, seconds, seconds=_THUMBNAIL_SECONDS
+        )
+        return FileResponse(path, media_type="image/jpeg", headers={"cache-control": _DAY})
+
+    async def media(self, request: Request) -> Response:
+        """The film: the file itself where browsers play it, otherwise, or where `preview=1` wants it, its preview."""
+        video = self._video(request)
+        playback = await self._playback(video.path)
+        if playback.direct and not parameters.flag(request.query_params, "preview"):
+            return _film(video.path, playback.media_type)
+        name = await self._preview_name(video.path)
+        path = self._previews.cache.find(name)
+        if path is None:
+            job = self._start_preview(video, name, playback)
+            await asyncio.wait({job}, timeout=_PATIENCE_SECONDS)
+            if not job.done():
+                return self._not_yet(name)
+            path = job.result()
+        return _film(path, playback.media_type if not playback.direct else "video/mp4")
+
+    async def preview(self, request: Request) -> Response:
+        """How a video is played, and how far its preview is; begins to make one where that is needed."""
+        video = self._video(request)
+        playback = await self._playback(video.path)
+        wanted = parameters.flag(request.query_params, "preview")
+        if playback.direct and not wanted:
+            return JSONResponse({"state": "direct", "progress": 1.0})
+        name = await self._preview_name(video.path)
+        if await asyncio.to_thread(self._previews.cache.find, name):
+            return JSONResponse({"state": "ready", "progress": 1.0})
+        self._start_preview(video, name, playback)
+        progress = progress_of(self._previews.cache.path(name))
+        return JSONResponse({"state": "making", "progress": progress}, 202)
+
+    def _video(self, request: Request) -> Video:
+        return self._library.video(request.path_params["video_id"])
+
+    async def _playback(self, path: Path) -> Playback:
+        key = await asyncio.to_thread(made_name, path, "playback", "")
+        if key not in self._playbacks:
+            found = await self._looking.run(playback_of, path, seconds=_LOOK_SECONDS)
+            if len(self._playbacks) >= _REMEMBERED:
+                self._playbacks.pop(next(iter(self._playbacks)), None)
+            self._playbacks[key] = found
+        return self._playbacks[key]
+
+    async def _preview_name(self, path: Path) -> str:
+        return await asyncio.to_thread(made_name, path, "preview", ".mp4")
+
+    def _start_preview(self, video: Video, name: str, playback: Playback) -> asyncio.Task[Path]:
+        seconds = 600 + 4 * playback.seconds
+        return self._previews.start(name, write_preview, video.path, seconds=seconds)
+
+    def _not_yet(self, name: str) -> Response:
+        done = progress_of(self._previews.cache.path(name))
+        got = f"a preview that is being made, {done:.0%} of it done"
+        reply = error_reply(UserError(got, "a film", "ask again in some seconds"), 503)
+        reply.headers["retry-after"] = "5"
+        return reply
+
+
+def _film(path: Path, media_type: str) -> Response:
+    return FileResponse(path, media_type=media_type, headers={"cache-control": "private, no-cache"})
