@@ -2,8 +2,9 @@
 
 The workflow's rules call the same verbs.
 
-Exit status: 0 done, 1 the data or the configuration is at fault (got / wanted / do this on standard error),
-2 wrong usage, 130 interrupted. `mcn <verb> --help` lists every option with its unit and default.
+Exit status: 0 done, 1 the data or the configuration is at fault (got / wanted / do this on standard error), 2 wrong
+usage, 130 interrupted, 143 ended by SIGTERM or because what started it has gone. `mcn <verb> --help` lists every
+option with its unit and default.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from mcn import __version__
 from mcn.commands import GROUPS
 from mcn.commands.verbs import noting_code, supply_settings
 from mcn.errors import UserError
+from mcn.lifetime import ending_with_parent
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     try:
         supply_settings(options)
-        with noting_code(options):
+        with ending_with_parent(), noting_code(options):
             return int(options.run(options) or 0)
     except UserError as error:
         print(f"mcn {options.verb}: error\n{error}", file=sys.stderr)

@@ -236,22 +236,28 @@ def test_early_scores_change_nothing(data, undisturbed, tmp_path):
     assert scored == [2, 4, 5]
 
 
-def test_interrupt_leaves_a_checkpoint_and_the_next_run_goes_on(data, tmp_path):
-    """A real process, stopped in mid-run; what it and its successor make equals one undisturbed run."""
-    chosen = options(epochs=25, checkpoint_every_steps=10_000)
+def start(data, folder, chosen):
+    """A real process that trains in `folder`; returns when it has written a line of its log."""
     script = f"""
 from pathlib import Path, PosixPath
 from mcn.layout import ModelShards
 from mcn.options.training import ExperimentOptions
 from tests.test_training import run
 options = ExperimentOptions.model_validate_json({chosen.model_dump_json()!r})
-run({data!r}, Path({str(tmp_path)!r}), options)
+run({data!r}, Path({str(folder)!r}), options)
 """
     command = [sys.executable, "-c", script]
     process = subprocess.Popen(command, cwd=Path(__file__).parents[1], stderr=subprocess.PIPE)
-    metrics = tmp_path / "state" / "metrics.jsonl"
+    metrics = folder / "state" / "metrics.jsonl"
     while not (metrics.exists() and metrics.stat().st_size) and process.poll() is None:
         time.sleep(0.01)
+    return process
+
+
+def test_interrupt_leaves_a_checkpoint_and_the_next_run_goes_on(data, tmp_path):
+    """A real process, stopped in mid-run; what it and its successor make equals one undisturbed run."""
+    chosen = options(epochs=25, checkpoint_every_steps=10_000)
+    process = start(data, tmp_path, chosen)
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130, process.stderr.read().decode()
     assert [p.name[:5] for p in (tmp_path / "state").glob("step-*.pt")] == ["step-"]
@@ -260,6 +266,41 @@ run({data!r}, Path({str(tmp_path)!r}), options)
     whole = run(data, tmp_path / "whole", chosen)
     assert weights(resumed) == weights(whole)
     assert lines(resumed) == lines(whole)
+
+
+def test_a_second_training_takes_over_and_never_writes_beside_the_first(data, tmp_path):
+    """The orphan of a killed head and the next run: the first stops after its step, the second goes on from there."""
+    chosen = options(epochs=50, checkpoint_every_steps=10_000)
+    first = start(data, tmp_path, chosen)
+    second = run(data, tmp_path, chosen)
+    assert first.wait(60) == 143, first.stderr.read().decode()
+    whole = run(data, tmp_path / "whole", chosen)
+    assert weights(second) == weights(whole)
+    assert lines(second) == lines(whole)
+
+
+@pytest.mark.parametrize("damage", ["newest", "all", "log"])
+def test_damaged_files_of_a_run_change_nothing_in_its_end(
+    data, undisturbed, tmp_path, monkeypatch, damage
+):
+    original, chosen = Trainer.step, options(checkpoint_every_steps=3)
+
+    def die(self, batch, number):
+        if number == 8:
+            raise Killed
+        return original(self, batch, number)
+
+    monkeypatch.setattr(Trainer, "step", die)
+    with pytest.raises(Killed):
+        run(data, tmp_path, chosen)
+    monkeypatch.setattr(Trainer, "step", original)
+    names = {"newest": "step-*6.pt", "all": "step-*", "log": "metrics.jsonl"}
+    for path in (tmp_path / "state").glob(names[damage]):
+        path.write_bytes(path.read_bytes()[:50] + bytes(path.stat().st_size))
+    model = run(data, tmp_path, chosen)
+    assert weights(model) == weights(undisturbed)
+    assert lines(model) == lines(undisturbed)
+    assert not (tmp_path / "state").exists()
 
 
 def test_first_signal_asks_and_the_second_acts():

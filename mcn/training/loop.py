@@ -72,13 +72,13 @@ class Loop:
         self.options, self.early_scores, self.stop = data.options, early_scores, stop
         self.interval, self.epoch_means = Means(), Means()
         self.processes = trainer.processes
-        self.step, metrics_bytes, self.saved_step = 0, 0, 0
+        self.step, lines, self.saved_step = 0, "", 0
         saved = self.processes.in_turn(state.latest)
         if saved is not None:
-            self.step, metrics_bytes = int(saved["step"]), int(saved["metrics_bytes"])
+            self.step, lines = int(saved["step"]), str(saved["metrics"])
             self.saved_step = self.step
             self._restore(saved)
-        self.log = TrainingLog(state.directory, metrics_bytes, self.step) if self.first else None
+        self.log = TrainingLog(state.directory, lines, self.step) if self.first else None
 
     @property
     def first(self) -> bool:
@@ -203,7 +203,7 @@ class Loop:
             self.step,
             {
                 "step": self.step,
-                "metrics_bytes": self.log.position(),
+                "metrics": self.log.text,
                 "trainer": self.trainer.state_dict(),
                 "random": random_state(),
                 "interval": vars(self.interval),

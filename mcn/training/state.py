@@ -2,9 +2,11 @@
 
 Conventions
 -----------
-- The folder of a run holds `state.json` (newest checkpoint first: file, step, sha256) and the files it names, of which
-  the last two are kept. A checkpoint is written, flushed and renamed before `state.json` names it, and older ones go
-  after that: a kill at any moment leaves a good one. A damaged file is passed over in favour of the one before.
+- The folder of a run holds checkpoints `step-N.pt`, of which the last two are kept, each with a note `step-N.json` (the
+  run it belongs to, its step, its sha256). A checkpoint is written, flushed and renamed before its note, and older ones
+  go after that: a kill at any moment leaves a good one.
+- Nothing that lies there is trusted. A checkpoint or note that is damaged is set aside as `NAME.damaged`, with a
+  message, and the one before is used; without one the run starts anew.
 - `identity` says which run a checkpoint belongs to: options and content of the inputs. Checkpoints of another run are
   removed, and the log says so.
 - Checkpoints are PyTorch's files, of tensors and plain values, and are read with `weights_only=True`: no code is run.
@@ -13,17 +15,18 @@ Conventions
   clusters/largest_share, clusters/drift, time/step_seconds, time/loader_wait_share, time/clips_per_second,
   data/redrawn_share, data/without_{modality}_share (where clips that lack one are let in); at the end of an epoch
   epoch_loss/...; early/... for scores. A value that is not a finite number is null.
-- metrics.jsonl and TensorBoard's files lie in the folder of the run too. A resumed run cuts the lines that its
-  checkpoint does not know, so that no step occurs twice. `publish` writes the finished pair, TensorBoard's from the
-  lines.
+- metrics.jsonl and TensorBoard's files lie in the folder of the run too, for those who look at it while it goes on. A
+  checkpoint holds all lines up to its step, and a resumed run writes its file from them, so that no step is missing and
+  none occurs twice. `publish` writes the finished pair, TensorBoard's from the lines.
+- One process at a time has the folder: whoever trains holds `lock_file` (`mcn.lifetime.only_process`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
-import os
 import pickle
 import shutil
 from collections.abc import Mapping
@@ -38,14 +41,28 @@ from mcn.files import atomic_path, canonical_json, file_sha256, write_json, writ
 logger = logging.getLogger(__name__)
 
 KEPT = 2  # the newest, and the one before in case the newest is damaged
-INDEX = "state.json"
+FORMAT = 2  # of what a checkpoint holds; raised when it changes
+DAMAGED = ".damaged"
+
+
+def lock_file(directory: Path) -> Path:
+    """What the process that trains in `directory` holds; it lies beside the folder, which comes and goes."""
+    return directory.with_name(f".{directory.name}.lock")
+
+
+def set_aside(path: Path, why: object) -> None:
+    """Rename a file that cannot be used, so that it is in nobody's way and can be looked at."""
+    logger.warning("%s cannot be used (%s): set aside as %s%s", path, why, path.name, DAMAGED)
+    with contextlib.suppress(FileNotFoundError):
+        path.replace(path.with_name(path.name + DAMAGED))
 
 
 class RunState:
     """The checkpoints of one run below `directory`."""
 
     def __init__(self, directory: Path, identity: dict[str, Any]) -> None:
-        self.directory, self.identity = directory, json.loads(canonical_json(identity))
+        self.directory = directory
+        self.identity = json.loads(canonical_json({**identity, "format": FORMAT}))
         directory.mkdir(parents=True, exist_ok=True)
 
     def save(self, step: int, state: dict[str, Any]) -> None:
@@ -53,63 +70,84 @@ class RunState:
         path = self.directory / f"step-{step:09d}.pt"
         with atomic_path(path) as temporary:
             torch.save(state, temporary)
-        entry = {"file": path.name, "step": step, "sha256": file_sha256(path)}
-        older = [known for known in self._entries() if known["file"] != path.name]
-        kept = [entry, *older][:KEPT]
-        write_json(self.directory / INDEX, {"identity": self.identity, "checkpoints": kept})
-        self._remove_except({known["file"] for known in kept})
+        note = {"identity": self.identity, "step": step, "sha256": file_sha256(path)}
+        write_json(path.with_suffix(".json"), note)
+        self._remove_older()
 
     def latest(self) -> dict[str, Any] | None:
-        """The newest intact state of this run; None where there is none, the folder then being empty."""
-        for entry in self._entries():
-            state = self._read(entry)
-            if state is not None:
-                logger.info("resuming after step %d from %s", entry["step"], self.directory)
-                return state
-        if any(self.directory.iterdir()):
-            self.clear()
-            self.directory.mkdir(parents=True)
+        """The newest intact state of this run; None where there is none, and then nothing of another run is left."""
+        for note in self._notes():
+            try:
+                found = self._read(note)
+            except _AnotherRun as other:
+                logger.warning(
+                    "checkpoints in %s belong to another run (%s differ): starting anew",
+                    self.directory,
+                    ", ".join(other.differ),
+                )
+                break
+            if found is not None:
+                return found
+        self._clear_except_damaged()
         return None
 
     def clear(self) -> None:
-        """Remove the folder: the run is finished, or it is not ours to continue."""
+        """Remove the folder: the run is finished."""
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def _entries(self) -> list[dict[str, Any]]:
-        """Checkpoints of this very run, newest first."""
+    def _notes(self) -> list[Path]:
+        """The notes of all checkpoints, newest first."""
+        return sorted(self.directory.glob("step-*.json"), reverse=True)
+
+    def _read(self, note: Path) -> dict[str, Any] | None:
+        """The state that a note describes; None where either is damaged, which is then set aside."""
+        path = note.with_suffix(".pt")
         try:
-            index = json.loads((self.directory / INDEX).read_text(encoding="utf-8"))
-            identity, entries = index["identity"], index["checkpoints"]
-        except FileNotFoundError:
-            return []
+            described = json.loads(note.read_bytes())
+            identity, step, sha256 = (described[key] for key in ("identity", "step", "sha256"))
+            if not isinstance(identity, dict):
+                raise ValueError("no identity of a run")
         except (OSError, ValueError, KeyError, TypeError) as error:
-            logger.warning("%s is unreadable (%s): starting anew", self.directory / INDEX, error)
-            return []
+            set_aside(note, f"no note of a checkpoint: {error!r}")
+            return None
         if identity != self.identity:
             keys = {*identity, *self.identity}
-            changed = sorted(key for key in keys if identity.get(key) != self.identity.get(key))
-            logger.warning(
-                "checkpoints in %s belong to another run (%s differ): starting anew",
-                self.directory,
-                ", ".join(changed),
+            raise _AnotherRun(
+                sorted(key for key in keys if identity.get(key) != self.identity.get(key))
             )
-            return []
-        return list(entries)
-
-    def _read(self, entry: dict[str, Any]) -> dict[str, Any] | None:
-        path = self.directory / entry["file"]
         try:
-            if file_sha256(path) != entry["sha256"]:
+            if file_sha256(path) != sha256:
                 raise ValueError("its sha256 is not the one noted")
-            return dict(torch.load(path, map_location="cpu", weights_only=True))
+            state = dict(torch.load(path, map_location="cpu", weights_only=True))
         except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-            logger.warning("checkpoint %s cannot be used: %s", path, error)
+            set_aside(path, error)
+            set_aside(note, "its checkpoint is damaged")
             return None
+        logger.info("resuming after step %s from %s", step, self.directory)
+        return state
 
-    def _remove_except(self, names: set[str]) -> None:
-        for path in self.directory.glob("step-*.pt"):
-            if path.name not in names:
+    def _remove_older(self) -> None:
+        kept = {note.stem for note in self._notes()[:KEPT]}
+        for path in self.directory.glob("step-*"):
+            if path.suffix in (".pt", ".json") and path.stem not in kept:
                 path.unlink(missing_ok=True)
+
+    def _clear_except_damaged(self) -> None:
+        if any(self.directory.glob("step-*.pt")):
+            logger.warning("nothing in %s can be continued: starting anew", self.directory)
+        for path in self.directory.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.suffix != DAMAGED:
+                path.unlink(missing_ok=True)
+
+
+class _AnotherRun(Exception):
+    """A checkpoint belongs to another run; `differ`: keys of the identity."""
+
+    def __init__(self, differ: list[str]) -> None:
+        self.differ = differ
+        super().__init__(", ".join(differ))
 
 
 def random_state() -> dict[str, Any]:
@@ -131,26 +169,29 @@ METRICS, TENSORBOARD = "metrics.jsonl", "tensorboard"
 class TrainingLog:
     """Append lines to `directory`/metrics.jsonl and the same scalars to `directory`/tensorboard.
 
-    kept: bytes of metrics.jsonl that the resumed checkpoint knows; 0 for a new run. step: steps done.
+    text: the lines that the resumed checkpoint holds; '' for a new run. step: steps done.
     """
 
-    def __init__(self, directory: Path, kept: int, step: int) -> None:
+    def __init__(self, directory: Path, text: str, step: int) -> None:
         self.path = directory / METRICS
+        self._lines = text.splitlines(keepends=True)
         directory.mkdir(parents=True, exist_ok=True)
+        if self.path.exists() and not self.path.read_bytes().startswith(text.encode()):
+            set_aside(self.path, "its lines are not those of the checkpoint")
+        write_text(self.path, text)
         self._file = open(self.path, "ab")  # noqa: SIM115 (until `close`)
-        self._file.truncate(kept)
-        self._file.seek(kept)
         self._board = SummaryWriter(str(directory / TENSORBOARD), purge_step=step + 1)
 
-    def position(self) -> int:
-        """Bytes of metrics.jsonl, which are on disk by then: what a checkpoint has to remember."""
-        os.fsync(self._file.fileno())
-        return self._file.tell()
+    @property
+    def text(self) -> str:
+        """All lines so far: what a checkpoint has to remember."""
+        return "".join(self._lines)
 
     def write(self, step: int, epoch: int, values: Mapping[str, float | None]) -> None:
         """Append one line."""
         record = {"step": step, "epoch": epoch, **{key: finite(v) for key, v in values.items()}}
-        self._file.write(json.dumps(record, allow_nan=False).encode() + b"\n")
+        self._lines.append(json.dumps(record, allow_nan=False) + "\n")
+        self._file.write(self._lines[-1].encode())
         self._file.flush()
         add_scalars(self._board, record)
 
@@ -173,9 +214,8 @@ def add_scalars(board: SummaryWriter, record: Mapping[str, Any]) -> None:
             board.add_scalar(key.replace("->", "_to_"), value, record["step"])
 
 
-def publish(directory: Path, output: Path) -> None:
-    """Write metrics.jsonl and tensorboard/ of a finished run below `output`."""
-    text = (directory / METRICS).read_text(encoding="utf-8")
+def publish(text: str, output: Path) -> None:
+    """Write metrics.jsonl and tensorboard/ of a finished run below `output`; text: its lines."""
     partial = output / f".{TENSORBOARD}.part"
     shutil.rmtree(partial, ignore_errors=True)
     with SummaryWriter(str(partial)) as board:

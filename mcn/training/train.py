@@ -7,6 +7,8 @@ Conventions
   is removed when it is done.
 - A run continues from `checkpoints` where options and inputs are the same, and starts anew, saying so, otherwise.
   A continued run equals an undisturbed one bit for bit on the CPU (same number of threads).
+- One process trains an experiment. A second one, such as the next run after a head was killed, asks the first to stop
+  after its step, waits until it has, and goes on from its checkpoint.
 - SIGINT and SIGTERM: the step is finished, a checkpoint written, exit status 128 + signal. A second one kills.
 - Same seed, same weights: everything random is drawn from (seed, step).
 """
@@ -18,7 +20,7 @@ import signal
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -32,6 +34,7 @@ from mcn.errors import UserError
 from mcn.features.runtime import Runtime
 from mcn.files import file_sha256
 from mcn.layout import ModelShards
+from mcn.lifetime import only_process
 from mcn.networks import TRAINED_NETWORKS, MultimodalClusteringNetwork
 from mcn.networks.checkpoints import load_davenet, load_rows, save_model
 from mcn.objectives.objective import Setting, make_objective
@@ -41,7 +44,7 @@ from mcn.options.training import ExperimentOptions
 from mcn.shards.mapped import vocabulary_vectors
 from mcn.training.data import TrainingSet
 from mcn.training.loop import EarlyScores, Loop, StopRequest
-from mcn.training.state import RunState, publish
+from mcn.training.state import RunState, lock_file, publish
 from mcn.training.step import Trainer, check_warmup
 
 logger = logging.getLogger(__name__)
@@ -68,10 +71,16 @@ class TrainingJob:
 
 
 def train(job: TrainingJob) -> None:
-    """Train one experiment.
+    """Train one experiment, alone: another process that trains it hands over (`mcn.lifetime.only_process`).
 
     Unusable data, a diverged loss: `UserError`. SIGINT, SIGTERM: SystemExit after a checkpoint.
     """
+    alone = only_process(lock_file(job.checkpoints)) if job.processes.first else nullcontext()
+    with alone:
+        _train(job)
+
+
+def _train(job: TrainingJob) -> None:
     options, runtime, processes = job.options, job.runtime, job.processes
     torch.set_num_threads(runtime.threads)
     torch.set_flush_denormal(True)  # vanishing gradients took a processor 20 times as long
@@ -95,12 +104,13 @@ def train(job: TrainingJob) -> None:
         inputs["objective"] = file_sha256(own)
     state = RunState(job.checkpoints, identity(options, trainer.precision, inputs))
     with stop_on_signals() as stop:
-        finished = Loop(data, trainer, state, job.early, stop).run()
+        loop = Loop(data, trainer, state, job.early, stop)
+        finished = loop.run()
     if not finished:
         logger.warning("stopped after a checkpoint in %s; run again to continue", job.checkpoints)
         raise SystemExit(128 + (stop.signal or signal.SIGTERM))
-    if processes.first:
-        publish(state.directory, job.output)
+    if loop.log:
+        publish(loop.log.text, job.output)
         save_model(job.output, trainer.network, describe(options, data, trainer, inputs))
         state.clear()
     processes.wait()

@@ -10,6 +10,7 @@ from mcn.errors import UserError, several
 from mcn.features.registry import encoder_row, own_problems
 from mcn.files import canonical_json
 from mcn.layout import vocabulary_file
+from mcn.lifetime import note_head
 from mcn.options.decode import FrameOptions
 from mcn.options.published import IMPORTED
 from mcn.config.left_out import leave_out
@@ -20,6 +21,7 @@ from mcn.sources.official import ACCOUNTS, provenance
 from mcn.sources.outside import digest_of, is_known
 from mcn.upkeep.code_changes import change_lines
 
+note_head()
 try:
     require_one_configuration(config, workflow.is_main_process)
     present, left_out = leave_out(config)
