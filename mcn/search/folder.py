@@ -1,0 +1,148 @@
+"""What lies in a folder of answers: its videos, what became of each, and what is said in them.
+
+Conventions
+-----------
+- `results/settings.json` is the configuration of the run, written by its start. It is read as plain JSON, since the
+  classes of the configuration would take longer to load than a query takes.
+- The status of a video is that of the ledger over the features of pictures and sound: `ok` where one of them is. A
+  video that the ledger does not know yet is `waiting`.
+- Transcripts are those of `speech/` where it was made, else the narration of the manifest.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mcn.errors import UserError
+from mcn.files import read_table
+
+KINDS = {"frame": "video", "clip": "video", "audio": "audio"}
+
+
+@dataclass(frozen=True)
+class Video:
+    """A video of the folder. status: the ledger's; error: code and words, '' where it is ok; streams: video, audio."""
+
+    video_id: str
+    path: Path
+    length_seconds: float | None
+    status: str
+    error: str
+    streams: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a transcript, in seconds from the start of the video."""
+
+    start_seconds: float
+    end_seconds: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder with `results/`, and one of its data sets."""
+
+    root: Path
+    settings: Mapping[str, Any]
+    dataset: str
+
+    @classmethod
+    def open(cls, root: Path, dataset: str | None = None) -> Folder:
+        """dataset: default: the first one that is searchable, or has an index. Errors: `UserError` without any."""
+        path = root / "results" / "settings.json"
+        try:
+            settings = json.loads(path.read_text(encoding="utf-8"))
+            names = list(settings["datasets"])
+        except FileNotFoundError:
+            raise UserError(
+                f"{root}: nothing has been indexed there (no {path})",
+                "the folder that `mcn run` wrote",
+                f"mcn run FOLDER_OF_VIDEOS --output {root}",
+            ) from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            cure = "run `mcn run` again"
+            raise UserError(f"{path}: {error!r}", "the settings of a run", cure) from error
+        if dataset is not None and dataset not in names:
+            raise UserError(f"no data set {dataset!r}", f"one of {', '.join(names)}", "name one")
+        indexed = [
+            one
+            for one in names
+            if settings["datasets"][one].get("searchable")
+            or any((root / "results" / "index").glob(f"*/{one}/index.json"))
+        ]
+        if dataset is None and not indexed:
+            cure = "set `searchable: true` for a data set and run snakemake, or use `mcn run`"
+            raise UserError(f"{root}: no data set with an index", "one", cure)
+        return cls(root, settings, dataset or indexed[0])
+
+    @property
+    def results(self) -> Path:
+        return self.root / "results"
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The section of the data set in the configuration."""
+        section: Mapping[str, Any] = self.settings["datasets"][self.dataset]
+        return section
+
+    @cached_property
+    def videos(self) -> dict[str, Video]:
+        """Every video by id, in the manifest's order."""
+        path = self.results / self.dataset / "videos.parquet"
+        if not path.exists():
+            raise UserError(f"no {path}", "a run that has begun", "run `mcn run` again")
+        accounts = self._accounts()
+        found = {}
+        for row in read_table(path, ["video_id", "path"]).to_pylist():
+            rows = accounts.get(row["video_id"], [])
+            status, error = _verdict(rows)
+            ok = {KINDS[self.kind_of(one["stream"])] for one in rows if one["status"] == "ok"}
+            streams = tuple(one for one in ("video", "audio") if one in ok)
+            file = self.root / row["path"]
+            found[row["video_id"]] = Video(row["video_id"], file, None, status, error, streams)
+        return found
+
+    def kind_of(self, feature: str) -> str:
+        """The kind of a feature: frame, clip, audio, text."""
+        return str(self.settings["features"].get(feature, {}).get("kind", "text"))
+
+    def _accounts(self) -> dict[str, list[dict[str, str]]]:
+        """Video id -> its rows of the ledger, of features of pictures and sound."""
+        path = self.results / self.dataset / "ledger.parquet"
+        found: dict[str, list[dict[str, str]]] = {}
+        for row in read_table(path).to_pylist() if path.exists() else []:
+            if self.kind_of(row["stream"]) in KINDS:
+                found.setdefault(row["video_id"], []).append(row)
+        return found
+
+    @cached_property
+    def lines(self) -> dict[str, list[Line]]:
+        """Video id -> what is said in it, in order."""
+        place = self.results / self.dataset
+        paths = sorted((place / "speech").glob("[0-9]*.parquet")) or [place / "narration.parquet"]
+        found: dict[str, list[Line]] = {}
+        columns = ["video_id", "start_seconds", "end_seconds", "text"]
+        for path in paths:
+            for row in read_table(path, columns).to_pylist() if path.exists() else []:
+                line = Line(row["start_seconds"], row["end_seconds"], row["text"])
+                found.setdefault(row["video_id"], []).append(line)
+        return {
+            one: sorted(lines, key=lambda line: line.start_seconds) for one, lines in found.items()
+        }
+
+
+def _verdict(rows: list[dict[str, str]]) -> tuple[str, str]:
+    """Status and error of a video from its rows of the ledger."""
+    if not rows:
+        return "waiting", ""
+    if any(row["status"] == "ok" for row in rows):
+        return "ok", ""
+    worst = next((row for row in rows if row["status"] == "failed"), rows[0])
+    return worst["status"], f"{worst['code']}: {worst['error']}".removesuffix(": ")

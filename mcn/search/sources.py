@@ -1,0 +1,113 @@
+"""What finds moments: the words that were said, and vectors of windows that a query's vector is compared with.
+
+Conventions
+-----------
+- A source gives hits, best first, of the videos that are allowed. It is opened with the folder and loads its encoder
+  at the first query.
+- An index above `search.exact_windows` is searched in its lists (`mcn.search.approximate`), every other one whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from mcn.search.approximate import Lists
+from mcn.search.fusion import Hit
+from mcn.search.vectors import Found, VectorIndex
+
+Allowed = Collection[str] | None  # video ids, None: all
+
+
+class Encoder(Protocol):
+    """Queries to vectors of unit length, float32 (n, D)."""
+
+    def embed_text(self, texts: list[str]) -> np.ndarray: ...
+
+
+class TextSource(Protocol):
+    """What finds the words that were said."""
+
+    name: str
+    basis: str
+
+    def by_text(self, query: str, limit: int, allowed: Allowed) -> list[Hit]:
+        """The passages whose words fit, best first."""
+        ...
+
+
+@dataclass
+class VectorSource:
+    """The windows of one source and model. basis: what its scores rest on; encoder: loads the query encoder."""
+
+    name: str
+    basis: str
+    index: VectorIndex
+    encoder: Callable[[], Encoder]
+    lists: Lists | None = None
+
+    @classmethod
+    def open(
+        cls,
+        name: str,
+        basis: str,
+        folder: Path,
+        parts: int,
+        approximate: bool,
+        encoder: Callable[[], Encoder],
+    ) -> VectorSource:
+        """The source of a folder of parts. Errors: `UserError` of parts that are missing or damaged."""
+        paths = [folder / f"{number:05d}.parquet" for number in range(parts)]
+        index = VectorIndex(paths, name)
+        lists = Lists(index, folder / "approximate") if approximate else None
+        return cls(name, basis, index, encoder, lists)
+
+    @cached_property
+    def loaded(self) -> Encoder:
+        return self.encoder()
+
+    def by_text(self, query: str, limit: int, allowed: Allowed) -> list[Hit]:
+        """The windows that are nearest to a text; none where the encoder knows no word of it."""
+        return self.by_vector(self.loaded.embed_text([query])[0], limit, allowed)
+
+    def by_vector(
+        self, vector: np.ndarray, limit: int, allowed: Allowed, without: np.ndarray | None = None
+    ) -> list[Hit]:
+        """The windows that are nearest to a vector (D,). without: windows that are no answer."""
+        if not np.any(vector):
+            return []
+        mask = self._mask(allowed)
+        if without is not None and len(without):
+            mask = np.ones(len(self.index), bool) if mask is None else mask
+            mask[without] = False
+        engine = self.lists or self.index
+        return self._hits(engine.search(vector, limit, mask)[0])
+
+    def between(self, video_id: str, start: float, end: float) -> np.ndarray:
+        """Numbers of the windows of a video that overlap a stretch of it."""
+        rows = self.index.of_video(video_id)
+        return rows[(self.index.starts[rows] < end) & (self.index.ends[rows] > start)]
+
+    def _mask(self, allowed: Allowed) -> np.ndarray | None:
+        if allowed is None:
+            return None
+        wanted = set(allowed)
+        return np.array([one in wanted for one in self.index.video_ids], bool)[self.index.videos]
+
+    def _hits(self, found: Found) -> list[Hit]:
+        index = self.index
+        return [
+            Hit(
+                index.video_ids[index.videos[row]],
+                float(index.starts[row]),
+                float(index.ends[row]),
+                float(score),
+            )
+            for row, score in zip(found.rows, found.scores, strict=True)
+            if row >= 0
+        ]

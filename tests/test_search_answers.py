@@ -1,0 +1,192 @@
+"""Answers of a folder: sources are asked and joined, near moments are one, seeded weights are silent."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from mcn.errors import UserError
+from mcn.files import write_table
+from mcn.options.search import SearchOptions
+from mcn.search.answers import Answers, Filters, Line, Video
+from mcn.search.folder import Folder
+from mcn.search.fusion import Hit
+from mcn.search.index import join
+from mcn.search.opening import open_sources
+from mcn.search.sources import VectorSource
+from mcn.search.vectors import VectorIndex, Windows, write_part
+from mcn.sources.annotation_tables import NARRATION, VIDEOS
+from mcn.upkeep.ledger import LEDGER
+
+AXES = {"dog": 0, "cat": 1, "sea": 2, "night": 3}
+# video -> what is seen in each stretch of 10 s
+SHOWN = {"pets": ["dog", "cat"], "beach": ["sea", "dog"], "dark": ["night"]}
+
+
+class Words:
+    """A query encoder of four words, which also takes pictures: white ones show the night."""
+
+    def embed_text(self, texts):
+        rows = np.zeros((len(texts), 4), np.float32)
+        for row, text in zip(rows, texts, strict=True):
+            for word in text.split():
+                if word in AXES:
+                    row[AXES[word]] = 1
+        return rows
+
+    def embed_pictures(self, pictures):
+        return np.array([[0, 0, 0, 1.0 if one.mean() > 128 else 0] for one in pictures])
+
+
+class Said:
+    name, basis = "words", "words that were said"
+
+    def by_text(self, query, limit, allowed):
+        hits = [Hit("beach", 12, 15, 2.0, "a dog barks")] if "dog" in query else []
+        return [hit for hit in hits if allowed is None or hit.video_id in allowed]
+
+
+def windows() -> Windows:
+    numbers, starts, vectors = [], [], []
+    for number, shown in enumerate(SHOWN.values()):
+        for place, word in enumerate(shown):
+            for step in range(4):
+                numbers.append(number)
+                starts.append(10 * place + 2.0 * step)
+                row = np.full(4, 0.1)
+                row[AXES[word]] = 1 + 0.01 * step + 0.1 * number
+                vectors.append(row)
+    begin = np.array(starts)
+    return Windows(list(SHOWN), [""] * 3, np.array(numbers), begin, begin + 4, np.array(vectors))
+
+
+@pytest.fixture
+def answers(tmp_path):
+    write_part(tmp_path / "00000.parquet", {"seen": windows()}, {})
+    index = VectorIndex([tmp_path / "00000.parquet"], "seen")
+    videos = {
+        one: Video(one, tmp_path / one / "a.mp4", 10.0 * len(shown), "ok", "", ("video",))
+        for one, shown in SHOWN.items()
+    }
+    lines = {"beach": [Line(12, 15, "a dog barks"), Line(30, 31, "the end")]}
+    seen = VectorSource("seen", "by hand", index, Words)
+    return Answers(videos, ["seen: by hand"], [Said()], [seen], lines)
+
+
+def test_what_was_said_and_what_is_seen_are_one_answer(answers):
+    assert answers.sources == ("words", "seen")
+    first, second, *_ = answers.search("dog")
+    assert (first.video_id, first.sources) == ("beach", ("words", "seen"))
+    assert first.start_seconds <= 12
+    assert first.end_seconds >= 15
+    assert first.said == "a dog barks"
+    assert first.why[0].startswith("words (2.000)")
+    assert (second.video_id, second.sources, second.said) == ("pets", ("seen",), "")
+    assert first.score > second.score
+
+
+def test_sources_videos_and_lengths_can_be_chosen(answers):
+    assert {one.sources for one in answers.search("dog", sources=["words"])} == {("words",)}
+    only = answers.search("dog", filters=Filters(video_ids=frozenset({"pets"})))
+    assert {one.video_id for one in only} == {"pets"}
+    assert {one.video_id for one in answers.search("dog", filters=Filters(max_length=10))} == {
+        "dark"
+    }
+    root = str(answers.videos["beach"].path.parent)
+    assert {one.video_id for one in answers.search("cat", filters=Filters(folder=root))} == {
+        "beach"
+    }
+    each = answers.search("dog", one_per_video=True)
+    assert sorted(one.video_id for one in each) == ["beach", "dark", "pets"]
+    with pytest.raises(UserError, match="heard cannot be asked"):
+        answers.search("dog", sources=["heard"])
+    with pytest.raises(UserError, match="empty query"):
+        answers.search("  ")
+
+
+def test_a_query_without_a_known_word_finds_nothing(answers):
+    assert answers.search("zebra") == []
+
+
+def test_more_like_a_moment_finds_others_and_not_itself(answers):
+    first, *rest = answers.more_like("pets", 0, 8)
+    assert (first.video_id, first.start_seconds >= 8) == ("beach", True)
+    assert all(one.video_id != "pets" or one.start_seconds >= 10 for one in rest)
+    with pytest.raises(UserError, match="no video 'x'"):
+        answers.more_like("x", 0, 1)
+
+
+def test_a_picture_is_a_query(answers):
+    first, *_ = answers.by_picture(Image.new("RGB", (8, 8), "white"))
+    assert first.video_id == "dark"
+    answers.vectors[0].loaded = object()
+    with pytest.raises(UserError, match="no encoder here takes pictures"):
+        answers.by_picture(Image.new("RGB", (8, 8)))
+
+
+def test_the_map_spreads_the_windows_over_a_square(answers):
+    points = answers.map()
+    assert len(points) == 20
+    places = np.array([one[3:] for one in points])
+    assert places.min(axis=0).tolist() == [0, 0]
+    assert places.max(axis=0).tolist() == [1, 1]
+    dogs = places[[0, 1, 2, 3]]
+    assert np.ptp(dogs, axis=0).max() < 0.2
+
+
+def folder(root: Path, weights: str, synthetic: bool = False) -> Path:
+    """A folder as `mcn run` leaves it, with one experiment."""
+    results = root / "results"
+    place = results / "index" / "small" / "mine"
+    write_part(place / "00000.parquet", {"seen": windows()}, {})
+    join(place, 1, SearchOptions())
+    settings = {
+        "datasets": {"other": {}, "mine": {"synthetic": synthetic}},
+        "features": {"look": {"kind": "frame", "weights": weights}},
+        "experiments": {"small": {"model": {"video": ["look"], "audio": None}}},
+    }
+    (results / "settings.json").write_text(json.dumps(settings))
+    rows = [{"video_id": one, "path": f"../{one}.mp4"} for one in (*SHOWN, "broken", "new")]
+    write_table(results / "mine" / "videos.parquet", pa.Table.from_pylist(rows, VIDEOS))
+    line = {"video_id": "beach", "start_seconds": 1.0, "end_seconds": 2.0, "text": "waves"}
+    write_table(results / "mine" / "narration.parquet", pa.Table.from_pylist([line], NARRATION))
+    ok = [(one, "look", "ok", "", "") for one in SHOWN]
+    accounts = [*ok, ("broken", "look", "failed", "truncated", "ends")]
+    accounts = [dict(zip(LEDGER.names, row, strict=True)) for row in accounts]
+    write_table(results / "mine" / "ledger.parquet", pa.Table.from_pylist(accounts, LEDGER))
+    return root
+
+
+def test_a_folder_says_what_became_of_each_video(tmp_path):
+    found = Answers.open(folder(tmp_path, "real.pth"))
+    assert found.videos["beach"].length_seconds == 20
+    assert found.videos["beach"].streams == ("video",)
+    assert found.videos["broken"].status == "failed"
+    assert found.videos["broken"].error == "truncated: ends"
+    assert found.videos["new"].status == "waiting"
+    assert found.videos["beach"].path == tmp_path / "../beach.mp4"
+    assert found.transcript("beach") == [Line(1, 2, "waves")]
+    assert found.transcript("pets") == []
+
+
+def test_seeded_weights_answer_about_synthetic_videos_alone(tmp_path):
+    with pytest.raises(UserError, match="look has seeded weights, which understand nothing"):
+        Answers.open(folder(tmp_path, "seeded"))
+    demo = Answers.open(folder(tmp_path, "seeded", synthetic=True))
+    assert demo.sources == ("seen",)
+    assert "seeded weights, which understand nothing" in demo.basis[0]
+
+
+def test_a_folder_without_a_run_is_an_error_in_words(tmp_path):
+    with pytest.raises(UserError, match="nothing has been indexed there"):
+        Answers.open(tmp_path)
+    folder(tmp_path, "real.pth")
+    with pytest.raises(UserError, match="no data set 'x'"):
+        Answers.open(tmp_path, "x")
+    catalogue = tmp_path / "results/index/small/mine/index.json"
+    catalogue.write_text(catalogue.read_text().replace('"version": 1', '"version": 99'))
+    with pytest.raises(UserError, match="of version 99"):
+        open_sources(Folder.open(tmp_path))

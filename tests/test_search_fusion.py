@@ -1,0 +1,30 @@
+"""Rankings of several sources are joined by reciprocal rank, moments that are near each other once."""
+
+import pytest
+
+from mcn.search.fusion import Hit, distinct, fuse
+
+
+def hit(video, start, score=1.0, text=""):
+    return Hit(video, start, start + 4, score, text)
+
+
+def test_a_moment_that_two_sources_found_comes_before_those_of_one():
+    words = [hit("a", 10), hit("b", 0)]
+    seen = [hit("c", 0), hit("d", 0), hit("b", 3)]
+    first, *rest = fuse({"words": [words], "seen": [seen]})
+    assert (first.video_id, first.start_seconds, first.end_seconds) == ("b", 0, 7)
+    assert first.score == pytest.approx(1 / 62 + 1 / 63)
+    assert set(first.hits) == {"words", "seen"}
+    assert [one.video_id for one in rest] == ["a", "c", "d"], "equal ranks in the order of sources"
+
+
+def test_near_hits_are_the_best_of_them_and_do_not_grow_along_a_chain():
+    kept = distinct([hit("a", 10), hit("a", 13), hit("a", 15.9), hit("a", 16), hit("b", 13)])
+    assert [(one.video_id, one.start_seconds) for one in kept] == [("a", 10), ("a", 16), ("b", 13)]
+
+
+def test_two_models_that_see_are_one_source():
+    first, second = fuse({"seen": [[hit("a", 0), hit("b", 0)], [hit("b", 0), hit("a", 0)]]})
+    assert first.score == second.score == pytest.approx(1 / 61)
+    assert fuse({"words": [[]], "seen": []}) == []
