@@ -9,11 +9,12 @@ import pytest
 from gensim.models import KeyedVectors
 
 from mcn.errors import DamagedShard, UserError
-from mcn.features.text import build_vocabulary, extract_text, make_vocabulary, tokenize
+from mcn.features.text import build_vocabulary, extract_text, make_vocabulary
 from mcn.features.vectors import load_vectors
 from mcn.files import read_table, write_table
 from mcn.options.encoders import TextOptions
 from mcn.shards import ShardReader
+from mcn.shards.clips import tokenize
 from mcn.shards.mapped import Narration, vocabulary_vectors
 
 WORDS = {

@@ -10,10 +10,11 @@ from mcn.commands.verbs import Verbs, add_verb
 from mcn.errors import UserError
 
 if TYPE_CHECKING:
-    from mcn.options.encoders import FeatureOptions, TextOptions
+    from mcn.options.encoders import FeatureOptions, SentenceOptions, TextOptions
 
 ROWS = "mcn.options.encoders:" + ",".join(
-    f"{name}Options" for name in ("Timm", "VideoNetwork", "LogMel", "Davenet", "Text", "Own")
+    f"{name}Options"
+    for name in ("Timm", "VideoNetwork", "LogMel", "Davenet", "Text", "Sentence", "Own")
 )
 
 
@@ -26,9 +27,11 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("--seed", type=int, default=0, help="of the random numbers (0)")
     verb.add_argument("--threads", type=int, default=0, help="processor threads, 0: all (default)")
 
-    verb = _add(verbs, "vocabulary", vocabulary)
+    verb = _add(verbs, "vocabulary", vocabulary, runtime=True)
     verb.add_argument("tables", type=Path, nargs="+", help="narration, captions or tasks tables")
-    verb.add_argument("--vectors", type=Path, required=True, help="word vectors")
+    verb.add_argument(
+        "--vectors", nargs="?", const="", default="", help="word vectors, of a feature of words"
+    )
     verb.add_argument("--output", type=Path, required=True, help="table of word vectors to write")
 
     verb = _add(verbs, "extract", extract, runtime=True)
@@ -70,17 +73,25 @@ def seed_weights(arguments: Namespace) -> None:
 
 
 def vocabulary(arguments: Namespace) -> None:
-    """Collect the vectors of every word that a data set's texts use."""
+    """Collect the vectors of every word, or of every line, of a data set's texts."""
+    from mcn.features.runtime import resolve
     from mcn.features.text import make_vocabulary
-
-    make_vocabulary(arguments.tables, arguments.vectors, arguments.output, _text_row(arguments))
-
-
-def _text_row(arguments: Namespace) -> TextOptions:
+    from mcn.options.base import parse_options
     from mcn.options.encoders import TextOptions
+    from mcn.options.features import RuntimeOptions
+
+    row = _text_row(arguments)
+    if isinstance(row, TextOptions) and not arguments.vectors:
+        raise UserError("no --vectors", "the file of the word vectors", "give it")
+    place = resolve(parse_options(RuntimeOptions, arguments.runtime), arguments.threads)
+    make_vocabulary(arguments.tables, arguments.vectors, arguments.output, row, place)
+
+
+def _text_row(arguments: Namespace) -> TextOptions | SentenceOptions:
+    from mcn.options.encoders import SentenceOptions, TextOptions
 
     row = _row(arguments)
-    if not isinstance(row, TextOptions):
+    if not isinstance(row, (TextOptions, SentenceOptions)):
         got = f"feature {arguments.feature} with the encoder {row.encoder}"
         raise UserError(got, "a feature of texts", "name one")
     return row

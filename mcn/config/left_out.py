@@ -24,7 +24,7 @@ from pydantic import ValidationError
 
 from mcn.config.composition import compose
 from mcn.errors import UserError
-from mcn.options.encoders import DOWNLOADED
+from mcn.options.encoders import NAMED
 from mcn.options.features import with_default_rows
 from mcn.options.official import OfficialOptions
 from mcn.options.training import ModelOptions
@@ -93,7 +93,7 @@ def _missing_weights(composed: Mapping[str, Any]) -> dict[str, str]:
     for name in _read(composed.get("experiments")):
         row = rows.get(name) if isinstance(rows, Mapping) else None
         path = (row.get("vectors") or row.get("weights")) if isinstance(row, Mapping) else None
-        if not isinstance(path, str) or path == "seeded" or path.startswith(DOWNLOADED):
+        if not isinstance(path, str) or path == "seeded" or path.startswith(NAMED):
             continue
         if not Path(path).exists():
             source = _weights().get(name, {}).get("home_page", "where it was trained")

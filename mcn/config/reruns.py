@@ -83,7 +83,7 @@ STAGES: dict[str, Stage] = {
     "decode": Stage("decode", (), ("mcn.media.decode",)),
     "seed_weights": Stage("features.{feature}", (), ("mcn.features.seeding",)),
     "feature": Stage("features.{feature}", (), ("mcn.features.extraction",), NETWORK),
-    "vocabulary": Stage("features.{feature}", (), ("mcn.features.text",)),
+    "vocabulary": Stage("features.{feature}", (), ("mcn.features.text",), NETWORK),
     "texts": Stage("features.{feature}", (), ("mcn.features.text",)),
     "train": Stage("experiments.{experiment}", EXPERIMENT, ("mcn.training.train",), ("precision",)),
     **{f"evaluate_{task}": _evaluation(task, *row.keys) for task, row in TASKS.items()},
@@ -174,7 +174,8 @@ def told(settings: Configuration, stage: str, wildcards: Mapping[str, str]) -> d
         options = recipe(section, found.labels)
         values["options"] = {key: options[key] for key in found.keys or options}
     if found.runtime:
-        row = settings.features.get(wildcards["feature"]) if stage == "feature" else None
+        one_of = "{feature}" in (found.section or "")
+        row = settings.features[wildcards["feature"]] if one_of else None
         keys = found.runtime if row is None or encoder_row(row).network else DEVICE
         values["runtime"] = {
             key: value for key, value in recipe(settings.runtime).items() if key in keys

@@ -7,6 +7,7 @@ end lasts until the last row of each feature: its `end` is infinity.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,11 +15,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from mcn.errors import UserError, several
 from mcn.files import read_table
 from mcn.shards import FeatureSequence
-from mcn.shards.clips import tokenize, values_of
+from mcn.shards.clips import text_units, values_of
 
 BEYOND_SECONDS = (
     1.0  # more than half a window of any feature: what rounds times down still reaches the last row
@@ -72,14 +74,19 @@ class AnnotatedVideo:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Words known to the data set: token -> row of `vectors` (V, word_width) float32."""
+    """Words, or whole texts, known to the data set: token -> row of `vectors` (V, word_width) float32.
+
+    unit: what a token is, word or text.
+    """
 
     rows: Mapping[str, int]
     vectors: np.ndarray
+    unit: str = "word"
 
     def words(self, text: str, max_words: int) -> np.ndarray:
         """Vectors (n, word_width) of the first `max_words` known words of a text, n >= 0."""
-        known = [self.rows[token] for token in tokenize(text) if token in self.rows]
+        tokens = text_units(text, self.unit)
+        known = [self.rows[token] for token in tokens if token in self.rows]
         return self.vectors[known[:max_words]]
 
 
@@ -133,10 +140,12 @@ def read_steps(
 
 
 def read_vocabulary(path: Path | str) -> Vocabulary:
-    """A vocabulary table: token, vector (float32 little-endian bytes)."""
+    """A vocabulary table: token, vector (float32 little-endian bytes); its recipe says what a token is."""
     rows = read_rows(path, ["token", "vector"])
     vectors = np.stack([np.frombuffer(row["vector"], "<f4") for row in rows])
-    return Vocabulary({row["token"]: number for number, row in enumerate(rows)}, vectors)
+    metadata = pq.read_schema(path).metadata or {}
+    unit = json.loads(metadata.get(b"mcn", b"{}")).get("unit", "word")
+    return Vocabulary({row["token"]: number for number, row in enumerate(rows)}, vectors, unit)
 
 
 def read_rows(path: Path | str, columns: Sequence[str]) -> list[dict[str, Any]]:

@@ -6,33 +6,63 @@ Conventions
   must be those of the options: a difference is an error, not a correction.
 - A video network of torchvision (r3d_18, mc3_18, r2plus1d_18, s3d) gives the mean of its last map over time and place,
   (n, D); pixels are scaled to 0-1 and normalised as torchvision's own preset of its Kinetics-400 weights says.
-- Weights come with their library (`timm:NAME`, `torchvision:KINETICS400_V1`) or from a file in the library's naming,
-  classifier rows dropped. Networks come on the CPU, in float32 and in eval mode.
+- Weights come with their library (`timm:NAME`, `torchvision:KINETICS400_V1`), from a package that carries them
+  (`embedded:NAME`) or from a file in the library's naming, classifier rows dropped. Networks come on the CPU, in
+  float32 and in eval mode.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from mcn.errors import UserError
+from mcn.features.embedded import locate
 from mcn.networks.checkpoints import load_rows, read_state_dict
 from mcn.options.encoders import Triple, VideoNetworkOptions
 
 TORCHVISION = "torchvision:"
 
 
-def load_timm(model: str) -> nn.Module:
-    """A pretrained picture network of timm without classifier, downloaded or from its cache; `UserError` if not."""
+def load_timm(model: str, classifier: bool = False) -> nn.Module:
+    """A pretrained picture network of timm, downloaded or from its cache; `UserError` if not.
+
+    classifier: leave it on; otherwise the network gives what the classifier is given.
+    """
     import timm  # takes 2 s to import, which the jobs of other networks need not wait for
 
     try:
-        return timm.create_model(model, pretrained=True, num_classes=0).eval()
+        classes = None if classifier else 0  # None: as it was trained
+        return timm.create_model(model, pretrained=True, num_classes=classes).eval()
     except Exception as error:  # whatever the download or timm raises
         cure = "check the name and the network, or give the path of a downloaded file"
         raise UserError(f"timm:{model}: {error}", "a model that timm can fetch", cure) from error
+
+
+def load_embedded(model: str, source: str, classifier: bool = False) -> nn.Module:
+    """A picture network of timm with the weights `embedded:NAME`, whose rows have other names in the same order.
+
+    classifier: as for `load_timm`. Errors: `UserError` where the weights are not there or not this network's.
+    """
+    import timm
+
+    located = locate(source)
+    rows = read_state_dict(located.file)
+    try:
+        network: Any = timm.create_model(model, pretrained=False)
+    except RuntimeError as error:
+        raise UserError(f"network {model}: {error}", "a network of timm", "correct it") from error
+    names = list(network.state_dict())
+    if len(names) != len(rows):
+        got = f"{source}, which has {len(rows)} rows, for {model}, which has {len(names)}"
+        raise UserError(got, "the weights of this network", "correct `network` of the feature")
+    load_rows(network, dict(zip(names, rows.values(), strict=True)), source)
+    if not classifier:
+        network.reset_classifier(0)
+    return cast(nn.Module, network.eval())
 
 
 def require_pixels(network: nn.Module, mean: Triple, std: Triple, feature: str) -> None:

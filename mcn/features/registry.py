@@ -85,7 +85,8 @@ ENCODERS = {
     "video_network": EncoderRow("mcn.features.motion:motion_extractor"),
     "logmel": EncoderRow("mcn.features.audio:log_mel_extractor", 1, 2000, 1000, 60, network=False),
     "davenet": EncoderRow("mcn.features.davenet:davenet_extractor", mem_mb=3000, disk_mb=0),
-    "word2vec": EncoderRow("mcn.features.text:extract_text", 1, 2000, 0, 60),
+    "word2vec": EncoderRow("mcn.features.text:extract_text", 1, 2000, 0, 60, network=False),
+    "sentence": EncoderRow("mcn.features.text:extract_text", 1, 2000, 0, 60),
 }
 OWN_ENCODER = EncoderRow("mcn.features.registry:own_extractor")
 

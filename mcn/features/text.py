@@ -1,9 +1,11 @@
-"""Words of narration: the vocabulary of a data set, and token ids of every line.
+"""Texts of narration: the vocabulary of a data set, and token ids of every line.
 
 Conventions
 -----------
 - A word is a match of `[\\w']+`, as written; `case` decides only how its vector is looked up: `as_is` (published) or
   `lower`. So whoever reads the vocabulary looks words up as written, whatever the case.
+- Of a sentence encoder (`mcn.features.sentences`) a token is a text as a whole, its white space joined: a line, a
+  caption or a step. `unit` of the vocabulary's recipe says so; a line then has one id.
 - Vocabulary table: token, vector (float32 little-endian bytes), in the order of the tokens' code points; the id of row
   i is i + 1, and 0 pads. Words without a vector are not in it, and are dropped from lines, as published.
 - Text shards: `TEXT_SCHEMA`, lines in time order; a video without lines is `missing: no_narration`, one whose narration
@@ -17,7 +19,6 @@ import csv
 import hashlib
 import json
 import logging
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -31,10 +32,14 @@ from tqdm import tqdm
 
 from mcn.errors import DamagedShard, UserError, VideoError
 from mcn.features.registry import library_versions
+from mcn.features.runtime import Runtime, repeatable, resolve
+from mcn.features.sentences import SentenceEncoder, sentence_vocabulary
 from mcn.features.vectors import load_vectors
 from mcn.files import read_table, write_table
-from mcn.options.encoders import TextOptions
+from mcn.options.encoders import SentenceOptions, TextOptions
+from mcn.options.features import RuntimeOptions
 from mcn.shards import TEXT_SCHEMA, ShardWriter, empty_row
+from mcn.shards.clips import text_units, tokenize
 from mcn.sources.narration import unread_of
 
 log = logging.getLogger(__name__)
@@ -42,17 +47,11 @@ log = logging.getLogger(__name__)
 VERSION = 1  # raise when the code changes the numbers
 TEXT_COLUMNS = ("text", "caption")  # of narration and task tables, and of caption tables
 VOCABULARY = pa.schema([("token", pa.string()), ("vector", pa.large_binary())])
-_WORD = re.compile(r"[\w']+")
 
 
-def tokenize(text: str) -> list[str]:
-    """The words of a text, as written."""
-    return _WORD.findall(text)
-
-
-def token_ids(text: str, ids: Mapping[str, int]) -> list[int]:
-    """Ids of the words of a text that the vocabulary has, in order."""
-    return [ids[word] for word in tokenize(text) if word in ids]
+def token_ids(text: str, ids: Mapping[str, int], unit: str = "word") -> list[int]:
+    """Ids of the words of a text, or of the text as a whole, that the vocabulary has, in order."""
+    return [ids[token] for token in text_units(text, unit) if token in ids]
 
 
 def build_vocabulary(
@@ -74,31 +73,55 @@ def build_vocabulary(
 
 
 def make_vocabulary(
-    tables: list[Path], vectors: Path | str, output: Path, options: TextOptions
+    tables: list[Path],
+    vectors: Path | str,
+    output: Path,
+    options: TextOptions | SentenceOptions,
+    place: Runtime | None = None,
 ) -> None:
     """Write the vocabulary of narration, caption or task tables.
 
-    vectors: path of what `options.vectors` means. Errors: `UserError` for vectors that cannot be read or have another
-    sha256, and for a table without a column of text.
+    vectors: of word vectors, path of what `options.vectors` means. place: where a sentence encoder runs; None: as
+    the defaults say. Errors: `UserError` for vectors or weights that cannot be read or have another sha256, and for a
+    table without a column of text.
     """
+    texts = (text for path in tables for text in _texts(path))
+    if isinstance(options, SentenceOptions):
+        encoder = SentenceEncoder(options, place or resolve(RuntimeOptions()))
+        with repeatable():
+            tokens, matrix = sentence_vocabulary(texts, encoder)
+        recipe = encoder.recipe
+    else:
+        tokens, matrix, recipe = _word_vocabulary(texts, vectors, options)
+    if not np.isfinite(matrix).all():
+        cure = "get an intact file of vectors or weights"
+        raise UserError(f"{_source(recipe)} holds NaN or infinity", "finite vectors", cure)
+    columns = [tokens, [row.tobytes() for row in matrix]]
+    table = pa.Table.from_arrays([*map(pa.array, columns)], schema=VOCABULARY)
+    write_table(output, table, {"table": "vocabulary", **recipe})
+
+
+def _word_vocabulary(
+    texts: Iterable[str], vectors: Path | str, options: TextOptions
+) -> tuple[list[str], np.ndarray, dict[str, Any]]:
+    """Words, their vectors and the recipe of a vocabulary of word vectors."""
     loaded, digest = load_vectors(vectors, options.cache)
     if options.vectors_sha256 not in (None, digest):
         cure = "get the right file, or correct the row's vectors_sha256"
         raise UserError(f"{vectors} with sha256 {digest}", f"sha256 {options.vectors_sha256}", cure)
-    texts = (text for path in tables for text in _texts(path))
-    tokens, matrix = build_vocabulary(texts, loaded, options.case)
-    if not np.isfinite(matrix).all():
-        cure = "get an intact file of word vectors"
-        raise UserError(f"{vectors} holds NaN or infinity", "finite vectors", cure)
     recipe = {
-        "table": "vocabulary",
         "version": VERSION,
         "case": options.case,
         "vectors": {"source": Path(vectors).name, "sha256": digest, "width": loaded.vector_size},
         "libraries": library_versions("gensim", "numpy"),
     }
-    columns = [tokens, [row.tobytes() for row in matrix]]
-    write_table(output, pa.Table.from_arrays([*map(pa.array, columns)], schema=VOCABULARY), recipe)
+    return *build_vocabulary(texts, loaded, options.case), recipe
+
+
+def _source(recipe: Mapping[str, Any]) -> str:
+    """Where the vectors of a vocabulary come from, by its recipe."""
+    made = recipe.get("vectors") or recipe.get("weights") or {}
+    return str(made.get("source"))
 
 
 def _texts(path: Path) -> Iterator[str]:
@@ -121,7 +144,7 @@ def extract_text(
     narration: Path,
     vocabulary: Path,
     output: Path,
-    options: TextOptions,
+    options: TextOptions | SentenceOptions,
 ) -> None:
     """Token ids of the narration of the videos that a shard list names, one row a video in its order.
 
@@ -143,13 +166,18 @@ def extract_text(
         lines[line["video_id"]].append(line)
     with ShardWriter(output, TEXT_SCHEMA, recipe) as writer:
         for video_id in tqdm(video_ids, desc=name, unit="video", disable=None):
-            writer.write(_text_row(video_id, lines[video_id], ids, unread.get(video_id)))
+            unknown = unread.get(video_id)
+            writer.write(_text_row(video_id, lines[video_id], ids, options.unit, unknown))
     silent = sum(not found for found in lines.values())
     log.info("%s: %d videos, %d without narration", name, len(video_ids), silent)
 
 
 def _text_row(
-    video_id: str, lines: list[dict[str, Any]], ids: Mapping[str, int], unread: str | None
+    video_id: str,
+    lines: list[dict[str, Any]],
+    ids: Mapping[str, int],
+    unit: str,
+    unread: str | None,
 ) -> dict[str, Any]:
     if unread is not None:
         return empty_row(TEXT_SCHEMA, video_id, "failed", unread)
@@ -163,19 +191,27 @@ def _text_row(
         "starts": [line["start_seconds"] for line in lines],
         "ends": [line["end_seconds"] for line in lines],
         "texts": [line["text"] for line in lines],
-        "tokens": [token_ids(line["text"], ids) for line in lines],
+        "tokens": [token_ids(line["text"], ids, unit) for line in lines],
     }
 
 
-def _text_recipe(table: pa.Table, vocabulary: Path, options: TextOptions) -> dict[str, Any]:
-    """The recipe of text shards; ids mean something only beside the vocabulary, so its words are hashed."""
+def _text_recipe(
+    table: pa.Table, vocabulary: Path, options: TextOptions | SentenceOptions
+) -> dict[str, Any]:
+    """The recipe of text shards; ids mean something only beside the vocabulary, so its tokens are hashed."""
     metadata = table.schema.metadata or {}
     if b"mcn" not in metadata or table.column_names != VOCABULARY.names:
         raise DamagedShard(vocabulary, "not a vocabulary of this pipeline")
     made = json.loads(metadata[b"mcn"])
-    if made["case"] != options.case:
-        got = f"{vocabulary} made with case {made['case']}, options with {options.case}"
-        raise UserError(got, "one and the same", f"make it again (rm {vocabulary})")
+    wanted = (
+        {"prompt": options.prompt, "normalize": options.normalize}
+        if isinstance(options, SentenceOptions)
+        else {"case": options.case}
+    )
+    for key, value in wanted.items():
+        if made.get(key) != value:
+            got = f"{vocabulary} made with {key} {made.get(key)}, options with {value}"
+            raise UserError(got, "one and the same", f"make it again (rm {vocabulary})")
     tokens = "\n".join(table.column("token").to_pylist())
     return {
         "version": VERSION,

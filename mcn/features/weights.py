@@ -26,9 +26,16 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mcn.errors import UserError
-from mcn.features.backbones import TORCHVISION, load_timm, load_video_network
+from mcn.features.backbones import (
+    TORCHVISION,
+    load_embedded,
+    load_timm,
+    load_video_network,
+)
+from mcn.features.embedded import locate
 from mcn.files import canonical_json, file_sha256
 from mcn.networks.checkpoints import load_davenet, load_resnext101, load_rows, read_state_dict
+from mcn.options.encoders import EMBEDDED_PREFIX
 
 CLASSIFIER = ("fc.weight", "fc.bias")
 VIDEO_NETWORKS = ("r3d_18", "mc3_18", "r2plus1d_18", "s3d")
@@ -48,8 +55,9 @@ def load_network(
 ) -> LoadedNetwork:
     """The network `name` (resnet152, resnext101, davenet, or a video network of torchvision), ready for inference.
 
-    weights: path, `timm:MODEL` for resnet152, `torchvision:WEIGHTS` for torchvision's. expected_sha256: of the file, or
-    of the library's rows (`rows_sha256`). Errors: `UserError` for an unknown, unreadable or mismatched file and for
+    weights: path, `timm:MODEL` for resnet152, `torchvision:WEIGHTS` for torchvision's, `embedded:NAME`.
+    expected_sha256: of the file, or of the library's rows (`rows_sha256`).
+    Errors: `UserError` for an unknown, unreadable or mismatched file and for
     another sha256.
     """
     source = str(weights)
@@ -57,7 +65,10 @@ def load_network(
         make = f"mcn seed-weights {name} SHARD --output {name}.safetensors"
         raise UserError(f"seeded weights of {name}, but no file of them", "their file", make)
     network = _load(name, source)
-    if source.startswith((TIMM, TORCHVISION)):
+    if source.startswith(EMBEDDED_PREFIX):
+        recipe = locate(source).recipe
+        digest = recipe["sha256"]
+    elif source.startswith((TIMM, TORCHVISION)):
         digest = rows_sha256(network.state_dict())
         recipe = {"source": source, "sha256": digest}
     else:
@@ -73,6 +84,8 @@ def load_network(
 
 
 def _load(name: str, source: str) -> nn.Module:
+    if source.startswith(EMBEDDED_PREFIX):
+        return load_embedded(name, source)
     if source.startswith(TIMM):
         if name in (*LOADERS, *VIDEO_NETWORKS):
             wanted = "timm's networks for encoders of pictures"

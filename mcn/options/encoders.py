@@ -7,9 +7,11 @@ Conventions
 -----------
 - `reads` is a stream of frames, a stream of sound, another feature, or nothing for texts.
 - `weights` of a network: `seeded` (random weights from the configured seed, for runs that cannot download), a timm
-  model name `timm:resnet152.tv_in1k`, or the path of a `.safetensors`, `.pth`, `.pt` or `.tar` file.
+  model name `timm:resnet152.tv_in1k`, weights that a package carries `embedded:efficientnet_lite2`
+  (`mcn.features.embedded`), or the path of a `.safetensors`, `.pth`, `.pt` or `.tar` file.
 - `weights_sha256`: what the weights must hash to; of a file its bytes, of a timm model its tensors
   (`mcn.features.weights.rows_sha256`). The hash of the weights used is in every shard's recipe.
+- A feature of texts has vectors of words, or one vector of a text as a whole: `unit`.
 """
 
 from __future__ import annotations
@@ -34,7 +36,12 @@ Triple = tuple[float, float, float]
 Kind = Literal["frame", "clip", "audio", "text"]
 
 SEEDED_PICTURES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
-DOWNLOADED = ("timm:", "torchvision:")  # weights that a library fetches, by name
+EMBEDDED_PREFIX = "embedded:"  # weights that an installed package carries (mcn.features.embedded)
+NAMED = (
+    "timm:",
+    "torchvision:",
+    EMBEDDED_PREFIX,
+)  # weights that a library fetches or holds, by name
 
 FRAMES_1FPS = FrameOptions(frames_per_second=1, short_side=224)
 FRAMES_24FPS = FrameOptions(frames_per_second=24, short_side=112, crop=112)
@@ -112,7 +119,7 @@ class FeatureOptions(Options):
     def file(self) -> str | None:
         """The file that holds what was trained (weights, word vectors); None where there is none to read."""
         path = getattr(self, "vectors", None) or getattr(self, "weights", None)
-        return None if path is None or self.is_seeded or path.startswith(DOWNLOADED) else path
+        return None if path is None or self.is_seeded or path.startswith(NAMED) else path
 
     @property
     def lacks(self) -> str:
@@ -140,8 +147,8 @@ class WeightsOptions(FeatureOptions):
     weights: str = Field(
         "seeded",
         min_length=1,
-        description="`seeded`, a timm model `timm:resnet152.tv_in1k` (of picture networks any of timm's), or the path "
-        "of a .safetensors or .pth file",
+        description="`seeded`, a timm model `timm:resnet152.tv_in1k` (of picture networks any of timm's), "
+        "`embedded:efficientnet_lite2`, or the path of a .safetensors or .pth file",
     )
     weights_sha256: Sha256 | None = Field(
         None, description="stop unless the weights have this sha256; null: any"
@@ -244,12 +251,19 @@ class DavenetOptions(WeightsOptions):
     )
 
 
-class TextOptions(FeatureOptions):
-    """Word vectors (MCN youtube_dataloader.py: case-sensitive GoogleNews word2vec)."""
+class TextsOptions(FeatureOptions):
+    """What features of texts share. unit: what of a text has a vector of its own."""
+
+    unit: ClassVar[Literal["word", "text"]] = "word"
 
     kind: Literal["text"] = "text"
-    encoder: Literal["word2vec"] = "word2vec"
     reads: None = Field(None, description="nothing: texts are read from the narration")
+
+
+class TextOptions(TextsOptions):
+    """Word vectors (MCN youtube_dataloader.py: case-sensitive GoogleNews word2vec)."""
+
+    encoder: Literal["word2vec"] = "word2vec"
     vectors: str | None = Field(
         None,
         min_length=1,
@@ -271,6 +285,32 @@ class TextOptions(FeatureOptions):
     @property
     def lacks(self) -> str:
         return "" if self.vectors else "vectors"
+
+
+class SentenceOptions(TextsOptions):
+    """A sentence encoder: one vector of a whole line, caption or step text, through sentence-transformers."""
+
+    unit: ClassVar[Literal["word", "text"]] = "text"
+
+    encoder: Literal["sentence"] = "sentence"
+    weights: str = Field(
+        "embedded:minilm",
+        min_length=1,
+        description="`embedded:minilm` (English, 384 numbers), or a folder in the layout of sentence-transformers with "
+        "a model.safetensors",
+    )
+    weights_sha256: Sha256 | None = Field(
+        None, description="stop unless model.safetensors has this sha256; null: any"
+    )
+    prompt: str = Field(
+        "", description="words that stand before every text, as the model was trained with"
+    )
+    normalize: bool = Field(True, description="L2-normalise each vector")
+
+    @property
+    def file(self) -> str | None:
+        folder = super().file
+        return f"{folder}/model.safetensors" if folder else None
 
 
 class OwnOptions(FeatureOptions):

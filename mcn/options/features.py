@@ -4,9 +4,9 @@ Conventions
 -----------
 - A feature is one row: its kind, its encoder, what the encoder reads, and the encoder's own options
   (`mcn.options.encoders`).
-- `features.{name}` of the configuration is a row; `DEFAULT_ROWS` are those of the published features. What a
-  configuration gives is laid over the default row of that name; a row of another `encoder` replaces it, and a row set
-  to null goes away.
+- `features.{name}` of the configuration is a row; `DEFAULT_ROWS` are those of the published features and of the
+  weights that packages carry. What a configuration gives is laid over the default row of that name; a row of another
+  `encoder` replaces it, and a row set to null goes away. A row that no experiment reads costs nothing.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from mcn.options.base import Options, field, parsed, read_values
+from mcn.options.decode import FrameOptions
 from mcn.options.encoders import (
     DavenetOptions,
     FeatureOptions,
     LogMelOptions,
     Name,
     OwnOptions,
+    SentenceOptions,
     TextOptions,
     TimmOptions,
     VideoNetworkOptions,
@@ -45,6 +47,7 @@ AnyFeature = Annotated[
     | Annotated[LogMelOptions, Tag("logmel")]
     | Annotated[DavenetOptions, Tag("davenet")]
     | Annotated[TextOptions, Tag("word2vec")]
+    | Annotated[SentenceOptions, Tag("sentence")]
     | Annotated[OwnOptions, Tag(OWN)],
     Discriminator(encoder_of),
 ]
@@ -55,6 +58,17 @@ DEFAULT_ROWS: dict[str, FeatureOptions] = {
     "logmel": LogMelOptions(),
     "davenet": DavenetOptions(),
     "word2vec": TextOptions(),
+    # weights that packages carry: size, crop and statistics of pixels as timm says for this network
+    "efficientnet_lite2": TimmOptions(
+        network="tf_efficientnet_lite2",
+        weights="embedded:efficientnet_lite2",
+        reads=FrameOptions(frames_per_second=1, short_side=292, crop=260),
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        normalize=False,
+        label="EfficientNet-Lite2",
+    ),
+    "minilm": SentenceOptions(label="MiniLM"),
 }
 
 # Keys of older configurations, and where they are now

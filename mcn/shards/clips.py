@@ -166,6 +166,17 @@ def tokenize(text: str) -> list[str]:
     return re.findall(r"[\w']+", text)
 
 
+def text_units(text: str, unit: str) -> list[str]:
+    """What of a text has a vector of its own: its words (`unit` word), or all of it with white space joined (text).
+
+    Nothing of an empty text.
+    """
+    if unit == "word":
+        return tokenize(text)
+    whole = " ".join(text.split())
+    return [whole] if whole else []
+
+
 def words_of(indices: Sequence[int], tokens: Sequence[Sequence[int]], max_words: int) -> list[int]:
     """Token ids of joined lines in the order the lines were added, the first `max_words`."""
     words: list[int] = []

@@ -7,6 +7,7 @@ from snakemake.logging import logger
 
 from mcn.config.configuration import check_manifests, configure, write_settings
 from mcn.errors import UserError, several
+from mcn.features.embedded import INSTALL, missing_packages
 from mcn.features.registry import encoder_row, own_problems
 from mcn.files import canonical_json
 from mcn.layout import vocabulary_file
@@ -30,6 +31,9 @@ try:
     wrong = own_problems(settings.features) if workflow.is_main_process else []
     if wrong:
         raise several(wrong, "encoders that keep their contract", "mend them")
+    absent = missing_packages(settings.features, settings.used_features())
+    if absent:
+        raise several(absent, "packages that carry weights", INSTALL)
 except (UserError, ValueError) as error:
     raise WorkflowError(f"config.yaml\n{error}")
 

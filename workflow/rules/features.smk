@@ -70,7 +70,7 @@ for feature in text_features():
             "vocabulary" if feature == "word2vec" else f"vocabulary_{feature}"
         input:
             texts=vocabulary_texts,
-            vectors=settings.features[feature].vectors,
+            vectors=feature_weights(feature),
         output:
             f"results/{{dataset}}/{vocabulary_file(feature)}",
         log:
@@ -84,7 +84,7 @@ for feature in text_features():
             feature=feature,
             recipe=recipe("vocabulary", feature=feature),
             code=code("vocabulary"),
-            content=content(settings.features[feature].vectors),
+            content=content(feature_weights(feature)),
         shell:
             "python -m mcn vocabulary {params.feature} {input.texts} --vectors {input.vectors:q} --output {output}"
             " {params.recipe} &> {log}"
