@@ -29,7 +29,8 @@ from mcn.options.features import DEFAULT_ROWS, RuntimeOptions
 from mcn.shards import ShardReader
 from mcn.shards.mapped import Narration
 
-PLACE = resolve(RuntimeOptions(device="cpu"), 1)
+CPU = RuntimeOptions(device="cpu")
+PLACE = resolve(CPU, 1)
 LINES = ["Chop the  onion", "now we wait", "", "chop the onion "]
 
 
@@ -140,7 +141,7 @@ def test_a_line_is_one_token_of_the_data_set(tmp_path: Path, encoder: SentenceEn
     captions = pa.table({"clip_id": ["x"], "caption": ["slice an onion"]})
     write_table(tmp_path / "captions.parquet", captions)
     tables = [narration, tmp_path / "captions.parquet"]
-    make_vocabulary(tables, "", vocabulary, SentenceOptions(), PLACE)
+    make_vocabulary(tables, "", vocabulary, SentenceOptions(), CPU, 1)
     known = read_vocabulary(vocabulary)
     assert list(known.rows) == ["Chop the onion", "chop the onion", "now we wait", "slice an onion"]
     asked = encoder.encode(["slice an onion"])

@@ -89,6 +89,7 @@ def test_an_added_row_has_a_stream_of_its_own_and_leaves_the_others_alone(values
     assert passes == {
         "frames": ["frames_1fps", "frames_24fps"],
         "audio": ["audio_16khz"],
+        "frames_1fps_292px_crop260": ["frames_1fps_292px_crop260"],  # efficientnet_lite2's
         "frames_2fps_48px_crop32": ["frames_2fps_48px_crop32"],
     }
     named = {stage.name: stage.folders for stage in stages(used)}

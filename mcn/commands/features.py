@@ -74,7 +74,6 @@ def seed_weights(arguments: Namespace) -> None:
 
 def vocabulary(arguments: Namespace) -> None:
     """Collect the vectors of every word, or of every line, of a data set's texts."""
-    from mcn.features.runtime import resolve
     from mcn.features.text import make_vocabulary
     from mcn.options.base import parse_options
     from mcn.options.encoders import TextOptions
@@ -83,8 +82,10 @@ def vocabulary(arguments: Namespace) -> None:
     row = _text_row(arguments)
     if isinstance(row, TextOptions) and not arguments.vectors:
         raise UserError("no --vectors", "the file of the word vectors", "give it")
-    place = resolve(parse_options(RuntimeOptions, arguments.runtime), arguments.threads)
-    make_vocabulary(arguments.tables, arguments.vectors, arguments.output, row, place)
+    runtime = parse_options(RuntimeOptions, arguments.runtime)
+    make_vocabulary(
+        arguments.tables, arguments.vectors, arguments.output, row, runtime, arguments.threads
+    )
 
 
 def _text_row(arguments: Namespace) -> TextOptions | SentenceOptions:

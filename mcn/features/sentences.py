@@ -13,17 +13,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mcn.errors import UserError
 from mcn.features.embedded import INSTALL, locate
 from mcn.features.registry import library_versions
-from mcn.features.runtime import Runtime
 from mcn.files import file_sha256
 from mcn.options.encoders import EMBEDDED_PREFIX, SentenceOptions
 from mcn.shards.clips import text_units, unit_length
+
+if TYPE_CHECKING:  # imports torch, which stages of words need not pay for
+    from mcn.features.runtime import Runtime
 
 VERSION = 1  # raise when the code changes the numbers
 BATCH = 32  # texts a forward pass, where the runtime names no number
@@ -92,8 +94,11 @@ def sentence_vocabulary(
     texts: Iterable[str], encoder: SentenceEncoder
 ) -> tuple[list[str], np.ndarray]:
     """The distinct texts, sorted, and their vectors (n, width) float32."""
+    from mcn.features.runtime import repeatable
+
     distinct = sorted({unit for text in texts for unit in text_units(text, "text")})
-    return distinct, encoder.encode(distinct)
+    with repeatable():
+        return distinct, encoder.encode(distinct)
 
 
 def _located(options: SentenceOptions) -> tuple[Path, dict[str, Any]]:

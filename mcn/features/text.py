@@ -32,7 +32,6 @@ from tqdm import tqdm
 
 from mcn.errors import DamagedShard, UserError, VideoError
 from mcn.features.registry import library_versions
-from mcn.features.runtime import Runtime, repeatable, resolve
 from mcn.features.sentences import SentenceEncoder, sentence_vocabulary
 from mcn.features.vectors import load_vectors
 from mcn.files import read_table, write_table
@@ -77,19 +76,21 @@ def make_vocabulary(
     vectors: Path | str,
     output: Path,
     options: TextOptions | SentenceOptions,
-    place: Runtime | None = None,
+    runtime: RuntimeOptions | None = None,
+    threads: int = 0,
 ) -> None:
     """Write the vocabulary of narration, caption or task tables.
 
-    vectors: of word vectors, path of what `options.vectors` means. place: where a sentence encoder runs; None: as
-    the defaults say. Errors: `UserError` for vectors or weights that cannot be read or have another sha256, and for a
-    table without a column of text.
+    vectors: of word vectors, path of what `options.vectors` means. runtime, threads: how a sentence encoder runs,
+    None: as the defaults say. Errors: `UserError` for vectors or weights that cannot be read or have another sha256,
+    and for a table without a column of text.
     """
     texts = (text for path in tables for text in _texts(path))
     if isinstance(options, SentenceOptions):
-        encoder = SentenceEncoder(options, place or resolve(RuntimeOptions()))
-        with repeatable():
-            tokens, matrix = sentence_vocabulary(texts, encoder)
+        from mcn.features.runtime import resolve  # imports torch, which words need not pay for
+
+        encoder = SentenceEncoder(options, resolve(runtime or RuntimeOptions(), threads))
+        tokens, matrix = sentence_vocabulary(texts, encoder)
         recipe = encoder.recipe
     else:
         tokens, matrix, recipe = _word_vocabulary(texts, vectors, options)
