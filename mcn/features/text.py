@@ -167,8 +167,8 @@ def extract_text(
         lines[line["video_id"]].append(line)
     with ShardWriter(output, TEXT_SCHEMA, recipe) as writer:
         for video_id in tqdm(video_ids, desc=name, unit="video", disable=None):
-            unknown = unread.get(video_id)
-            writer.write(_text_row(video_id, lines[video_id], ids, options.unit, unknown))
+            wrong = unread.get(video_id)
+            writer.write(_text_row(video_id, lines[video_id], ids, options.unit, wrong))
     silent = sum(not found for found in lines.values())
     log.info("%s: %d videos, %d without narration", name, len(video_ids), silent)
 
