@@ -7,6 +7,7 @@ Conventions
 - A converted copy lies in `cache`/SHA256 of the source: gensim's own format, whose matrix is read by memory mapping
   (13 times faster to open and a tenth of the memory of word2vec's binary format). A source with another content gets
   another copy; two processes may convert at once.
+- A header that announces more than the file can hold is refused before memory is taken (see `mcn.sources.arrays`).
 - gensim's own format is a pickle; it is read by an unpickler that makes nothing but gensim vectors and plain data.
 - Source: gensim KeyedVectors; `brian7685/Multimodal-Clustering-Network` reads GoogleNews-vectors-negative300.bin.
 """
@@ -16,7 +17,6 @@ from __future__ import annotations
 import gzip
 import logging
 import os
-import pickle
 import shutil
 import uuid
 from pathlib import Path
@@ -25,12 +25,14 @@ from gensim.models import KeyedVectors
 
 from mcn.errors import UserError
 from mcn.files import file_sha256
-from mcn.published.unpickle import RestrictedUnpickler
+from mcn.published.unpickle import RestrictedUnpickler, first_line
+from mcn.sources.arrays import bounded_memory
 
 log = logging.getLogger(__name__)
 
 NATIVE_SUFFIXES = (".kv", ".wordvectors")
 CONVERTED = "vectors.kv"
+LONGEST_LINE = 1 << 20  # bytes of a first line that are looked at
 
 
 def load_vectors(path: Path | str, cache: Path | str) -> tuple[KeyedVectors, str]:
@@ -75,29 +77,42 @@ def _read(source: Path) -> KeyedVectors:
     """The vectors of a word2vec or GloVe file, in memory."""
     binary = ".bin" in source.suffixes
     try:
-        header = binary or _has_header(source)
-        return KeyedVectors.load_word2vec_format(str(source), binary=binary, no_header=not header)
-    except (ValueError, EOFError, OSError, IndexError, TypeError) as error:
+        with bounded_memory(source):
+            header = _announced(source)
+            if header:
+                _require_fits(source, *header, bytes_a_number=4 if binary else 2)
+            return KeyedVectors.load_word2vec_format(
+                str(source), binary=binary, no_header=not (binary or header)
+            )
+    except Exception as error:  # a damaged file raises many kinds
         raise _unreadable(source, error) from error
 
 
-def _has_header(source: Path) -> bool:
-    """Whether the first line of a text file is word2vec's `count width`; GloVe begins with a word and its numbers."""
+def _announced(source: Path) -> tuple[int, int] | None:
+    """word2vec's first line, `count width`; None for GloVe, which begins with a word and its numbers."""
     with gzip.open(source) if source.suffix == ".gz" else open(source, "rb") as file:
-        fields = file.readline().split()
-    return len(fields) == 2 and all(field.isdigit() for field in fields)
+        fields = file.readline(LONGEST_LINE).split()
+    found = len(fields) == 2 and all(field.isdigit() for field in fields)
+    return (int(fields[0]), int(fields[1])) if found else None
+
+
+def _require_fits(source: Path, count: int, width: int, bytes_a_number: int) -> None:
+    """Refuse a header that announces more numbers than the file has room for, before memory is taken for them."""
+    size, needed = source.stat().st_size, count * width * bytes_a_number
+    if needed > size and source.suffix != ".gz":
+        raise ValueError(f"announces {count} vectors of {width}, {size} bytes cannot hold them")
 
 
 def _load_native(path: Path) -> KeyedVectors:
     """Gensim's own format, arrays mapped."""
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb") as file, bounded_memory(path):
             vectors = _VectorsUnpickler(file).load()
         if not isinstance(vectors, KeyedVectors):
             raise ValueError(f"holds {type(vectors).__name__}")
         compressed, subname = KeyedVectors._adapt_by_suffix(str(path))
         vectors._load_specials(str(path), "r", compressed, subname)
-    except (pickle.UnpicklingError, ValueError, EOFError, OSError, AttributeError) as error:
+    except Exception as error:  # a damaged file raises many kinds
         raise _unreadable(path, error) from error
     return vectors
 
@@ -110,7 +125,7 @@ class _VectorsUnpickler(RestrictedUnpickler):
 
 def _unreadable(path: Path, error: BaseException) -> UserError:
     return UserError(
-        f"{path}, which cannot be read as word vectors ({error})",
+        f"{path}, which cannot be read as word vectors ({first_line(error)})",
         "word2vec .bin, word2vec or GloVe text (also .gz), or gensim's .kv of KeyedVectors",
         "check the file's name and that it was downloaded whole",
     )

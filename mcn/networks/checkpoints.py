@@ -24,7 +24,6 @@ from typing import Any
 
 import torch
 import yaml
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -192,7 +191,9 @@ def read_state_dict(path: Path | str) -> dict[str, Tensor]:
     except pickle.UnpicklingError as error:
         reason = str(error).splitlines()[0]
         raise _unreadable(path, f"holds more than tensors, or is cut short ({reason})") from error
-    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # a damaged file raises many kinds
         raise _unreadable(path, f"cannot be read ({error})") from error
     rows = unwrap(state) if isinstance(state, Mapping) else {}
     others = [name for name, row in rows.items() if not isinstance(row, Tensor)]

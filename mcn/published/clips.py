@@ -32,9 +32,10 @@ from mcn.errors import UserError, VideoError
 from mcn.features.registry import library_versions
 from mcn.files import file_sha256, write_json
 from mcn.published.feature_files import CLIPS, VERSION, failed_row, matrix_row
-from mcn.published.unpickle import stream
+from mcn.published.unpickle import first_line, stream
 from mcn.shards import FEATURE_SCHEMA, ShardWriter
 from mcn.sources.annotation_tables import CAPTIONS
+from mcn.sources.arrays import bounded_memory
 from mcn.sources.manifest import SAFE_ID
 from mcn.sources.official_text import csv_file
 
@@ -197,14 +198,13 @@ def _columns(values: np.ndarray) -> np.ndarray:
 
 def _each_of_pth(source: Path, sink: Callable[[Any], None]) -> None:
     """The videos of {'2d': {id: tensor}, '3d': {id: tensor}} as clips; `UserError` for another content."""
-    import pickle
-
     import torch
 
     try:
-        loaded = torch.load(source, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        with bounded_memory(source):
+            loaded = torch.load(source, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file raises many kinds
+        reason = first_line(error)
         cure = "check that it was downloaded whole"
         raise UserError(f"{source}, which cannot be read ({reason})", "a .pth", cure) from error
     found = loaded if isinstance(loaded, dict) else {}

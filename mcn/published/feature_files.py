@@ -6,8 +6,7 @@ Conventions
   frames at 24 frames a second (antoine77340/video_feature_extractor). `<id>_spec.npz`, `<id>.npz`: (40, N) log-mel,
   one column every 10 ms (roudimit/AVLnet). `<id>.npy` of CrossTask: (T, 3200), one row a second, columns 0-1023 I3D,
   1024-3071 ResNet-152, 3072-3199 VGGish (DmZhukov/CrossTask).
-- A `.npz` holds one array, or an array that is named `features` or `arr_0`. Arrays of objects, which are pickles, are
-  refused.
+- Arrays are read by `mcn.sources.arrays`, within its bounds.
 - A file is looked for by the id of the video below the folder, and below the last folders of the path that the manifest
   gives: the features of `a/b/ID.mp4` are found as `ID_2d.npz`, `b/ID_2d.npz`, `a/b/ID_2d.npz`, `ID/ID_2d.npz`, ...
 - A file that cannot be used is a `VideoError` with a code of the ledger, and never stops an import.
@@ -23,7 +22,6 @@ Conventions
 from __future__ import annotations
 
 import logging
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -37,13 +35,13 @@ from mcn.errors import UserError, VideoError
 from mcn.features.registry import library_versions
 from mcn.media.decode import read_shard_list
 from mcn.shards import FEATURE_SCHEMA, RowStore, ShardWriter, empty_row, feature_row
+from mcn.sources.arrays import load_array
 
 log = logging.getLogger(__name__)
 
 VERSION = 1  # raised when the same files would give other rows
 SOUND = ("logmel", "vggish")
 CLIPS = "clips"
-ARRAY_NAMES = ("features", "arr_0")
 MOST_FOLDERS = 4  # folders of the manifest's path that may come before the file's name
 
 
@@ -96,7 +94,10 @@ def _bases(video_id: str, path: str) -> Iterator[str]:
 
 def read_matrix(path: Path, stream: PublishedStream) -> np.ndarray:
     """(T, D) in the file's own type; `VideoError` unreadable, no_frames or bad_shape."""
-    values = _load(path)
+    try:
+        values = load_array(path)
+    except (OSError, ValueError) as error:
+        raise VideoError("unreadable", f"{path}: {error}") from error
     if values.ndim == 2 and stream.transposed:
         values = values.T
     if values.ndim != 2:
@@ -108,21 +109,6 @@ def read_matrix(path: Path, stream: PublishedStream) -> np.ndarray:
             raise VideoError("bad_shape", f"{path} has width {values.shape[1]}, wanted 3200")
         values = values[:, slice(*stream.columns)]
     return values
-
-
-def _load(path: Path) -> np.ndarray:
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded as archive:
-            names = [name for name in ARRAY_NAMES if name in archive.files]
-            if not names and len(archive.files) != 1:
-                found = ", ".join(archive.files) or "nothing"
-                raise ValueError(f"holds {found}, wanted one array, or features or arr_0")
-            return np.asarray(archive[(names or archive.files)[0]])
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise VideoError("unreadable", f"{path}: {error}") from error
 
 
 def import_shard(shard: Path, source: Path, layout: str, feature: str, output: Path) -> None:

@@ -4,6 +4,7 @@ Conventions
 -----------
 - A pickle is a program; `find_class` decides what it may call. Here it may make numpy arrays, torch tensors, pandas
   tables and plain containers, by the exact names in `ALLOWED`; anything else is refused, by name, before it runs.
+- Memory is bounded by the file's size (`mcn.sources.arrays`).
 - A tensor's storage inside a pickle is itself a pickled file; it is read by `torch.load(weights_only=True)`.
 - `stream` gives the items of a list, or the (key, value) pairs of a dictionary, one at a time
   (`mcn.published.streaming`). `RestrictedUnpickler` makes a whole object.
@@ -19,6 +20,7 @@ from typing import Any, BinaryIO
 
 from mcn.errors import UserError
 from mcn.published.streaming import StreamingUnpickler
+from mcn.sources.arrays import bounded_memory
 
 _NUMPY = {
     ("numpy", "ndarray"),
@@ -93,29 +95,17 @@ class RestrictedUnpickler(pickle.Unpickler):
         return resolve(module, name, self.extra)
 
 
-# What unpickling a cut, refused or odd file raises
-_RAISED = (
-    pickle.UnpicklingError,
-    EOFError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    TypeError,
-    ValueError,
-)
-
-
 def stream(path: Path | str, sink: Callable[[Any], None]) -> int:
     """Give `sink` each item of a pickled list, or each (key, value) of a dictionary; returns how many there were.
 
     Errors: `UserError` for a file that cannot be read, that would import anything else, that is neither a list nor a
     dictionary, or whose items refer to data of earlier ones. What `sink` raises passes unchanged.
     """
-    with _opened(path) as file:
+    with _opened(path) as file, bounded_memory(path):
         unpickler = StreamingUnpickler(file, resolve, sink)
         try:
             unpickler.load()
-        except _RAISED as error:
+        except Exception as error:  # a cut, refused or damaged file raises many kinds
             if unpickler.in_sink:
                 raise
             raise _unreadable(path, error) from error
@@ -129,9 +119,14 @@ def _opened(path: Path | str) -> BinaryIO:
         raise UserError(f"{path}: {error.strerror}", "a pickle", "correct the path") from None
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says in its first line; its kind where it says nothing."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
 def _unreadable(path: Path | str, error: BaseException) -> UserError:
     return UserError(
-        f"{path}, which cannot be read as data ({error or type(error).__name__})",
+        f"{path}, which cannot be read as data ({first_line(error)})",
         "a whole pickle of numpy, torch or pandas data",
         "check that this is the right file and that it was downloaded whole; a file that would import anything else "
         "is refused, because a pickle can run any program",

@@ -27,6 +27,7 @@ import numpy as np
 
 from mcn.errors import UserError
 from mcn.sources.annotation_tables import STEPS, TASKS
+from mcn.sources.arrays import load_array
 from mcn.sources.official import Account, Adapter, Split, csv_inputs
 from mcn.sources.official_text import (
     GET_AGAIN,
@@ -169,8 +170,8 @@ def _read_times(
 def _from_table(path: Path, steps: int) -> list[tuple[int, float, float]]:
     """Runs of ones in every column of a (seconds, steps) table."""
     try:
-        table = np.load(path, allow_pickle=False)
-    except ValueError as error:
+        table = load_array(path)
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: {error}", "an array of numbers", GET_AGAIN) from error
     if table.ndim != 2 or table.shape[1] != steps:
         got = f"{path}: shape {table.shape}"
