@@ -143,9 +143,10 @@ TABLE: dict[str, Run | NotRun] = {
     "mcn evaluate localization": help_of("--output"),
     "mcn evaluate alignment": help_of("--probabilities"),
     "mcn evaluate recognition": help_of("--output"),
-    "mcn evaluate alignment ... --probabilities FOLDER": Run(
-        replace=((" ... --probabilities FOLDER", ""),), add="--help", says="--probabilities"
-    ),
+    "mcn align": help_of("--rows"),
+    "mcn align --rows seconds": help_of("--rows"),
+    "mcn align probs --classes weakYouTube_dict.txt --lengths weakYouTube_length.txt --transcripts "
+    "grammar --truth gt --output out": help_of("--truth"),
     # faults.md
     # objectives.md
     "snakemake --cores 2 --set-threads train=1 --configfile config.yaml config/comparison.yaml "

@@ -49,7 +49,9 @@ def run_alignment(
     output = small.path("evaluation/demo.alignment.json")
     folder = annotations or small.root
     tables = {path.stem: path for path in folder.glob("*.parquet")}
-    given = evaluated(small, options, tables=tables, exports=probabilities)
+    given = evaluated(
+        small, options, tables=tables, exports={"seconds": probabilities} if probabilities else {}
+    )
     result = run_evaluation("alignment", given, output)
     assert json.loads(output.read_text()) == json.loads(json.dumps(result))
     return result
@@ -190,6 +192,22 @@ def test_transcripts_are_what_plain_code_gives(small: EvaluationSet, tmp_path: P
     assert result["scores"]["recall"] == pytest.approx(100 * np.mean(recalls) * 4 / 6)
     assert result["tasks"] == {}
     assert not (tmp_path / f"probs/{BROKEN}.probs").exists()
+
+
+def test_the_poisson_programme_aligns_frames(small: EvaluationSet, tmp_path: Path) -> None:
+    write_transcripts(tmp_path)
+    given = {"programme": "poisson", "frames_per_second": 1, "frame_sampling": 1, "mean_length": 5}
+    exact, poisson = run_alignment(small, tmp_path), run_alignment(small, tmp_path, **given)
+    assert poisson["n"] == exact["n"]
+    assert poisson["scores"]["IoU"] != exact["scores"]["IoU"]
+    assert poisson["scores"]["recall"] == exact["scores"]["recall"]
+    fine = run_alignment(small, tmp_path, **{**given, "frames_per_second": 25, "mean_length": 125})
+    spans = [run for video in fine["timelines"] for _, *run in video["predicted"]]
+    assert all(0 <= start <= end <= 20 for start, end in spans)
+    assert any(start % 1 for start, _ in spans)
+    lost = run_alignment(small, tmp_path, **{**given, "longest": 4})
+    assert lost["missing"]["video: no_path_through_it"] == 4
+    assert (lost["n"], lost["total"], lost["scores"]["IoU"]) == (0, 6, 0.0)
 
 
 def test_more_items_than_seconds_is_counted(small: EvaluationSet, tmp_path: Path) -> None:

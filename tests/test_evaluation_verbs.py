@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import yaml
@@ -57,9 +58,12 @@ def test_alignment_takes_transcripts_where_the_data_set_has_them(run: Path) -> N
     names = dict.fromkeys(("classes", "transcripts", "segments"), "x.csv")
     steps = {"tasks": "x.csv", "steps": "x.csv", "alignment": {"chance_draws": 1}}
     folder = run / "probs"
-    mined = evaluate(run, "alignment", "mining", "--probabilities", str(folder), **steps, **names)
+    flags = ["--probabilities", str(folder), "--frame-probabilities", str(run / "frames")]
+    mined = evaluate(run, "alignment", "mining", *flags, **steps, **names)
     assert (mined["items"], mined["tasks"]) == (12, {})
-    assert len((folder / f"{GOOD[0]}.probs").read_text().splitlines()) == 20
+    seconds, frames = (np.loadtxt(place / f"{GOOD[0]}.probs") for place in (folder, run / "frames"))
+    assert (len(seconds), len(frames)) == (20, 599)  # 29.97 frames a second
+    np.testing.assert_array_equal(frames[[0, 29, 30, 598]], seconds[[0, 0, 1, 19]])
     placed = evaluate(run, "alignment", "steps", synthetic=True, **steps)
     assert (placed["items"], list(placed["tasks"]), placed["synthetic"]) == (18, ["make"], True)
 

@@ -26,6 +26,7 @@ APART = {
     "mcn.commands": "argument parsing",
     "mcn.config": "puts the configuration together, which is what stages are told",
     "mcn.options": "declares the configuration",
+    "mcn.evaluation.alignment.files": "mcn align",
     "mcn.media.doctor": "looks at files for a person",
     "mcn.search": "answers queries",
     "mcn.upkeep": "looks after what was made; retry writes by the stages themselves",

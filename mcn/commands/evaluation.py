@@ -22,13 +22,28 @@ def register(verbs: Verbs) -> None:
         verb = add_verb(kinds, task, run, "mcn.options.sections:DatasetOptions", runtime=True)
         _add_places(verb)
         if task == "alignment":
-            words = "folder for log-probabilities as text, VIDEO.probs, a row a second"
-            verb.add_argument("--probabilities", type=Path, help=words)
+            words = "folder for log-probabilities as text, VIDEO.probs, a row"
+            reader = "as MCN's eval_cross.py writes them"
+            verb.add_argument("--probabilities", type=Path, help=f"{words} a second, {reader}")
+            reader = "as Mining YouTube's own aligner reads them"
+            verb.add_argument("--frame-probabilities", type=Path, help=f"{words} a frame, {reader}")
     own = "mcn.options.evaluation:OwnEvaluation"
     verb = add_verb(kinds, "own", evaluate_own, own, runtime=True)
     _add_places(verb)
     verb.add_argument("--shards", type=int, required=True, help="shards of the data set")
     verb.add_argument("--synthetic", action="store_true", help="the data set is rendered")
+
+    verb = add_verb(verbs, "align", align, "mcn.options.evaluation:AlignmentOptions")
+    verb.add_argument("probabilities", type=Path, help="folder of VIDEO.probs, log-probabilities")
+    verb.add_argument("--classes", type=Path, required=True, help="weakYouTube_dict.txt")
+    words = "folder of VIDEO.grammar or VIDEO.txt, the labels in order"
+    verb.add_argument("--transcripts", type=Path, required=True, help=words)
+    verb.add_argument("--truth", type=Path, help="folder of VIDEO.gt or VIDEO.txt, a label a frame")
+    words = "weakYouTube_length.txt, mean lengths [frames] (default: mean_length)"
+    verb.add_argument("--lengths", type=Path, help=words)
+    words = "what a row is (frames: the official aligner; seconds: MCN eval_cross.py)"
+    verb.add_argument("--rows", choices=("frames", "seconds"), default="frames", help=words)
+    verb.add_argument("--output", type=Path, required=True, help="folder for VIDEO.res and scores")
 
 
 def _add_places(verb: ArgumentParser) -> None:
@@ -45,7 +60,10 @@ def evaluate(task: str, arguments: Namespace) -> None:
     dataset: DatasetOptions = parse_options(DatasetOptions, arguments.options)
     row = TASKS[task]
     tables = dataset.tables_of(row) or row.tables[-1]
-    about = {"synthetic": dataset.synthetic, "exports": getattr(arguments, "probabilities", None)}
+    folders = {"seconds": "probabilities", "frames": "frame_probabilities"}
+    named = {rows: getattr(arguments, name, None) for rows, name in folders.items()}
+    exports = {rows: folder for rows, folder in named.items() if folder}
+    about = {"synthetic": dataset.synthetic, "exports": exports}
     _run(arguments, task, dataset.shards, tables, getattr(dataset, task), about)
 
 
@@ -57,6 +75,25 @@ def evaluate_own(arguments: Namespace) -> None:
     own: OwnEvaluation = parse_options(OwnEvaluation, arguments.options)
     about = {"synthetic": arguments.synthetic}
     _run(arguments, own.evaluate, arguments.shards, own.tables, own, about)
+
+
+def align(arguments: Namespace) -> None:
+    """Align log-probabilities of others with transcripts, as Mining YouTube's own aligner does."""
+    from mcn.evaluation.alignment.files import AlignmentFiles, align_files
+    from mcn.options.base import parse_options
+    from mcn.options.evaluation import AlignmentOptions
+
+    options: AlignmentOptions = parse_options(AlignmentOptions, arguments.options)
+    if "programme" not in options.model_fields_set:
+        options = options.model_copy(update={"programme": "poisson"})
+    files = AlignmentFiles(
+        arguments.probabilities,
+        arguments.classes,
+        arguments.transcripts,
+        arguments.truth,
+        arguments.lengths,
+    )
+    align_files(files, arguments.output, options, arguments.rows)
 
 
 def _run(

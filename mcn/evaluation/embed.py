@@ -81,7 +81,7 @@ class EvaluatedModel:
     inputs, stores: the features that the model reads, and the shards of video and audio by name. tables: annotation
     table or `vocabulary` -> its file. words: known words that stand in for those of the data set. config: what the
     model's config.yaml says. experiment, dataset: names for the results. synthetic: the data set is rendered, which
-    every table says. exports: the folder for files that an evaluation writes beside its scores, if they are wanted.
+    every table says. exports: folders for files that an evaluation writes beside its scores, by kind.
     """
 
     model: MultimodalClusteringNetwork
@@ -93,7 +93,7 @@ class EvaluatedModel:
     experiment: str = ""
     dataset: str = ""
     synthetic: bool = False
-    exports: Path | None = None
+    exports: Mapping[str, Path] = field(default_factory=dict)
     words: Vocabulary | None = None
 
     @classmethod

@@ -135,6 +135,29 @@ class AlignmentOptions(SecondsOptions):
         description="where a transcript made of step annotations has background: where no step is annotated (as in "
         "Mining YouTube's transcripts), around and between all steps, or nowhere. The published choice is UNVERIFIED",
     )
+    programme: Literal["exact", "poisson"] = Field(
+        "exact",
+        description="of the alignment: exact, the best path of the seconds' scores, or poisson, Mining YouTube's own "
+        "aligner on frames, with a model of lengths (video_alignment). What made the published rows is UNVERIFIED",
+    )
+    frames_per_second: float = Field(
+        30000 / 1001,
+        gt=0,
+        le=120,
+        description="frames that the scores of a second are repeated for, under `poisson` and in files of a row a "
+        "frame [frames/s] (29.97: the official sample)",
+    )
+    frame_sampling: int = Field(
+        20, ge=1, description="`poisson`: frames between two decisions [frames] (video_alignment)"
+    )
+    mean_length: float = Field(
+        150.0,
+        ge=1,
+        description="`poisson`: expected length of an item [frames] (weakYouTube_length.txt, the same for all classes)",
+    )
+    longest: int = Field(
+        5000, ge=2, description="`poisson`: what an item cannot last [frames] (video_alignment)"
+    )
     frame_seconds: float = Field(
         0.1,
         gt=0,

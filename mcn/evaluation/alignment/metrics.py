@@ -8,6 +8,8 @@ Conventions
   class of a second and so leaves the best path where it is.
 - `recall`: the one-second programme of step localization on the transcript's items that are not background, with
   log-softmax over their classes alone; hits / items. This is how Mining YouTube's recall seems to have been made.
+- Under `programme: poisson` a second's log-probabilities are repeated for its frames, and the path is that of
+  `mcn.evaluation.alignment.poisson`; a video through which it finds no path is lost.
 - A video's scores are those of `alignment.evaluate` and its recall; a lost video scores 0 in all of them.
 """
 
@@ -22,29 +24,36 @@ import numpy as np
 from tqdm import tqdm
 
 from mcn.evaluation.alignment import programme as alignment
+from mcn.evaluation.alignment.poisson import align_poisson
+from mcn.evaluation.alignment.probabilities import frames_of_seconds, write_probabilities
 from mcn.evaluation.alignment.transcripts import ClassList, Transcript
 from mcn.evaluation.annotations import AnnotatedVideo
 from mcn.evaluation.embed import EvaluatedModel
 from mcn.evaluation.localization.metrics import decode_steps, hit_steps, log_softmax
 from mcn.evaluation.retrieval.metrics import undefined_as_none
 from mcn.evaluation.seconds import SecondScorer, Summary
-from mcn.files import atomic_path
 from mcn.options.evaluation import AlignmentOptions
 
 TOO_SHORT = "video: shorter_than_transcript"
+NO_PATH = "video: no_path_through_it"
 NAMES = (
     *(f"{name}{variant}" for variant in alignment.VARIANTS for name in ("IoD", "IoU")),
     *("frame_accuracy", "frame_accuracy_with_background", "recall"),
 )
 
 
+class NoPathError(ValueError):
+    """No path leads through a video under the limits of the programme."""
+
+
 @dataclass(frozen=True)
 class AlignedVideo:
-    """Scores and chance of one video, percent by name; `path` (T,): the item of every second, second 0 at `start`."""
+    """Scores and chance of one video, percent by name; `path`: items, `rate` a second, from `start` on."""
 
     transcript: Transcript
     start: float
     path: np.ndarray
+    rate: float
     scores: dict[str, float]
     chance: dict[str, float]
 
@@ -83,8 +92,9 @@ def _mean(values: Sequence[float], lost: int) -> float:
 class AlignmentScorer(SecondScorer):
     """Aligns videos with a model; lists: group -> classes.
 
-    Where `EvaluatedModel.exports` names a folder, each video's headline log-probabilities are written there as text:
-    `VIDEO.probs`, a row a second, a column a class, separated by blanks (the input of Mining YouTube's own alignment).
+    Where `EvaluatedModel.exports` names folders, each video's headline log-probabilities are written there as text,
+    `VIDEO.probs`: `seconds` as MCN eval_cross.py does, `frames` for Mining YouTube's own aligner
+    (`mcn.evaluation.alignment.probabilities`).
     """
 
     options: AlignmentOptions
@@ -133,14 +143,22 @@ class AlignmentScorer(SecondScorer):
             scores = fill_background(raw, listed, self.options)
             if mode == self.headline:
                 self._export(transcript.video_id, scores)
-            outcomes[mode].videos.append(
-                align_video(transcript, scores, listed.background, found.start, self.options)
-            )
+            try:
+                video = align_video(
+                    transcript, scores, listed.background, found.start, self.options
+                )
+            except NoPathError:
+                self.missing[NO_PATH] += mode == self.headline
+                self._lose(transcript, [outcomes[mode]])
+            else:
+                outcomes[mode].videos.append(video)
 
     def _export(self, video_id: str, scores: np.ndarray) -> None:
-        if self.given.exports:
-            with atomic_path(self.given.exports / f"{video_id}.probs") as temporary:
-                np.savetxt(temporary, log_softmax(scores), fmt="%.6f", delimiter=" ")
+        for rows, folder in self.given.exports.items():
+            values = log_softmax(scores)
+            if rows == "frames":
+                values = frames_of_seconds(values, self.options.frames_per_second)
+            write_probabilities(folder / f"{video_id}.probs", values)
 
     def _lose(self, transcript: Transcript, outcomes: Iterable[AlignmentOutcome]) -> None:
         """Note a video that cannot be aligned; under `drop` it leaves the denominator."""
@@ -172,17 +190,43 @@ def align_video(
     start: float,
     options: AlignmentOptions,
 ) -> AlignedVideo:
-    """Scores and chance of one video from raw scores (T, C), second 0 at `start`; T not below the transcript's N."""
+    """Scores and chance of one video from raw scores (T, C), second 0 at `start`; T not below the transcript's N.
+
+    Errors: `NoPathError` where the programme finds no path.
+    """
     measure = _Measure(transcript, len(scores), background, start, options.frame_seconds)
-    path = alignment.align_items(scores, transcript.classes)
-    found = measure(scores, path)
+    path, rate = best_path(scores, transcript.classes, options)
+    found = measure(scores, path, rate)
     generator = np.random.default_rng([options.seed, zlib.crc32(transcript.video_id.encode())])
     draws = []
     for _ in range(options.chance_draws):
         random = generator.standard_normal(scores.shape)
-        draws.append(measure(random, alignment.align_items(random, transcript.classes)))
+        draws.append(measure(random, *best_path(random, transcript.classes, options)))
     chance = {name: float(np.mean([draw[name] for draw in draws])) for name in found}
-    return AlignedVideo(transcript, start, path, found, chance)
+    return AlignedVideo(transcript, start, path, rate, found, chance)
+
+
+def best_path(
+    scores: np.ndarray, transcript: np.ndarray, options: AlignmentOptions
+) -> tuple[np.ndarray, float]:
+    """Items of the best path by the programme of the options, and how many of them a second has.
+
+    scores: raw, (seconds, C). Errors: `NoPathError` where there is no path.
+    """
+    if options.programme == "exact":
+        return alignment.align_items(scores, transcript), 1.0
+    frames = frames_of_seconds(log_softmax(scores), options.frames_per_second)
+    try:
+        found = align_poisson(
+            frames,
+            transcript,
+            options.mean_length,
+            options.frame_sampling,
+            longest=options.longest,
+        )
+    except ValueError as error:
+        raise NoPathError(str(error)) from error
+    return found.items, options.frames_per_second
 
 
 class _Measure:
@@ -198,15 +242,15 @@ class _Measure:
     ) -> None:
         self.classes, self.background = transcript.classes, background
         self.truth = transcript.frames(start, seconds, frame_seconds)
-        second = ((np.arange(len(self.truth)) + 0.5) * frame_seconds).astype(np.int64)
-        self.second, self.seconds = second, seconds
+        self.times = (np.arange(len(self.truth)) + 0.5) * frame_seconds
         self.items = np.flatnonzero(~np.isin(self.classes, list(background)))
         steps = [(n, *transcript.spans[item]) for n, item in enumerate(self.items)]
         named = AnnotatedVideo(transcript.video_id, transcript.group, steps)
         self.steps = named.truth(start, seconds, len(self.items))
 
-    def __call__(self, scores: np.ndarray, path: np.ndarray) -> dict[str, float]:
-        predicted = np.append(path, -1)[np.minimum(self.second, self.seconds)]
+    def __call__(self, scores: np.ndarray, path: np.ndarray, rate: float) -> dict[str, float]:
+        places = (self.times * rate).astype(np.int64)
+        predicted = np.append(path, -1)[np.minimum(places, len(path))]
         found = alignment.evaluate(self.truth, predicted, self.classes, self.background)
         own, column = np.unique(self.classes[self.items], return_inverse=True)
         placed = decode_steps(log_softmax(scores[:, own])[:, column])

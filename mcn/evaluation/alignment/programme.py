@@ -46,8 +46,10 @@ class Overlap(NamedTuple):
     iod: float
 
 
-def validate(log_probabilities: np.ndarray, transcript: np.ndarray) -> None:
-    """Raise ValueError unless the arguments fit `align`."""
+def validate(
+    log_probabilities: np.ndarray, transcript: np.ndarray, least: int | None = None
+) -> None:
+    """Raise ValueError unless the arguments fit `align`; least: frames that are needed, by default one an item."""
     if log_probabilities.ndim != 2:
         raise ValueError(f"got shape {log_probabilities.shape}, wanted (frames, classes)")
     if transcript.ndim != 1 or len(transcript) == 0 or transcript.dtype.kind not in "iu":
@@ -57,9 +59,10 @@ def validate(log_probabilities: np.ndarray, transcript: np.ndarray) -> None:
     if transcript.min() < 0 or transcript.max() >= classes:
         got = f"{transcript.min()} to {transcript.max()}"
         raise ValueError(f"got class ids from {got}, wanted 0 to {classes - 1}")
-    if frames < len(transcript):
+    least = len(transcript) if least is None else least
+    if frames < least:
         raise ValueError(
-            f"got {frames} frames for {len(transcript)} items, wanted at least as many"
+            f"got {frames} frames for {len(transcript)} items, wanted at least {least}"
         )
     if np.isnan(log_probabilities).any() or np.isposinf(log_probabilities).any():
         raise ValueError("got NaN or +inf among the log-probabilities, wanted numbers or -inf")

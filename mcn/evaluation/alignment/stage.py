@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 
 from mcn.evaluation.alignment.metrics import AlignmentOutcome, AlignmentScorer
-from mcn.evaluation.alignment.programme import segments
 from mcn.evaluation.alignment.transcripts import (
     ClassList,
     Transcript,
@@ -66,12 +65,13 @@ def timelines(
     for video in drawn(outcome.videos, options.timelines, options.seed):
         transcript, listed = video.transcript, lists[video.transcript.group]
         named = np.flatnonzero(~np.isin(transcript.classes, list(listed.background)))
-        runs = segments(video.path)[named, 1:] + video.start
+        borders = [np.searchsorted(video.path, named, side) for side in ("left", "right")]
+        runs = np.stack(borders, axis=1) / video.rate + video.start
         found.append(
             {
                 "video_id": transcript.video_id,
                 "task": transcript.group,
-                "seconds": video.start + len(video.path),
+                "seconds": video.start + len(video.path) / video.rate,
                 "items": [listed.texts[transcript.classes[item]] for item in named],
                 "truth": [[n, *span] for n, span in enumerate(transcript.spans[named].tolist())],
                 "predicted": [[n, *run] for n, run in enumerate(runs.tolist())],
