@@ -2,10 +2,12 @@
 
 from snakemake.utils import min_version
 
+from mcn.config.workflow import configuration_file
+
 min_version("9.20")
 
 
-configfile: "config.yaml"
+configfile: configuration_file()
 
 
 report: "workflow/report/workflow.rst"

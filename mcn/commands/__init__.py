@@ -10,10 +10,22 @@ from mcn.commands import (
     evaluation,
     features,
     models,
+    project,
     published,
     search,
     serving,
     tables,
 )
 
-GROUPS = (data, features, models, evaluation, search, serving, published, tables, accounts)
+GROUPS = (
+    data,
+    features,
+    models,
+    evaluation,
+    search,
+    serving,
+    published,
+    tables,
+    accounts,
+    project,
+)

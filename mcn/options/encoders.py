@@ -119,7 +119,9 @@ class FeatureOptions(Options):
     def file(self) -> str | None:
         """The file that holds what was trained (weights, word vectors); None where there is none to read."""
         path = getattr(self, "vectors", None) or getattr(self, "weights", None)
-        return None if path is None or self.is_seeded or path.startswith(NAMED) else path
+        if path is None or self.is_seeded or path.startswith(NAMED):
+            return None
+        return path_of(path)
 
     @property
     def lacks(self) -> str:

@@ -1,0 +1,87 @@
+"""The wheel alone, installed into an environment of its own: it has the workflow in it and runs from any folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+from mcn.config.workflow import configuration_file, workflow_file, write_project
+from mcn.errors import UserError
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_overlays_and_profiles_are_found_by_name():
+    assert workflow_file("") == ROOT / "Snakefile"
+    assert workflow_file("howto100m") == ROOT / "config/howto100m.yaml"
+    assert workflow_file("slurm") == ROOT / "profiles/slurm"
+    with pytest.raises(UserError, match="did you mean 'howto100m'"):
+        workflow_file("howto")
+
+
+def test_a_folder_without_a_configuration_runs_the_demo(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert configuration_file() == str(ROOT / "config.yaml")
+    (tmp_path / "config.yaml").write_text("title: mine\n")
+    assert configuration_file() == "config.yaml"
+
+
+def test_a_project_is_started_once(tmp_path):
+    made = write_project(tmp_path / "new")
+    assert [path.name for path in made] == ["config.yaml", "profile.yaml"]
+    with pytest.raises(UserError, match="there already"):
+        write_project(tmp_path / "new")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bin folder of an environment with the wheel; its dependencies are those of this environment."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    shutil.copytree(
+        ROOT, source, ignore=shutil.ignore_patterns(".*", "results", "build", "*.egg-info")
+    )
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder]
+    subprocess.run([*build, source], check=True)
+    venv.create(folder / "environment", symlinks=True)
+    packages = next((folder / "environment/lib").glob("*/site-packages"))
+    (wheel,) = folder.glob("mcn-*.whl")
+    shutil.unpack_archive(wheel, packages, "zip")
+    (packages / "others.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    scripts = folder / "environment/bin"
+    for name, module in (("mcn", "mcn"), ("snakemake", "snakemake")):
+        (scripts / name).write_text(f'#!/bin/sh\nexec {scripts}/python -m {module} "$@"\n')
+        (scripts / name).chmod(0o755)
+    return scripts
+
+
+@pytest.mark.slow
+def test_the_wheel_plans_the_demo_in_an_empty_folder_and_writes_nothing_into_itself(
+    installed: Path, tmp_path: Path
+) -> None:
+    package = next((installed.parent / "lib").glob("*/site-packages/mcn"))
+    before = {path for path in package.rglob("*") if "__pycache__" not in path.parts}
+    environment = {**os.environ, "PATH": f"{installed}:{os.environ['PATH']}"}
+    environment.pop("PYTHONPATH", None)
+
+    def run(command: str) -> str:
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    assert str(package) in run("mcn workflow")
+    plan = run('snakemake -s "$(mcn workflow)" --cores 2 --dry-run')
+    assert "train" in plan
+    run('snakemake -s "$(mcn workflow)" --cores 2 demo')
+    assert (tmp_path / "results").is_dir()
+    after = {path for path in package.rglob("*") if "__pycache__" not in path.parts}
+    assert after == before
