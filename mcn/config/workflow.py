@@ -13,7 +13,7 @@ from mcn.options.base import nearest
 
 
 def workflow_folder() -> Path:
-    """The folder of Snakefile, config.yaml, config/, profiles/ and workflow/. Errors: `UserError` where there is none."""
+    """The folder of Snakefile, config.yaml, config/, profiles/ and workflow/; `UserError` where there is none."""
     package = Path(__file__).parent.parent
     for folder in (package / "workflow", package.parent):
         if (folder / "Snakefile").is_file():

@@ -9,6 +9,8 @@ Conventions
 - `weights` of a network: `seeded` (random weights from the configured seed, for runs that cannot download), a timm
   model name `timm:resnet152.tv_in1k`, weights that a package carries `embedded:efficientnet_lite2`
   (`mcn.features.embedded`), or the path of a `.safetensors`, `.pth`, `.pt` or `.tar` file.
+- Paths are relative to the working directory. A file of the package, such as the demo's word vectors
+  `mcn/demo/assets/glove_demo.bin`, is found from any folder.
 - `weights_sha256`: what the weights must hash to; of a file its bytes, of a timm model its tensors
   (`mcn.features.weights.rows_sha256`). The hash of the weights used is in every shard's recipe.
 - A feature of texts has vectors of words, or one vector of a text as a whole: `unit`.
@@ -16,6 +18,7 @@ Conventions
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
@@ -46,6 +49,13 @@ NAMED = (
 FRAMES_1FPS = FrameOptions(frames_per_second=1, short_side=224)
 FRAMES_24FPS = FrameOptions(frames_per_second=24, short_side=112, crop=112)
 AUDIO_16KHZ = SoundOptions(sample_rate=16000)
+
+
+def path_of(path: str) -> str:
+    """Where a file of weights or vectors lies: as written, or in this package where it is a file of the package."""
+    own = Path(__file__).parents[2] / path
+    is_own = path.startswith("mcn/") and not Path(path).exists() and own.exists()
+    return str(own) if is_own else path
 
 
 class FeatureReads(Options):

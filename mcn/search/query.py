@@ -22,7 +22,7 @@ from mcn.evaluation.embed import EvaluatedModel
 from mcn.features.text import build_vocabulary
 from mcn.features.vectors import load_vectors
 from mcn.layout import Dataset
-from mcn.options.encoders import TextOptions
+from mcn.options.encoders import TextOptions, path_of
 from mcn.options.evaluation import RetrievalOptions
 
 
@@ -68,7 +68,7 @@ def _vocabulary(query: str, options: TextOptions) -> Vocabulary:
     if options.vectors is None:
         got = "a text feature without vectors"
         raise UserError(got, "the vectors that the model learned with", "give them: --options")
-    vectors, _ = load_vectors(options.vectors, options.cache)
+    vectors, _ = load_vectors(path_of(options.vectors), options.cache)
     tokens, rows = build_vocabulary([query], vectors, options.case)
     return Vocabulary({token: row for row, token in enumerate(tokens)}, rows)
 
