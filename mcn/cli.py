@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -32,7 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         supply_settings(options)
         with ending_with_parent(), noting_code(options):
-            return int(options.run(options) or 0)
+            status = int(options.run(options) or 0)
+            sys.stdout.flush()
+            return status
+    except BrokenPipeError:  # whoever reads has read enough, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except UserError as error:
         print(f"mcn {options.verb}: error\n{error}", file=sys.stderr)
         return 1

@@ -12,9 +12,9 @@ from mcn.errors import UserError
 from mcn.files import write_table
 from mcn.options.search import SearchOptions
 from mcn.search.answers import Answers, Filters, Line, Video
+from mcn.search.catalogue import join
 from mcn.search.folder import Folder
 from mcn.search.fusion import Hit
-from mcn.search.index import join
 from mcn.search.opening import open_sources
 from mcn.search.sources import VectorSource
 from mcn.search.vectors import VectorIndex, Windows, write_part

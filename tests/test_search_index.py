@@ -11,7 +11,8 @@ from mcn.errors import UserError
 from mcn.layout import Dataset
 from mcn.networks.checkpoints import load_model
 from mcn.options.search import SearchOptions
-from mcn.search.index import join, read_catalogue, windows_of
+from mcn.search.catalogue import join, read_catalogue
+from mcn.search.index import windows_of
 from mcn.search.vectors import VectorIndex
 from mcn.shards import FeatureStore
 from mcn.shards.clips import pool

@@ -1,4 +1,4 @@
-"""Verbs from feature shards to a model, and to answers from it: train, search."""
+"""The verb from feature shards to a model: train."""
 
 from __future__ import annotations
 
@@ -25,20 +25,6 @@ def register(verbs: Verbs) -> None:
     )
     verb.add_argument("--processes", type=int, default=1, help="processes a node, one a GPU (1)")
     verb.add_argument("--nodes", type=int, default=1, help="nodes of the Slurm job (1)")
-
-    verb = add_verb(verbs, "search", search, "mcn.options.evaluation:RetrievalOptions")
-    verb.add_argument("model", type=Path, help="folder of the model")
-    verb.add_argument("dataset", type=Path, help="results/{dataset}")
-    verb.add_argument("query", help="what to look for, in words")
-    verb.add_argument("--vectors", required=True, help="word vectors that the model was trained on")
-    verb.add_argument(
-        "--case",
-        choices=("as_is", "lower"),
-        default="as_is",
-        help="lower: for lower-case vectors (as_is)",
-    )
-    verb.add_argument("--window", type=float, default=4.0, help="length of a moment, seconds (4)")
-    verb.add_argument("--limit", type=int, default=10, help="how many moments to list (10)")
 
 
 def train(arguments: Namespace) -> None:
@@ -84,20 +70,3 @@ def _early_scores(arguments: Namespace, experiment: Experiment) -> EarlyScores |
     shards = dataset.model_shards(*experiment.features)
     tables = {"captions": dataset.table("captions")}
     return lambda network: early_scores(EvaluatedModel.of(network, shards, tables, early.retrieval))
-
-
-def search(arguments: Namespace) -> None:
-    """Find the moments of a data set's videos that fit a text."""
-    from mcn.layout import Dataset
-    from mcn.options.base import parse_options
-    from mcn.options.encoders import TextOptions
-    from mcn.options.evaluation import RetrievalOptions
-    from mcn.search.query import format_answers, search
-
-    text = TextOptions(vectors=arguments.vectors, case=arguments.case)
-    options = parse_options(RetrievalOptions, arguments.options)
-    dataset = Dataset.at(arguments.dataset)
-    answers = search(
-        arguments.model, dataset, arguments.query, text, options, arguments.window, arguments.limit
-    )
-    print(format_answers(answers))

@@ -23,6 +23,32 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("--shards", type=int, required=True, help="number of parts")
     verb.add_argument("--threads", type=int, default=0, help="processor threads, 0: all (default)")
 
+    verb = add_verb(verbs, "search", search)
+    verb.add_argument("directory", type=Path, metavar="DIR", help="folder that `mcn run` wrote")
+    verb.add_argument("query", help="what to look for, in words")
+    verb.add_argument("--limit", type=_positive, default=10, help="answers at most (10)")
+    verb.add_argument("--json", action="store_true", help="print JSON, as the page's API does")
+    only = verb.add_mutually_exclusive_group()
+    only.add_argument(
+        "--said", action="store_true", help="only what was said: words and their meaning"
+    )
+    only.add_argument("--seen", action="store_true", help="only what is seen")
+    verb.add_argument(
+        "--one-per-video", action="store_true", help="the best moment of each video alone"
+    )
+    verb.add_argument("--video", action="append", help="only this video_id (repeatable)")
+    verb.add_argument(
+        "--clip", type=Path, metavar="OUT", help="cut the moments out, into this folder"
+    )
+    verb.add_argument("--dataset", help="data set to ask, where the folder has several")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError(text)
+    return value
+
 
 def index(arguments: Namespace) -> None:
     """Embed the windows of the videos of one shard."""
@@ -48,7 +74,29 @@ def join_index(arguments: Namespace) -> None:
     """Name the parts of an index; above a million windows, bring its approximate index up to date."""
     from mcn.options.base import parse_options
     from mcn.options.search import SearchOptions
-    from mcn.search.index import join
+    from mcn.search.catalogue import join
 
     options: SearchOptions = parse_options(SearchOptions, arguments.options)
     join(arguments.index, arguments.shards, options, arguments.threads)
+
+
+def search(arguments: Namespace) -> int:
+    """Find the moments of a folder of videos that fit a text; exit status 1 where there are none."""
+    from mcn.search.answers import Answers, Filters
+    from mcn.search.printing import as_json, as_text, cut_clips
+
+    answers = Answers.open(arguments.directory, arguments.dataset)
+    only = ("words", "meaning") if arguments.said else ("seen",) if arguments.seen else None
+    sources = only and [one for one in only if one in answers.sources]
+    chosen = frozenset(arguments.video) if arguments.video else None
+    found = answers.search(
+        arguments.query,
+        arguments.limit,
+        sources or only,
+        Filters(video_ids=chosen),
+        arguments.one_per_video,
+    )
+    if arguments.clip:
+        cut_clips(answers, found, arguments.clip)
+    print(as_json(found) if arguments.json else as_text(answers, found, arguments.query))
+    return 0 if found else 1

@@ -91,7 +91,7 @@ STAGES: dict[str, Stage] = {
         "datasets.{dataset}.evaluations.{evaluation}", (), ("mcn.evaluation.stage",), DEVICE
     ),
     "index": Stage("search", ("window_seconds", "step_seconds"), ("mcn.search.index",), DEVICE),
-    "join_index": Stage("search", ("exact_windows",), ("mcn.search.index",)),
+    "join_index": Stage("search", ("exact_windows",), ("mcn.search.catalogue",)),
     "ledger": Stage(None, (), ("mcn.upkeep.ledger",)),
     "report": Stage("", (), ("mcn.report.render", "mcn.report.tables"), labels=True),
     "table1": Stage("", (), ("mcn.report.tables",), labels=True),

@@ -1,4 +1,4 @@
-"""The index of a data set: windows of its videos with their vectors, a part for each shard, and what joins the parts.
+"""Windows of the videos of a shard with their vectors: a part of the index of a data set.
 
 Conventions
 -----------
@@ -6,36 +6,29 @@ Conventions
   and is longer where less than half a step would be left over. A video that is shorter than a window is one window.
 - The source `seen` holds the embeddings of the windows' pictures and `heard` those of their sound, for models that
   have these modalities. A window without an embedding is left out; a video without any is named with the reason.
-- `index.json` names the parts, counts what they hold and says whether the index is approximate, with its measured
-  recall. The lists of an approximate index lie in `approximate/` and are brought up to date, not made anew.
 - A part depends on the model and on the features of its own shard alone.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from mcn.errors import UserError
 from mcn.evaluation.annotations import Moment
 from mcn.evaluation.embed import Embedded, EvaluatedModel, absence
-from mcn.files import file_sha256, write_json
+from mcn.files import file_sha256
 from mcn.layout import Dataset
 from mcn.options.evaluation import EvaluationOptions
 from mcn.options.search import SearchOptions
-from mcn.search.approximate import build
-from mcn.search.vectors import VectorIndex, Windows, write_part
-from mcn.shards import FeatureStore, ShardReader
+from mcn.search.vectors import Windows, write_part
+from mcn.shards import FeatureStore
 
 log = logging.getLogger(__name__)
 
 VERSION = 1  # of the numbers of this stage
-CATALOGUE = "index.json"
 MODALITIES = {"v": "seen", "a": "heard"}
 
 
@@ -114,40 +107,3 @@ def windows_of(store: FeatureStore, video_id: str, options: SearchOptions) -> li
         Moment(video_id, first + float(start), first + float(end))
         for start, end in zip(starts, ends, strict=True)
     ]
-
-
-def join(folder: Path, shards: int, options: SearchOptions, threads: int = 0) -> None:
-    """Write `index.json` over the parts of a folder; above `exact_windows`, bring the approximate index up to date."""
-    paths = [folder / f"{shard:05d}.parquet" for shard in range(shards)]
-    sources: dict[str, Any] = {}
-    for source in ShardReader(paths[0], "windows").column("source"):
-        index = VectorIndex(paths, source)
-        entry = {
-            "windows": len(index),
-            "videos": len(index.video_ids) - len(index.errors),
-            "width": index.width,
-            "approximate": len(index) > options.exact_windows,
-        }
-        if entry["approximate"]:
-            made = build(index, folder / "approximate", threads)
-            entry |= {key: made[key] for key in ("cells", "probes", "recall_at_10")}
-        sources[source] = entry
-    write_json(folder / CATALOGUE, {"version": VERSION, "parts": shards, "sources": sources})
-
-
-def read_catalogue(folder: Path) -> Mapping[str, Any]:
-    """What `join` wrote. Errors: `UserError` where there is none, or it is of another version."""
-    path = folder / CATALOGUE
-    try:
-        found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        version = found["version"]
-    except FileNotFoundError:
-        cure = f"make it: `mcn run FOLDER --output DIR`, or snakemake --cores N {path}"
-        raise UserError(f"no index {path}", "an index", cure) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        cure = f"delete it and run again (rm {path})"
-        raise UserError(f"{path}: {error!r}", "an index", cure) from error
-    if version != VERSION:
-        got, cure = f"{path} of version {version}", "run `mcn run` again, which makes it anew"
-        raise UserError(got, f"version {VERSION}", cure)
-    return found

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from mcn.search.catalogue import CATALOGUE, read_catalogue
 from mcn.search.folder import Folder
-from mcn.search.index import CATALOGUE, read_catalogue
 from mcn.search.sources import Encoder, TextSource, VectorSource
 
 

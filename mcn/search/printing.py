@@ -1,0 +1,76 @@
+"""Answers as text, as JSON and as clips."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mcn.errors import VideoError
+from mcn.search.answers import Answer, Answers
+
+log = logging.getLogger(__name__)
+
+MOST_SAID = 100  # characters of what is said, of an answer in a line
+
+
+def as_json(found: Sequence[Answer]) -> str:
+    """The object that `GET /api/search` of `mcn serve` answers with: `results`, best first."""
+    return json.dumps({"results": [values_of(one) for one in found]}, ensure_ascii=False, indent=2)
+
+
+def values_of(answer: Answer) -> dict[str, Any]:
+    """An answer as values of JSON."""
+    return {
+        "video_id": answer.video_id,
+        "start_seconds": round(answer.start_seconds, 3),
+        "end_seconds": round(answer.end_seconds, 3),
+        "score": round(answer.score, 6),
+        "sources": list(answer.sources),
+        "said": answer.said,
+        "why": list(answer.why),
+    }
+
+
+def as_text(answers: Answers, found: Sequence[Answer], query: str) -> str:
+    """A line for each answer (moment, what found it, file), what is said below it; then what the answers rest on."""
+    basis = "\n".join(f"  {sentence}" for sentence in answers.basis)
+    if not found:
+        return f"Nothing fits {query!r}. Asked were: {', '.join(answers.sources)}.\n{basis}"
+    lines = []
+    for answer in found:
+        span = f"{clock(answer.start_seconds)}-{clock(answer.end_seconds)}"
+        path = answers.videos[answer.video_id].path
+        lines.append(f"{span}  {'+'.join(answer.sources):<18}  {printable(str(path))}")
+        if answer.said:
+            words = " ".join(answer.said.split())
+            cut = words if len(words) <= MOST_SAID else f"{words[:MOST_SAID]}..."
+            lines.append(f'{"":13}"{printable(cut)}"')
+    return "\n".join([*lines, "", "These answers rest on:", basis])
+
+
+def clock(seconds: float) -> str:
+    """minutes:seconds, with hours where there are any."""
+    whole = int(seconds)
+    text = f"{whole // 60 % 60:02d}:{whole % 60:02d}"
+    return f"{whole // 3600}:{text}" if whole >= 3600 else text
+
+
+def printable(text: str) -> str:
+    """Text without characters that would move the cursor of a terminal."""
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
+
+
+def cut_clips(answers: Answers, found: Sequence[Answer], folder: Path) -> None:
+    """Cut the moments out as NN_video_seconds.mp4; one that cannot be cut is named, and the next one follows."""
+    from mcn.media.cutting import cut
+
+    for number, answer in enumerate(found, start=1):
+        name = f"{number:02d}_{answer.video_id}_{answer.start_seconds:.1f}.mp4"
+        path = answers.videos[answer.video_id].path
+        try:
+            cut(path, answer.start_seconds, answer.end_seconds, folder / name)
+        except VideoError as error:
+            log.warning("no clip of %s: %s", answer.video_id, error)

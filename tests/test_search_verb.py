@@ -1,0 +1,86 @@
+"""`mcn search`: text, JSON and clips of the answers, one sentence where there are none, a pipe that is closed."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from mcn.cli import main
+from mcn.media.cutting import cut
+from mcn.media.probe import probe
+from mcn.search.answers import Answers, Line, Video
+from mcn.search.fusion import Hit
+from tests.media_files import make
+
+
+class Said:
+    name, basis = "words", "words that were said"
+
+    def by_text(self, query, limit, allowed):
+        if query != "dog":
+            return []
+        return [Hit("walk", 1, 2.5, 2.0), Hit("talk", 0, 1, 1.0)]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    files = {"walk": make("plain.mp4"), "talk": make("no_video.m4a")}
+    videos = {
+        one: Video(one, path, 4.0, "ok", "", ("video", "audio")) for one, path in files.items()
+    }
+    lines = {"walk": [Line(1, 2, "\x1b[2Ja dog")]}
+    answers = Answers(videos, ["words that were said"], [Said()], (), lines)
+    monkeypatch.setattr(Answers, "open", lambda directory, dataset: answers)
+    return tmp_path
+
+
+def test_answers_are_printed_best_first_with_what_was_said(folder, capsys):
+    assert main(["search", str(folder), "dog"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("00:01-00:02  words")
+    assert lines[0].endswith("plain.mp4")
+    assert '"�[2Ja dog"' in lines[1], "a terminal is not moved by words"
+    assert lines[2].startswith("00:00-00:01")
+    assert lines[-1] == "  words that were said"
+
+
+def test_json_is_that_of_the_page(folder, capsys):
+    assert main(["search", str(folder), "dog", "--json", "--limit", "1"]) == 0
+    (only,) = json.loads(capsys.readouterr().out)["results"]
+    assert only["video_id"] == "walk"
+    assert (only["start_seconds"], only["end_seconds"], only["sources"]) == (1, 2.5, ["words"])
+
+
+def test_nothing_found_is_a_sentence_and_exit_status_1(folder, capsys):
+    assert main(["search", str(folder), "zebra"]) == 1
+    assert capsys.readouterr().out.startswith("Nothing fits 'zebra'. Asked were: words.")
+    assert main(["search", str(folder), "zebra", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out) == {"results": []}
+    assert main(["search", str(folder), "dog", "--seen"]) == 1
+    assert "seen cannot be asked here" in capsys.readouterr().err
+    assert main(["search", str(folder), ""]) == 1
+    assert "empty query" in capsys.readouterr().err
+
+
+def test_moments_are_cut_out_as_clips(folder, capsys):
+    assert main(["search", str(folder), "dog", "--clip", str(folder / "out")]) == 0
+    clip = probe(folder / "out" / "01_walk_1.0.mp4")
+    assert clip.video.codec == "h264"
+    assert clip.seconds == pytest.approx(1.5, abs=0.15)
+    assert clip.audio.end_seconds == pytest.approx(1.5, abs=0.1)
+    assert probe(folder / "out" / "02_talk_0.0.mp4").video is None
+
+
+def test_a_turned_video_is_cut_upright(tmp_path):
+    cut(make("rotated_90.mp4"), 0, 1, tmp_path / "out.mp4")
+    before, after = probe(make("rotated_90.mp4")).video, probe(tmp_path / "out.mp4").video
+    assert (after.width, after.height) == (before.width, before.height)
+    assert not after.turned
+
+
+def test_a_reader_that_stops_early_is_no_error():
+    command = f"{sys.executable} -m mcn train --help | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert done.stdout.startswith("usage")
