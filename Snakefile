@@ -22,6 +22,7 @@ include: "workflow/rules/demo.smk"
 include: "workflow/rules/official.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/decode.smk"
+include: "workflow/rules/speech.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/published.smk"
 include: "workflow/rules/train.smk"
@@ -62,6 +63,7 @@ rule all:
     default_target: True
     input:
         all_features(),
+        all_speech(),
         all_models(),
         all_ledgers(),
         all_evaluations(),

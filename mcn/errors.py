@@ -28,6 +28,8 @@ ERROR_CODES: dict[str, str] = {
     "checksum": "the file's sha256 is not the one in the manifest",
     "narration_unreadable": "the narration file does not parse",
     "no_narration": "the video has no narration",
+    "no_speech": "nobody speaks in the video",
+    "unknown_language": "what is said is in no language that the recogniser knows, or cannot be made out",
     "bad_shape": "a published feature is no matrix of the stream's shape",
     "bad_values": "a published feature holds NaN, infinity or values beyond float16",
 }

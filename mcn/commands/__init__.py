@@ -14,11 +14,13 @@ from mcn.commands import (
     published,
     search,
     serving,
+    speech,
     tables,
 )
 
 GROUPS = (
     data,
+    speech,
     features,
     models,
     evaluation,

@@ -17,6 +17,9 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("--shards", type=int, required=True, help="number of shards")
     verb.add_argument("--features", nargs="+", required=True, help="the streams, in their order")
     verb.add_argument("--manifest", type=Path, help="named in the commands of quarantine.csv")
+    verb.add_argument(
+        "--speech", action="store_true", help="speech was transcribed: account for it"
+    )
 
     verb = add_verb(verbs, "retry", retry, "mcn.config.configuration:Configuration")
     verb.add_argument("results", type=Path, help="folder of a run")
@@ -53,9 +56,12 @@ def ledger(arguments: Namespace) -> None:
     from mcn.upkeep.ledger import make_ledger
 
     dataset = Dataset(arguments.dataset, arguments.shards)
+    shards = dataset.all_features(arguments.features)
+    if arguments.speech:
+        shards["speech"] = dataset.paths("speech_account")
     make_ledger(
         dataset.table("videos"),
-        dataset.all_features(arguments.features),
+        shards,
         dataset.table("ledger"),
         manifest=arguments.manifest,
     )

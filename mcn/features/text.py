@@ -39,6 +39,7 @@ from mcn.options.encoders import SentenceOptions, TextOptions
 from mcn.options.features import RuntimeOptions
 from mcn.shards import TEXT_SCHEMA, ShardWriter, empty_row
 from mcn.shards.clips import text_units, tokenize
+from mcn.sources.annotation_tables import NARRATION
 from mcn.sources.narration import unread_of
 
 log = logging.getLogger(__name__)
@@ -158,7 +159,7 @@ def extract_text(
         video_ids = [row["video_id"] for row in csv.DictReader(file)]
     lines: dict[str, list[dict[str, Any]]] = {video_id: [] for video_id in video_ids}
     unread = unread_of(narration)
-    for line in read_table(narration).to_pylist():
+    for line in read_table(narration, NARRATION.names).to_pylist():
         if line["video_id"] not in lines:
             cure = f"delete both and run snakemake again (rm {shard} {narration})"
             raise UserError(

@@ -19,6 +19,7 @@ from mcn.options.evaluation import (
 )
 from mcn.options.official import OfficialOptions
 from mcn.options.published import PublishedFeatures
+from mcn.options.speech import TranscribeOptions
 from mcn.options.training import ExperimentOptions
 
 
@@ -37,6 +38,11 @@ class DatasetOptions(Options):
     narration_table: str | None = Field(
         None,
         description="parquet video_id,start_seconds,end_seconds,text: of all videos, instead of a file each",
+    )
+    transcribe: TranscribeOptions | None = Field(
+        None,
+        description="read what is said in videos without narration: files beside them, subtitle streams, speech; null: "
+        "the manifest's narration alone",
     )
     published_features: PublishedFeatures | None = Field(
         None, description="features that others extracted, instead of decoding the videos"

@@ -70,9 +70,31 @@ WINDOW_SCHEMA = pa.schema(
     ],
     metadata={"kind": "windows"},
 )
+# where the words of a video are from; the lines themselves are a table beside it (mcn.features.transcribe)
+SPEECH_SCHEMA = pa.schema(
+    [
+        *_HEAD,
+        ("source", pa.string()),
+        ("language", pa.string()),
+        ("language_confidence", pa.float32()),
+        ("seconds", pa.float64()),
+        ("lines", _INT),
+        ("voice_seconds", pa.float64()),
+        ("understood_seconds", pa.float64()),
+        ("passed_over", pa.string()),
+    ],
+    metadata={"kind": "speech"},
+)
 SCHEMAS = {
     schema.metadata[b"kind"].decode(): schema
-    for schema in (FEATURE_SCHEMA, FRAME_SCHEMA, AUDIO_SCHEMA, TEXT_SCHEMA, WINDOW_SCHEMA)
+    for schema in (
+        FEATURE_SCHEMA,
+        FRAME_SCHEMA,
+        AUDIO_SCHEMA,
+        TEXT_SCHEMA,
+        WINDOW_SCHEMA,
+        SPEECH_SCHEMA,
+    )
 }
 
 

@@ -24,6 +24,7 @@ from typing import Any
 
 from mcn.errors import UserError
 from mcn.files import canonical_json, csv_text, file_sha256, write_text
+from mcn.sources.beside import narration_beside
 from mcn.sources.manifest import ManifestRow, read_manifest
 from mcn.sources.partition import shard_of
 
@@ -92,6 +93,18 @@ def narration_digest(manifest: str, shards: int = 1, shard: int = 0) -> str:
     """A digest of ids and narration files of a shard, by default of all; '' where they are not known."""
     found = [
         [row.video_id, str(row.narration), known_by(row.narration) if row.narration else ""]
+        for row in _shard_rows(manifest, shards, shard)
+    ]
+    return _digest(found) if is_known(manifest) else ""
+
+
+def beside_digest(manifest: str, shards: int, shard: int, language: str | None) -> str:
+    """A digest of the narration files beside the videos of a shard; '' where they are not known."""
+    found = [
+        [
+            row.video_id,
+            [[str(path), known_by(path)] for path in narration_beside(row.path, language)],
+        ]
         for row in _shard_rows(manifest, shards, shard)
     ]
     return _digest(found) if is_known(manifest) else ""

@@ -24,7 +24,10 @@ from mcn.shards import FeatureStore, ShardReader
 
 @dataclass(frozen=True)
 class Stage:
-    """A rule that leaves benchmark files: the feature whose rows tell the length of its videos, and what it writes."""
+    """A rule that leaves benchmark files: the feature whose rows tell the length of its videos, and what it writes.
+
+    feature: '' of `transcribe`, whose account tells the length.
+    """
 
     name: str
     feature: str
@@ -40,6 +43,7 @@ def stages(settings: Configuration) -> list[Stage]:
         folders = tuple(stream.folder for stream in streams)
         used = [one for one in readers if one in settings.used_features()]
         found.append(Stage(f"decode_{name}", (used or readers)[-1], folders))
+    found += [Stage("transcribe", "", ("speech", "speech_account"))]
     return found + [Stage(name, name, (f"features/{name}",)) for name in rows]
 
 
@@ -87,18 +91,25 @@ def read_costs(path: Path) -> list[JobCost]:
 def _job(stage: Stage, file: Path, dataset: Dataset) -> JobCost:
     row = pd.read_csv(file, sep="\t", na_values="-").iloc[-1]
     shard = f"{file.stem}.parquet"
-    path = dataset.root / "features" / stage.feature / shard
-    sequences = [one for one in FeatureStore([path]).values() if one.values is not None]
+    path = dataset.root / (f"features/{stage.feature}" if stage.feature else "speech_account")
     written = [dataset.root / folder / shard for folder in stage.folders]
-    device = (
-        str(ShardReader(path).recipe.get("device", "cpu")) if stage.name == stage.feature else "cpu"
-    )
+    recipe = ShardReader(path / shard).recipe if stage.name == stage.feature else {}
+    device = str(recipe.get("device", "cpu"))
     return JobCost(
         stage.name,
         "cuda" if device.startswith("cuda") else "cpu",
-        sum(len(one.values) * one.step_seconds for one in sequences if one.values is not None),
+        _media_seconds(path / shard),
         float(row.s),
         float(row.cpu_time),
         float(row.max_rss),
         sum(path.stat().st_size for path in written if path.exists()),
     )
+
+
+def _media_seconds(shard: Path) -> float:
+    """Length of the usable videos of a feature shard, or of an account of `transcribe`."""
+    reader = ShardReader(shard)
+    if reader.kind == "speech":
+        return float(sum(seconds or 0.0 for seconds in reader.column("seconds")))
+    sequences = FeatureStore([shard]).values()
+    return sum(len(one.values) * one.step_seconds for one in sequences if one.values is not None)

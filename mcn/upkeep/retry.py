@@ -103,9 +103,11 @@ def _failures(dataset: Dataset, settings: Configuration) -> dict[int, list[tuple
                 (row["video_id"], row["stream"])
             )
         else:
-            log.warning(
-                "%s: %s is not retried: mend its narration file", row["video_id"], row["stream"]
-            )
+            cure = "mend its narration file"
+            if row["stream"] == "speech":
+                shard = shard_of(row["video_id"], dataset.shards)
+                cure = f"rm {dataset.paths('speech_account')[shard]}, then snakemake --cores N"
+            log.warning("%s: %s is not retried: %s", row["video_id"], row["stream"], cure)
     return failed
 
 

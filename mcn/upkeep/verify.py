@@ -56,6 +56,8 @@ def verify(datasets: list[Dataset], settings: Configuration) -> list[Problem]:
             if stream is not None:
                 kind = "frames" if isinstance(stream, FrameOptions) else "audio"
                 streams.append((stream.folder, kind, False))
+        spoken = bool(settings.datasets[dataset.name].transcribe)
+        streams.append(("speech_account", "speech", spoken))
         for folder, kind, required in tqdm(streams, desc=dataset.name, unit="stream", disable=None):
             problems += _check_stream(dataset, folder, kind, required)
         problems += _tables(dataset)
@@ -118,7 +120,9 @@ def _check(path: Path, kind: str, shard_list: Path) -> str:
 def _tables(dataset: Dataset) -> list[Problem]:
     problems = []
     for path in sorted(
-        [*dataset.root.glob("*.parquet"), *dataset.root.glob("vocabulary/*.parquet")]
+        path
+        for pattern in ("*.parquet", "vocabulary/*.parquet", "speech/*.parquet")
+        for path in dataset.root.glob(pattern)
     ):
         try:
             read_table(path)

@@ -188,6 +188,25 @@ def feature_shards(dataset, feature):
     )
 
 
+def transcribed_datasets():
+    """Data sets whose speech is read."""
+    return [name for name, dataset in settings.datasets.items() if dataset.transcribe]
+
+
+def speech_shards(dataset):
+    """The lines of every shard of a data set whose speech is read."""
+    return [
+        f"results/{dataset}/speech/{shard}.parquet" for shard in shard_names(dataset)
+    ]
+
+
+def all_speech():
+    """The lines of every data set whose speech is read."""
+    return [
+        path for dataset in transcribed_datasets() for path in speech_shards(dataset)
+    ]
+
+
 def features_of(dataset):
     """Shards of the features that a data set has and an experiment reads."""
     features = settings.features_of(dataset)

@@ -94,7 +94,7 @@ for feature in text_features():
             feature
         input:
             shard="results/{dataset}/shards/{shard}.csv",
-            narration="results/{dataset}/narration/{shard}.parquet",
+            narration=lines_of_shard,
             vocabulary=f"results/{{dataset}}/{vocabulary_file(feature)}",
         output:
             f"results/{{dataset}}/features/{feature}/{{shard}}.parquet",

@@ -4,7 +4,12 @@ import json
 import shlex
 
 
-from mcn.sources.outside import narration_digest, rows_digest, videos_digest
+from mcn.sources.outside import (
+    beside_digest,
+    narration_digest,
+    rows_digest,
+    videos_digest,
+)
 
 
 def manifest(wildcards):
@@ -142,6 +147,22 @@ def shards_of_dataset(wildcards):
     return features_of(wildcards.dataset)
 
 
+def speech_accounts(wildcards):
+    """Where the words of each video are from, where they are transcribed."""
+    transcribed = wildcards.dataset in transcribed_datasets()
+    shards = shard_names(wildcards.dataset) if transcribed else []
+    return expand(
+        "results/{dataset}/speech_account/{shard}.parquet",
+        dataset=wildcards.dataset,
+        shard=shards,
+    )
+
+
+def speech_flag(wildcards):
+    """Tells the ledger that speech is one of the streams."""
+    return "--speech" if wildcards.dataset in transcribed_datasets() else ""
+
+
 def early_shard_count(wildcards):
     """Number of shards of the data set that early scores are taken on, 0 without one."""
     early = settings.experiments[wildcards.experiment].early_evaluation
@@ -202,12 +223,37 @@ def index_parts(wildcards):
 def vocabulary_texts(wildcards):
     """Tables of a data set whose words the vocabulary must hold."""
     dataset = settings.datasets[wildcards.dataset]
-    tables = ["narration"]
+    tables = [] if dataset.transcribe else ["narration"]
     tables += ["captions"] if dataset.captions else []
     tables += ["tasks"] if dataset.tasks else []
     tables += ["classes"] if dataset.classes else []
     tables += ["actions"] if dataset.actions else []
-    return expand("results/{dataset}/{table}.parquet", table=tables, allow_missing=True)
+    spoken = speech_shards(wildcards.dataset) if dataset.transcribe else []
+    return spoken + expand(
+        "results/{dataset}/{table}.parquet", table=tables, allow_missing=True
+    )
+
+
+def lines_of_shard(wildcards):
+    """The lines of a shard's videos: what was transcribed where that is on, else the manifest's narration."""
+    transcribed = settings.datasets[wildcards.dataset].transcribe
+    folder = "speech" if transcribed else "narration"
+    return f"results/{{dataset}}/{folder}/{{shard}}.parquet"
+
+
+def shard_beside(wildcards):
+    """A parameter: the digest of the narration files beside the videos of a shard."""
+    dataset = settings.datasets[wildcards.dataset]
+    language = dataset.transcribe.language
+    shard = int(wildcards.shard)
+    return beside_digest(dataset.manifest, dataset.shards, shard, language)
+
+
+def speech_model(wildcards):
+    """The weights of the speech recogniser, where its model is a folder."""
+    transcribed = settings.datasets[wildcards.dataset].transcribe
+    weights = Path(transcribed.model) / "model.bin"
+    return [weights] if transcribed.recognize and weights.is_file() else []
 
 
 def sequence_features():

@@ -5,6 +5,7 @@ rule ledger:
     """Account for every video of a data set: ok, failed, missing or excluded, stream by stream."""
     input:
         shards=shards_of_dataset,
+        speech=speech_accounts,
         videos="results/{dataset}/videos.parquet",
     output:
         ledger="results/{dataset}/ledger.parquet",
@@ -18,9 +19,10 @@ rule ledger:
         shards=shard_count,
         code=code("ledger"),
         features=features_of_dataset,
+        speech=speech_flag,
     shell:
         "python -m mcn ledger results/{wildcards.dataset} --shards {params.shards} --features {params.features}"
-        " --manifest {params.manifest:q} &> {log}"
+        " --manifest {params.manifest:q} {params.speech} &> {log}"
 
 
 rule report:

@@ -1,0 +1,248 @@
+"""What is said in the videos of a shard: narration files, subtitle streams, or speech recognition.
+
+Conventions
+-----------
+- The first of these that gives lines counts: the manifest's narration (`narration/NNNNN.parquet`), a narration file
+  beside the video (`mcn.sources.beside`), a text subtitle stream inside it (`mcn.media.subtitles`), speech recognition
+  (`mcn.features.speech`). One that cannot be read is passed over, with its reason in the account.
+- Lines: `SPEECH`, which begins with the columns of a narration table, one row a line, videos in the shard list's order,
+  lines in order of time. `source` is narration, subtitles or speech. Where it is not speech, `confidence` is null and
+  there are no words; `language` is that of the tag of a file or stream, '' where nothing names it.
+- Account: a shard of `SPEECH_SCHEMA`, one row a video. `missing`: no sound (`no_audio`), nobody speaks (`no_speech`),
+  or nothing in the model's language (`unknown_language`); `failed`: a file that cannot be used, as for decoding. None
+  of them stops the run.
+- Subtitles are read, and speech is recognised, in a child process under limits of time and memory.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from tqdm import tqdm
+
+from mcn.errors import VideoError
+from mcn.features.speech import Heard, Recogniser, SpokenLine, find_recogniser, recognise
+from mcn.files import canonical_json, read_table, stream_table
+from mcn.media.decode import ListedVideo, read_shard_list
+from mcn.media.files import require_sha256
+from mcn.media.isolation import Worker
+from mcn.media.probe import declared_seconds
+from mcn.media.subtitles import Subtitles, subtitle_lines
+from mcn.options.base import recipe as recipe_of
+from mcn.options.speech import TranscribeOptions
+from mcn.shards import SPEECH_SCHEMA, ShardWriter, empty_row
+from mcn.sources.annotation_tables import NARRATION
+from mcn.sources.beside import narration_beside
+from mcn.sources.languages import base_language
+from mcn.sources.narration import Line, read_narration, unread_of
+
+log = logging.getLogger(__name__)
+
+VERSION = 1  # raise when the code changes what is read
+MISSING = ("no_audio", "no_speech", "unknown_language")
+_LONGEST_SECONDS = 24 * 3600.0  # a longer declared duration buys no more time
+
+_WORD = [
+    ("start_seconds", pa.float64()),
+    ("end_seconds", pa.float64()),
+    ("text", pa.string()),
+    ("confidence", pa.float32()),
+]
+SPEECH = pa.schema(
+    [
+        *NARRATION,
+        ("source", pa.string()),
+        ("language", pa.string()),
+        ("confidence", pa.float32()),
+        ("words", pa.list_(pa.struct(_WORD))),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What is said in a video, and where that is known from. seconds: its length, to the last line if not opened."""
+
+    source: str
+    lines: list[SpokenLine]
+    seconds: float
+    language: str = ""
+    language_confidence: float | None = None
+    voice_seconds: float | None = None
+    understood_seconds: float | None = None
+    passed_over: list[str] = field(default_factory=list)
+
+
+def transcribe(
+    shard_list: Path,
+    narration: Path,
+    lines: Path,
+    account: Path,
+    options: TranscribeOptions,
+    threads: int = 1,
+) -> None:
+    """Write what is said in the videos of a shard list: `lines` and `account`.
+
+    narration: the shard's table of the manifest's narration. threads: of the recogniser. Errors: `UserError` where the
+    recogniser or its model is missing, or the disk is full. Videos fail by row.
+    """
+    videos = read_shard_list(shard_list)
+    recogniser = find_recogniser(options) if options.recognize else None
+    recipe = speech_recipe(options, recogniser)
+    given, unread = _given(narration), unread_of(narration)
+    tally: Counter[str] = Counter()
+    schema = SPEECH.with_metadata({b"mcn": canonical_json(recipe).encode()})
+    with (
+        Worker(options.memory_limit_mb) as worker,
+        ShardWriter(account, SPEECH_SCHEMA, recipe) as accounts,
+        stream_table(lines, schema) as writer,
+    ):
+        reader = _Reader(worker, options, recogniser, threads)
+        for video in tqdm(videos, desc=f"transcribe {shard_list.stem}", unit="video", disable=None):
+            try:
+                lines_given = given.get(video.video_id, [])
+                said = reader.read(video, lines_given, unread.get(video.video_id))
+            except VideoError as error:
+                status = "missing" if error.code in MISSING else "failed"
+                accounts.write(empty_row(SPEECH_SCHEMA, video.video_id, status, str(error)))
+                tally[f"{status} ({error.code})"] += 1
+                continue
+            rows = [_line_row(video.video_id, said, line) for line in said.lines]
+            writer.write_table(pa.Table.from_pylist(rows, schema))
+            accounts.write(_account_row(video.video_id, said))
+            tally[f"ok ({said.source})"] += 1
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(tally.items()))
+    log.info("%s: %d videos: %s", shard_list, len(videos), counts or "none")
+
+
+def speech_recipe(options: TranscribeOptions, recogniser: Recogniser | None) -> dict[str, Any]:
+    """Everything that changes what is read."""
+    engine = recogniser.recipe if recogniser else None
+    return {
+        "stage": "transcribe",
+        "version": VERSION,
+        "options": recipe_of(options),
+        "recogniser": engine,
+    }
+
+
+def _given(narration: Path) -> Mapping[str, list[Line]]:
+    """Video -> the lines of the manifest's narration, in order."""
+    found: dict[str, list[Line]] = {}
+    for row in read_table(narration, NARRATION.names).to_pylist():
+        line = Line(row["start_seconds"], row["end_seconds"], row["text"])
+        found.setdefault(row["video_id"], []).append(line)
+    return {video_id: sorted(lines) for video_id, lines in found.items()}
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Finds what is said in one video after the other."""
+
+    worker: Worker
+    options: TranscribeOptions
+    recogniser: Recogniser | None
+    threads: int
+
+    def read(self, video: ListedVideo, given: list[Line], unread: str | None) -> Said:
+        """The lines of the first source that has some. given: by the manifest; unread: why they could not be read.
+
+        Errors: `VideoError`, of the last source that was tried.
+        """
+        if given:
+            return Said("narration", _plain(given), _end(given))
+        passed_over = [unread] if unread else []
+        for path in narration_beside(video.path, self.options.language):
+            try:
+                lines = read_narration(path)
+            except VideoError as error:
+                log.warning("%s: passed over: %s", video.video_id, error)
+                passed_over.append(str(error))
+                continue
+            if lines:
+                tags = path.stem[len(video.path.stem) :].split(".")[1:]
+                language = base_language(tags[0]) if tags else ""
+                return Said(
+                    "narration", _plain(lines), _end(lines), language, passed_over=passed_over
+                )
+        return self._inside(video, passed_over)
+
+    def _inside(self, video: ListedVideo, passed_over: list[str]) -> Said:
+        """The subtitles of a file, or what is recognised of its sound."""
+        limit = self.options.time_limit_seconds
+        seconds = self.worker.run(_checked_seconds, video, seconds=limit)
+        limit += self.options.time_limit_per_second * min(seconds, _LONGEST_SECONDS)
+        run = partial(self.worker.run, seconds=limit)
+        try:
+            found: Subtitles | None = run(subtitle_lines, video.path, self.options.language)
+        except VideoError as error:
+            if self.recogniser is None:
+                raise
+            log.warning("%s: subtitles passed over: %s", video.video_id, error)
+            found, passed_over = None, [*passed_over, str(error)]
+        if found is not None:
+            lines = _plain(found.lines)
+            return Said("subtitles", lines, seconds, found.language, passed_over=passed_over)
+        if self.recogniser is None:
+            raise VideoError("no_speech", "neither narration nor subtitles, and recognize is false")
+        heard: Heard = run(
+            recognise, video.path, self.recogniser.folder, self.options, self.threads
+        )
+        return Said(
+            "speech",
+            heard.lines,
+            seconds,
+            heard.language,
+            heard.language_confidence,
+            heard.voice_seconds,
+            heard.understood_seconds,
+            passed_over,
+        )
+
+
+def _checked_seconds(video: ListedVideo) -> float:
+    """Declared duration of a video whose checksum is right."""
+    require_sha256(video.path, video.sha256)
+    return declared_seconds(video.path)
+
+
+def _end(lines: list[Line]) -> float:
+    return max(line.end_seconds for line in lines)
+
+
+def _plain(lines: list[Line]) -> list[SpokenLine]:
+    return [SpokenLine(line, None, []) for line in lines]
+
+
+def _line_row(video_id: str, said: Said, spoken: SpokenLine) -> dict[str, Any]:
+    return {
+        "video_id": video_id,
+        **spoken.line._asdict(),
+        "source": said.source,
+        "language": said.language,
+        "confidence": spoken.confidence,
+        "words": [word._asdict() for word in spoken.words],
+    }
+
+
+def _account_row(video_id: str, said: Said) -> dict[str, Any]:
+    return {
+        "video_id": video_id,
+        "status": "ok",
+        "error": "",
+        "source": said.source,
+        "language": said.language,
+        "language_confidence": said.language_confidence,
+        "seconds": said.seconds,
+        "lines": len(said.lines),
+        "voice_seconds": said.voice_seconds,
+        "understood_seconds": said.understood_seconds,
+        "passed_over": "; ".join(said.passed_over),
+    }
