@@ -28,6 +28,8 @@ APART = {
     "mcn.options": "declares the configuration",
     "mcn.evaluation.alignment.files": "mcn align",
     "mcn.media.doctor": "looks at files for a person",
+    "mcn.media.folders": "mcn run: finds files",
+    "mcn.media.cutting": "mcn search --clip",
     "mcn.search": "answers queries",
     "mcn.upkeep": "looks after what was made; retry writes by the stages themselves",
     "mcn.published": "what others released: read and compared on request",

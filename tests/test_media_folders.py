@@ -1,0 +1,86 @@
+"""A folder of videos: found by content, each real file once, under ids that stay."""
+
+import shutil
+
+import pytest
+from PIL import Image
+
+from mcn.errors import UserError
+from mcn.media.folders import choose, manifest_text, row_of, video_id_of, walk
+from mcn.sources.manifest import SAFE_ID, read_manifest
+from tests.media_files import make
+
+
+def taken(folder, excluded=()):
+    return [file.below for file, is_taken in choose(walk(folder, excluded)) if is_taken]
+
+
+def test_videos_are_found_by_content_and_broken_ones_by_their_name(tmp_path):
+    shutil.copy(make("plain.mp4"), tmp_path / "film")
+    shutil.copy(make("no_video.m4a"), tmp_path / "sound.txt")
+    shutil.copy(make("vp9.webm"), tmp_path / "b.webm")
+    (tmp_path / "broken.mp4").write_bytes(b"\0" * 100)
+    (tmp_path / "notes.txt").write_text("mp4 " * 2000)
+    (tmp_path / "noise.bin").write_bytes(bytes(range(256)) * 40)
+    (tmp_path / "empty").touch()
+    (tmp_path / ".hidden.mp4").write_bytes(b"x")
+    for suffix in ("png", "jpg", "gif"):
+        Image.new("RGB", (64, 64), "red").save(tmp_path / f"still.{suffix}")
+    assert taken(tmp_path) == ["b.webm", "broken.mp4", "film", "sound.txt"]
+
+
+def test_links_are_followed_and_each_file_counts_once(tmp_path):
+    videos = tmp_path / "videos"
+    (videos / "a").mkdir(parents=True)
+    shutil.copy(make("plain.mp4"), videos / "a" / "one.mp4")
+    (videos / "0_link.mp4").symlink_to("a/one.mp4")
+    (videos / "loop").symlink_to(videos)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    shutil.copy(make("plain.mp4"), outside / "two.mp4")
+    (videos / "more").symlink_to(outside)
+    (videos / "answers").mkdir()
+    shutil.copy(make("plain.mp4"), videos / "answers" / "made.mp4")
+    assert taken(videos, [videos / "answers"]) == ["a/one.mp4", "more/two.mp4"]
+
+
+def test_ids_are_safe_unique_and_depend_on_the_path_alone():
+    paths = [
+        "soup.mp4",
+        "soup.webm",
+        "a/soup.mp4",
+        "a_soup.mp4",
+        "Über Suppe.mp4",
+        "../x",
+        "-dash.mp4",
+    ]
+    paths += [
+        "x/" * 100 + "long.mp4",
+        "a_soup.mp4-" + video_id_of("a/soup.mp4")[-8:],
+        "bad\udcff.mp4",
+    ]
+    ids = [video_id_of(path) for path in paths]
+    assert ids[0] == "soup.mp4"
+    assert ids[2].startswith("a_soup.mp4-")
+    assert len(set(ids)) == len(ids)
+    assert all(SAFE_ID.fullmatch(one) for one in ids)
+
+
+def test_the_manifest_names_narration_and_is_read_back(tmp_path):
+    name = 'My "soup", hot.mp4'
+    shutil.copy(make("plain.mp4"), tmp_path / name)
+    (tmp_path / 'My "soup", hot.srt').write_text("1\n00:00:00,000 --> 00:00:01,000\nsoup\n")
+    rows = [row_of(file) for file, is_taken in choose(walk(tmp_path)) if is_taken]
+    (tmp_path / "out.csv").write_text(manifest_text(rows))
+    (row,) = read_manifest(tmp_path / "out.csv")
+    assert row.path == tmp_path / name
+    assert row.narration == tmp_path / 'My "soup", hot.srt'
+    assert row.video_id == video_id_of(name)
+
+
+def test_a_folder_that_is_not_there_is_an_error_in_words(tmp_path):
+    with pytest.raises(UserError, match="no folder"):
+        walk(tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="is no folder"):
+        walk(tmp_path / "file")
