@@ -24,13 +24,14 @@ import socket
 import tempfile
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mcn.content import ContentDigest, marked
 from mcn.errors import DamagedShard, UserError
 
 BATCH_ROWS = 65_536  # rows read at a time where a table is read part by part
@@ -187,33 +188,64 @@ def write_json(path: Path | str, value: Any) -> None:
 
 
 def write_table(path: Path | str, table: pa.Table, recipe: dict[str, Any] | None = None) -> None:
-    """Write a parquet table atomically, with page checksums and `recipe` (JSON) under the metadata key `mcn`."""
+    """Write a parquet table atomically, with checksums, digests and `recipe` (JSON) under the metadata key `mcn`."""
     if recipe is not None:
         metadata = {**(table.schema.metadata or {}), b"mcn": canonical_json(recipe).encode()}
         table = table.replace_schema_metadata(metadata)
-    with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, write_page_checksum=True, compression="zstd")
+    with stream_table(path, table.schema) as writer:
+        writer.write_table(table)
+
+
+class TableWriter:
+    """Writes a table part by part; digests of its content go to its end (`mcn.content`)."""
+
+    def __init__(self, writer: pq.ParquetWriter) -> None:
+        self._writer, self._digest = writer, ContentDigest()
+        self._noted: dict[bytes, bytes] = {}
+
+    def write_table(self, part: pa.Table) -> None:
+        """Append rows, whose columns are those of the schema."""
+        self._digest.add(part)
+        self._writer.write_table(part)
+
+    def note(self, metadata: Mapping[bytes, bytes]) -> None:
+        """Add metadata that the schema does not have."""
+        self._noted.update(metadata)
+
+    def finish(self) -> None:
+        """Write what was noted, and the digests."""
+        metadata = {**self._writer.schema.metadata, **self._noted}
+        record = self._digest.record(self._writer.schema, metadata)
+        self._writer.add_key_value_metadata({**self._noted, **record})
 
 
 @contextlib.contextmanager
-def stream_table(path: Path | str, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
-    """Write a parquet table part by part, atomically and with page checksums: yields its writer."""
+def stream_table(path: Path | str, schema: pa.Schema) -> Iterator[TableWriter]:
+    """Write a parquet table part by part, atomically, with page checksums and digests: yields its writer."""
+    schema = marked(schema)
     with (
         atomic_path(path) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer,
     ):
-        yield writer
+        table = TableWriter(writer)
+        yield table
+        table.finish()
 
 
 def table_batches(path: Path | str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Read a parquet table part by part, verifying its page checksums; a damaged file raises `DamagedShard`."""
+    """Read a parquet table part by part, verifying its checksums and, at its end, its digests.
+
+    A damaged file raises `DamagedShard`.
+    """
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            rows = 0
+            rows, digest = 0, ContentDigest()
             for batch in file.iter_batches(BATCH_ROWS, columns=columns):
                 rows += batch.num_rows
+                digest.add(batch)
                 yield batch
             _check_rows(rows, file.metadata)
+            digest.check(file.schema_arrow, file.metadata.metadata)
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -221,10 +253,14 @@ def table_batches(path: Path | str, columns: list[str] | None = None) -> Iterato
 
 
 def read_table(path: Path | str, columns: list[str] | None = None) -> pa.Table:
-    """Read a whole parquet table, verifying its page checksums; a damaged file raises `DamagedShard`."""
+    """Read a whole parquet table, verifying its checksums and digests; a damaged file raises `DamagedShard`."""
     try:
-        table = pq.read_table(path, columns=columns, page_checksum_verification=True)
-        _check_rows(table.num_rows, pq.read_metadata(path))
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            table = file.read(columns=columns)
+            _check_rows(table.num_rows, file.metadata)
+            digest = ContentDigest()
+            digest.add(table)
+            digest.check(file.schema_arrow, file.metadata.metadata)
         return table
     except FileNotFoundError:
         raise

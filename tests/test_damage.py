@@ -41,7 +41,9 @@ SETTINGS = configure(
 )
 FEATURES = tuple(SETTINGS.features)
 DECODED = ("frames_1fps", "frames_24fps", "audio_16khz")
-KINDS = dict.fromkeys(FEATURES, "features") | {"word2vec": "text"}
+KINDS = {
+    name: "text" if row.kind == "text" else "features" for name, row in SETTINGS.features.items()
+}
 KINDS |= {name: "audio" if name == "audio_16khz" else "frames" for name in DECODED}
 STREAMS = [f"features/{name}" for name in FEATURES] + [f"decoded/{name}" for name in DECODED]
 IDS = (("a", "b"), ("c", "d"))

@@ -34,7 +34,7 @@ from mcn.errors import DamagedShard, UserError, VideoError
 from mcn.features.registry import library_versions
 from mcn.features.sentences import SentenceEncoder, sentence_vocabulary
 from mcn.features.vectors import load_vectors
-from mcn.files import read_table, write_table
+from mcn.files import read_table, table_batches, write_table
 from mcn.options.encoders import SentenceOptions, TextOptions
 from mcn.options.features import RuntimeOptions
 from mcn.shards import TEXT_SCHEMA, ShardWriter, empty_row
@@ -129,15 +129,15 @@ def _source(recipe: Mapping[str, Any]) -> str:
 def _texts(path: Path) -> Iterator[str]:
     """Texts of a table, a part of it at a time."""
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            column = [name for name in file.schema_arrow.names if name in TEXT_COLUMNS]
-            if len(column) != 1:
-                got = f"{path} with the columns {', '.join(file.schema_arrow.names)}"
-                raise UserError(got, f"one of {', '.join(TEXT_COLUMNS)}", "give other tables")
-            for batch in file.iter_batches(columns=column):
-                yield from batch.column(0).to_pylist()
+        names = pq.read_schema(path).names
     except pa.ArrowException as error:
         raise DamagedShard(path, str(error)) from error
+    column = [name for name in names if name in TEXT_COLUMNS]
+    if len(column) != 1:
+        got = f"{path} with the columns {', '.join(names)}"
+        raise UserError(got, f"one of {', '.join(TEXT_COLUMNS)}", "give other tables")
+    for batch in table_batches(path, column):
+        yield from batch.column(0).to_pylist()
 
 
 def extract_text(

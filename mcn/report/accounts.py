@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from mcn.files import read_table
 from mcn.upkeep.ledger import STATUSES
@@ -70,7 +69,7 @@ def read_account(dataset: str, ledger: Path, videos: Path) -> Account:
         ]
         ordered = {status: counts.get(status, 0) for status in STATUSES}
         streams.append(StreamAccount(stream, ordered, sorted(reasons)))
-    manifest = pq.read_metadata(videos).num_rows
+    manifest = read_table(videos, ["video_id"]).num_rows
     not_whole = pc.count_distinct(table.filter(pc.field("status") != "ok")["video_id"]).as_py()
     seen = pc.count_distinct(table["video_id"]).as_py()
     failed = table.filter(pc.field("status") == "failed")

@@ -24,10 +24,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mcn.errors import UserError, VideoError
-from mcn.files import stream_table
+from mcn.files import TableWriter, stream_table
 from mcn.sources.annotation_tables import NARRATION
 from mcn.sources.json_members import json_members
 from mcn.sources.narration import read_narration
@@ -112,7 +111,7 @@ class _Narration:
     """Takes the captions of one video after the other, and writes their lines in batches."""
 
     def __init__(
-        self, videos: Collection[str], source: Path, account: Account, writer: pq.ParquetWriter
+        self, videos: Collection[str], source: Path, account: Account, writer: TableWriter
     ) -> None:
         self.videos, self.source, self.account, self.writer = videos, source, account, writer
         self.seen: set[str] = set()

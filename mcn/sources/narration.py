@@ -29,9 +29,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mcn.errors import VideoError
+from mcn.errors import DamagedShard, VideoError
 from mcn.files import canonical_json
 from mcn.sources.cues import read_cues
 
@@ -156,6 +157,12 @@ def unread_metadata(unread: Mapping[str, str]) -> dict[bytes, bytes]:
 
 
 def unread_of(table: Path) -> dict[str, str]:
-    """The videos of a narration table whose narration cannot be read -> `code: words`."""
-    found = pq.read_metadata(table).metadata or {}
-    return dict(json.loads(found.get(UNREAD, b"{}")))
+    """The videos of a narration table whose narration cannot be read -> `code: words`.
+
+    A table that is no such table raises `DamagedShard`; reading its columns compares the digest of this, too.
+    """
+    try:
+        found = pq.read_metadata(table).metadata or {}
+        return dict(json.loads(found.get(UNREAD, b"{}")))
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        raise DamagedShard(table, str(error)) from error

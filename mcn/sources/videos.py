@@ -21,11 +21,10 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from mcn.errors import UserError, VideoError, several
-from mcn.files import stream_table, table_batches
+from mcn.files import TableWriter, stream_table, table_batches
 from mcn.sources.annotation_tables import NARRATION, VIDEOS
 from mcn.sources.manifest import ROWS_AT_A_TIME, ManifestRow, manifest_rows
 from mcn.sources.narration import read_narration, unread_metadata
@@ -81,7 +80,7 @@ def prepare_videos(
             )
         if narration_table is not None:
             lines = _copy_narration(narration_table, known, spoken)
-        spoken.add_key_value_metadata(unread_metadata(unread))
+        spoken.note(unread_metadata(unread))
     for problem in problems:
         log.warning("no narration for %s", problem)
     log.info("%d videos, %d lines of narration", len(known), lines)
@@ -92,7 +91,7 @@ def _record(row: ManifestRow, working: Path) -> dict[str, str | None]:
     return {**vars(row), "path": portable(row.path, working), "narration": narration}
 
 
-def _copy_narration(table: Path, known: Collection[str], writer: pq.ParquetWriter) -> int:
+def _copy_narration(table: Path, known: Collection[str], writer: TableWriter) -> int:
     """Copy a narration table, checking ids and times; the number of lines."""
     wanted = f"lines of the manifest's videos with 0 <= start_seconds <= end_seconds ({table})"
     lines = 0
