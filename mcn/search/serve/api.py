@@ -1,7 +1,7 @@
 """What the page asks about a folder of answers: searches, transcripts, the list of videos, the map.
 
 Conventions: answers are JSON as `mcn search --json` prints them, with the names of the videos added. Searches run in
-a few threads, and no more than `_WAITING` of them wait; the map is sampled evenly down to `MAP_POINTS` points.
+a few threads, and no more than `_WAITING` of them wait; the map is computed once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from mcn.search.serve.making import Busy
 
 T = TypeVar("T")
 
-MAP_POINTS = 5000
 MAXIMUM_LISTED = 1000  # videos in one reply
 _WAITING = 500  # searches at once
 
@@ -103,7 +102,7 @@ class Api:
     async def map(self, request: Request) -> Response:
         """Points of the moments, near where moments are alike."""
         if self._map is None or (self._map.done() and self._map.exception()):
-            self._map = asyncio.create_task(self._ask(self._sampled_map))
+            self._map = asyncio.create_task(self._ask(self._points))
         return Response(await asyncio.shield(self._map), media_type="application/json")
 
     async def videos(self, request: Request) -> Response:
@@ -145,14 +144,11 @@ class Api:
             results.append({**asdict(answer), **named})
         return JSONResponse({**more, "results": results})
 
-    def _sampled_map(self) -> bytes:
-        points = self._answers.map()
-        step = max(1, -(-len(points) // MAP_POINTS))
+    def _points(self) -> bytes:
         numbers: dict[str, int] = {}
-        rows = [
+        points = [
             (numbers.setdefault(video, len(numbers)), start, end, round(x, 4), round(y, 4))
-            for video, start, end, x, y in points[::step]
+            for video, start, end, x, y in self._answers.map()
         ]
         videos = [self._library.facts(self._library.video(video_id)) for video_id in numbers]
-        content = {"videos": videos, "points": rows, "total": len(points)}
-        return json.dumps(content, allow_nan=False).encode()
+        return json.dumps({"videos": videos, "points": points}, allow_nan=False).encode()

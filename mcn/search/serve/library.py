@@ -68,11 +68,11 @@ class Library:
         return sorted(found)[:MAXIMUM_FOLDERS]
 
     def place(self, folder: str) -> str:
-        """The whole path of a folder that the page names. Errors: `UserError` for one that is not below the root."""
+        """The whole path of a folder that the page names, spelled as those of videos. Errors: `UserError`."""
         if not folder:
             return ""
-        place = Path(os.path.normpath(self._root / folder))
-        if "\0" in folder or not place.is_relative_to(self._root):
+        place = self._root / folder
+        if "\0" in folder or ".." in Path(folder).parts or not place.is_relative_to(self._root):
             wanted = "a folder of videos"
             raise UserError(f"the folder {folder[:200]!r}", wanted, "see folders of /api/about")
         return str(place)

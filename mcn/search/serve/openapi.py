@@ -100,10 +100,6 @@ SCHEMAS: dict[str, Schema] = {
                 **_list({"type": "array", "items": NUMBER, "minItems": 5, "maxItems": 5}),
                 "description": "place of the video in `videos`, start and end in seconds, x and y from 0 to 1",
             },
-            "total": {
-                **COUNT,
-                "description": "moments there are; `points` is an even sample of them",
-            },
         }
     ),
     "About": _object(

@@ -37,7 +37,7 @@ _END_SECONDS = 1  # for films that are being sent, at Ctrl-C
 
 def serve(directory: Path, host: str = "127.0.0.1", port: int | None = None) -> None:
     """Serve the page of a folder of answers. Errors: `UserError` of the folder, the host or the port."""
-    answers = Answers.open(directory)
+    answers = Answers.open(directory.resolve())
     token = "" if is_loopback(host) else secrets.token_urlsafe(24)
     with listening(host, port) as listener, cache_folder(directory) as cache:
         app = create_app(answers, cache, host, token)
