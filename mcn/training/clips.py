@@ -75,12 +75,12 @@ class Video:
         starts, ends, tokens = self.lines
         joined = extend_window(starts, ends, line, options.min_clip_seconds)
         further = neighbours(self.lines, joined)
-        texts = [words_of([other], tokens, options.max_words) for other in further]
+        texts = (words_of([other], tokens, options.max_words) for other in further)
         return self.window(
             *window_of(starts, ends, joined),
             options,
             words_of(joined, tokens, options.max_words),
-            list(itertools.islice(filter(None, texts), candidates - 1)) if candidates > 1 else [],
+            list(itertools.islice(filter(None, texts), candidates - 1)),
         )
 
     def window(

@@ -17,6 +17,7 @@ Conventions
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 import signal
@@ -240,7 +241,14 @@ def videos_of_step(count: int, batch: int, seed: int, epoch: int, step: int) -> 
 
     A batch larger than the set holds permutation after permutation, cut to its size.
     """
-    rng = np.random.default_rng([seed, epoch, 0])
-    rounds = -(-batch // count)
-    order = np.concatenate([rng.permutation(count) for _ in range(rounds)])
+    order = _order_of_epoch(count, -(-batch // count), seed, epoch)
     return order[step * batch : (step + 1) * batch]
+
+
+@functools.lru_cache(maxsize=2)  # a permutation of a million videos takes as long as a batch
+def _order_of_epoch(count: int, rounds: int, seed: int, epoch: int) -> np.ndarray:
+    """Permutation after permutation of `count` videos (rounds * count,), read-only."""
+    rng = np.random.default_rng([seed, epoch, 0])
+    order = np.concatenate([rng.permutation(count) for _ in range(rounds)])
+    order.flags.writeable = False
+    return order
