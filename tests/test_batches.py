@@ -1,6 +1,7 @@
 """Training batches: selection, sampling, collation, reading ahead."""
 
 import shutil
+import zlib
 from collections import Counter
 
 import numpy as np
@@ -267,3 +268,19 @@ def test_the_recipe_tells_log_mels_from_vectors(tmp_path, recipe, expected):
     with ShardWriter(tmp_path / "00000.parquet", FEATURE_SCHEMA, recipe):
         pass
     assert MappedFeatures([tmp_path / "00000.parquet"]).log_mel is expected
+
+
+def test_pages_are_compared_with_their_own_checksum(tmp_path):
+    paths = next(iter(write_topic_shards(tmp_path, videos=3).video.values()))
+    store = MappedFeatures(paths)
+    pages = {name: blob.page for name, blob in store._blobs.items()}
+    assert pages
+    assert all(pages.values()), "every page of our own shards has a checksum"
+    video_id, page = next(iter(pages.items()))
+    path = store.paths[store._blobs[video_id].shard]
+    data = bytearray(path.read_bytes())
+    assert zlib.crc32(data[page.start : page.end]) == page.crc
+    data[page.end - 1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(DamagedShard, match=path.name):
+        MappedFeatures(paths)[video_id]

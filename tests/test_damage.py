@@ -39,7 +39,7 @@ SCHEMAS = {"features": FEATURE_SCHEMA, "frames": FRAME_SCHEMA, "audio": AUDIO_SC
 SETTINGS = configure(
     {"datasets": {"set": {"manifest": "m.csv"}}, "features": {"word2vec": {"vectors": "v.bin"}}}
 )
-FEATURES = tuple(SETTINGS.features)
+FEATURES = tuple(SETTINGS.used_features())
 DECODED = ("frames_1fps", "frames_24fps", "audio_16khz")
 KINDS = {
     name: "text" if row.kind == "text" else "features" for name, row in SETTINGS.features.items()

@@ -92,14 +92,18 @@ class Configuration(Options):
         return {name: row.label for name, row in self.features.items() if row.label}
 
     def used_features(self) -> list[str]:
-        """Features that an experiment reads, and those that they are made of; without experiments, all that can be."""
+        """Features that an experiment reads, and those that they are made of.
+
+        Without experiments: all that can be made without an optional package of weights.
+        """
         wanted = [
             name
             for one in self.experiments.values()
             for name in (*one.features.names, *one.training_features.names)
         ]
         if not self.experiments:
-            wanted = [name for name, row in self.features.items() if not row.lacks]
+            rows = self.features.items()
+            wanted = [name for name, row in rows if not row.lacks and not row.is_embedded]
         return with_sources(self.features, wanted)
 
     def can_make(self, dataset: str, feature: str) -> bool:

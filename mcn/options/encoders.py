@@ -134,6 +134,11 @@ class FeatureOptions(Options):
         return path_of(path)
 
     @property
+    def is_embedded(self) -> bool:
+        """Whether the weights are those of an optional package (`mcn.features.embedded`)."""
+        return getattr(self, "weights", "").startswith(EMBEDDED_PREFIX)
+
+    @property
     def lacks(self) -> str:
         """The key without which the feature cannot be made; empty where nothing lacks."""
         return ""

@@ -4,9 +4,10 @@ Conventions
 -----------
 - `RowStore` and `FeatureStore` read a row at a time, with checksums. `MappedFeatures` and `Narration` are for many
   reads of the same videos, as training makes them.
-- The first read of a video in a process verifies its checksums; later reads are views of the memory-mapped shard, so
-  that a clip touches only its own rows. `mcn.shards` writes one video a row group, uncompressed, as a single value:
-  its bytes are the end of the column's only page. Shards laid out otherwise are read, with checksums, every time.
+- The first read of a video in a process compares its page with the page's CRC-32; every read is a view of the
+  memory-mapped shard, so that a clip touches only its own rows. `mcn.shards` writes one video a row group,
+  uncompressed, as a single value: its bytes are the end of the column's only page. Shards laid out otherwise are read
+  by the library, with checksums, every time.
 - Narration is held as flat arrays (about 60 bytes a line of eight words), which forked loader processes share.
 - `fingerprint` identifies the content: recipe, ids, statuses, times and the CRC-32 that every page carries.
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,8 +95,17 @@ class FeatureStore(RowStore):
 
 MAPPED_SHARDS = 256  # open maps a process
 LENGTH_BYTES = 4  # a parquet byte array is preceded by its length
+NEXT_INTEGER = b"\x15"  # thrift's compact protocol: the next field, of type i32
 
 _TIMES = ["video_id", "status", "error", "start_seconds", "step_seconds", "length", "width"]
+
+
+class Page(NamedTuple):
+    """Where the bytes of a page lie in a file, and the CRC-32 that its header says they have."""
+
+    start: int
+    end: int
+    crc: int
 
 
 class Blob(NamedTuple):
@@ -102,6 +113,7 @@ class Blob(NamedTuple):
 
     shard: int
     offset: int | None  # bytes from the start of the file; None: not mappable
+    page: Page | None
     length: int
     width: int
     start_seconds: float
@@ -151,7 +163,8 @@ class MappedFeatures(FeatureStore):
             times = row["length"], row["width"], row["start_seconds"], row["step_seconds"]
             chunk = metadata.row_group(group).column(column)
             header, offset = value_in_page(data, chunk, 2 * row["length"] * row["width"])
-            self._blobs[row["video_id"]] = Blob(shard, offset, *times)
+            page = page_of(header, chunk) if header else None
+            self._blobs[row["video_id"]] = Blob(shard, offset, page, *times)
             digest.update(header or values_of(super().__getitem__(row["video_id"])).tobytes())
 
     def span(self, video_id: str) -> tuple[float, float]:
@@ -161,13 +174,22 @@ class MappedFeatures(FeatureStore):
 
     def __getitem__(self, video_id: str) -> FeatureSequence:
         blob = self._blobs.get(video_id)
-        if blob is None or blob.offset is None or video_id not in self._verified:
-            sequence = super().__getitem__(video_id)
-            self._verified.add(video_id)
-            return sequence
+        if blob is None or blob.offset is None or not self._is_whole(video_id, blob):
+            return super().__getitem__(video_id)  # which raises what is wrong with a damaged one
         flat = np.frombuffer(self._map(blob.shard), "<f2", blob.length * blob.width, blob.offset)
         values = flat.reshape(blob.length, blob.width)
         return FeatureSequence(video_id, "ok", "", blob.start_seconds, blob.step_seconds, values)
+
+    def _is_whole(self, video_id: str, blob: Blob) -> bool:
+        """Whether the bytes of a video are those that were written; looked at once in a process."""
+        if blob.page is None:
+            return False
+        if video_id not in self._verified:
+            page = memoryview(self._map(blob.shard))[blob.page.start : blob.page.end]
+            if zlib.crc32(page) != blob.page.crc:
+                return False
+            self._verified.add(video_id)
+        return True
 
     def _map(self, shard: int) -> mmap.mmap:
         if shard not in self._maps:
@@ -190,6 +212,29 @@ def value_in_page(data: mmap.mmap, chunk: Any, size: int) -> tuple[bytes | None,
     if int.from_bytes(header[-LENGTH_BYTES:], "little") != size:
         return None, None
     return header, offset
+
+
+def page_of(header: bytes, chunk: Any) -> Page | None:
+    """The only page of a column chunk, by the header that precedes it; None where the header has no CRC-32.
+
+    Source: PageHeader of parquet.thrift, in the compact protocol: fields 1 to 4 are four integers of type i32, of which
+    the third is the size of the page's bytes and the fourth their CRC-32.
+    """
+    numbers, place = [], 0
+    for _ in range(4):
+        if header[place : place + 1] != NEXT_INTEGER:
+            return None
+        number, shift = 0, 0
+        while True:
+            place += 1
+            number |= (header[place] & 0x7F) << shift
+            shift += 7
+            if header[place] < 0x80:
+                break
+        numbers.append(number >> 1 ^ -(number & 1))
+        place += 1
+    end = chunk.data_page_offset + chunk.total_compressed_size
+    return Page(end - numbers[2], end, numbers[3] & 0xFFFFFFFF)
 
 
 @dataclass(frozen=True)
