@@ -120,7 +120,7 @@ def test_every_verb_has_help_that_says_what_it_does():
 
 def shown(place: str) -> list[object]:
     """The commands that are run in this place. Those of docs/, a process of Snakemake each, belong to the long run."""
-    found = []
+    found: list[object] = []
     for page, command in SHOWN:
         how = TABLE.get(command)
         if isinstance(how, Run) and how.place == place:

@@ -48,8 +48,8 @@ def test_padding_beyond_reach_changes_nothing(small: EvaluationSet) -> None:
         assert (
             np.abs(short[0].numpy() - full).max() > 1e-3
         )  # the padding matters where it is in reach
-    padded, valid = audio_batch([store["toast"].values[:100]], 5120)
-    assert (padded.shape[2], valid.tolist()) == (528, [100])
+    padded, columns = audio_batch([store["toast"].values[:100]], 5120)
+    assert (padded.shape[2], columns.tolist()) == (528, [100])
     assert audio_batch([store["toast"].values[:100]], 160)[0].shape[2] == 160
 
 

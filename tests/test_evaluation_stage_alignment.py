@@ -61,7 +61,9 @@ def plain_scores(small: EvaluationSet, video_id: str, texts: np.ndarray) -> np.n
     """Raw scores (20, C) of video + audio, one second at a time."""
     model = make_model()
     stores = {name: FeatureStore(paths) for name, paths in small.shards.items()}
-    features, _ = second_features(evaluated(small, AlignmentOptions(), model), video_id)
+    found = second_features(evaluated(small, AlignmentOptions(), model), video_id)
+    assert not isinstance(found, str)
+    features, _ = found
     rows = []
     for t in range(20):
         begin = min(max(0, t - 4), 12)

@@ -74,7 +74,7 @@ def tables(
     classes: list[tuple[int, str, bool]] = CLASSES,
 ) -> tuple[Path, Path, Path]:
     """The three tables with these rows."""
-    columns = {
+    columns: dict[str, tuple[list[str], list[tuple]]] = {
         "classes": (["class_id", "text", "background"], classes),
         "transcripts": (["video_id", "position", "class_id"], transcripts),
         "segments": (["video_id", "class_id", "start_seconds", "end_seconds"], segments),
