@@ -1,4 +1,4 @@
-"""The verb from feature shards to a model: train."""
+"""Verbs that make a model, of feature shards or of frozen encoders: train, freeze."""
 
 from __future__ import annotations
 
@@ -25,6 +25,10 @@ def register(verbs: Verbs) -> None:
     )
     verb.add_argument("--processes", type=int, default=1, help="processes a node, one a GPU (1)")
     verb.add_argument("--nodes", type=int, default=1, help="nodes of the Slurm job (1)")
+
+    verb = add_verb(verbs, "freeze", freeze, "mcn.options.sections:Experiment", runtime=True)
+    verb.add_argument("--rows", required=True, help="JSON of the rows of the features, by name")
+    verb.add_argument("--output", type=Path, required=True, help="folder of the model")
 
 
 def train(arguments: Namespace) -> None:
@@ -55,6 +59,20 @@ def train(arguments: Namespace) -> None:
             processes,
         )
         train(job)
+
+
+def freeze(arguments: Namespace) -> None:
+    """Put frozen encoders together as a model; nothing is trained."""
+    from mcn.evaluation.frozen import freeze
+    from mcn.features.runtime import resolve
+    from mcn.options.base import parse_options, parsed, read_values
+    from mcn.options.features import FeatureRows, RuntimeOptions
+    from mcn.options.sections import Experiment
+
+    experiment: Experiment = parse_options(Experiment, arguments.options)
+    rows = parsed(FeatureRows, {"features": read_values(arguments.rows)}).features
+    runtime = parse_options(RuntimeOptions, arguments.runtime)
+    freeze(experiment, rows, arguments.output, resolve(runtime, arguments.threads))
 
 
 def _early_scores(arguments: Namespace, experiment: Experiment) -> EarlyScores | None:

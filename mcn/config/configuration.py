@@ -200,13 +200,12 @@ def _references(settings: Configuration) -> list[str]:
         for feature in (*experiment.features.names, *experiment.training_features.names)
     }
     problems = feature_problems(settings.features, users)
-    kinds = {name: row.kind for name, row in settings.features.items()}
     for name, experiment in settings.experiments.items():
-        wrong = experiment.feature_problems(kinds)
+        wrong = experiment.feature_problems(settings.features)
         problems += [f"experiments.{name}.{line}" for line in wrong]
         if experiment.dataset:
             uses[f"experiments.{name}.dataset"] = experiment.dataset
-        elif not experiment.checkpoint:
+        elif not (experiment.checkpoint or experiment.is_frozen):
             problems.append(f"experiments.{name}.dataset: missing; or give a checkpoint to import")
         early = experiment.early_evaluation
         if early is not None:

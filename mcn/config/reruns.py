@@ -63,6 +63,11 @@ def _evaluation(task: str, *keys: str) -> Stage:
     return Stage("datasets.{dataset}", (task, "shards", *keys), code, DEVICE)
 
 
+FROZEN = ("kind", "model", "frozen")
+FROZEN_ROW = (  # what a frozen experiment is told of each feature
+    *("kind", "encoder", "network", "weights", "weights_sha256", "normalize"),
+    *("vectors", "vectors_sha256", "case", "prompt"),
+)
 EXPERIMENT = ("dataset", "early_evaluation", "model", "objective", "training")
 STAGES: dict[str, Stage] = {
     "demo": Stage("demo", (), ("mcn.demo.dataset",)),
@@ -87,6 +92,7 @@ STAGES: dict[str, Stage] = {
     "vocabulary": Stage("features.{feature}", (), ("mcn.features.text",), NETWORK),
     "texts": Stage("features.{feature}", (), ("mcn.features.text",)),
     "train": Stage("experiments.{experiment}", EXPERIMENT, ("mcn.training.train",), ("precision",)),
+    "freeze": Stage("experiments.{experiment}", FROZEN, ("mcn.evaluation.frozen",), ("precision",)),
     **{f"evaluate_{task}": _evaluation(task, *row.keys) for task, row in TASKS.items()},
     "evaluate_own": Stage(
         "datasets.{dataset}.evaluations.{evaluation}", (), ("mcn.evaluation.stage",), DEVICE
@@ -163,6 +169,7 @@ FILES: dict[str, tuple[str, ...]] = {
     "datasets.*.labels": ("prepare_actions",),
     "features.*.reads.*": ("decode",),
     "seeding.*": ("seed_weights",),
+    **{f"features.*.{key}": ("freeze",) for key in FROZEN_ROW},
     "experiments.*.checkpoint": ("import_checkpoint",),
     "experiments.*.checkpoint_sha256": ("import_checkpoint",),
     "experiments.*.model.video": ("import_checkpoint",),
@@ -200,6 +207,16 @@ def arguments(settings: Configuration, stage: str, wildcards: Mapping[str, str])
         where = "#".join([SETTINGS, *filter(None, [".".join(_keys(section, wildcards))])])
         words.append(f"--settings {shlex.quote(where)}")
     return " ".join(words)
+
+
+def rows_of_frozen(settings: Configuration, experiment: str) -> dict[str, Any]:
+    """What a frozen experiment is told of its features: their weights, and how they are used."""
+    names = settings.experiments[experiment].features.names
+    rows = {name: settings.features[name].model_dump(mode="json") for name in names}
+    return {
+        name: {key: value for key, value in row.items() if key in FROZEN_ROW}
+        for name, row in rows.items()
+    }
 
 
 def _keys(section: str, wildcards: Mapping[str, str]) -> list[str]:

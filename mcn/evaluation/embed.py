@@ -15,6 +15,7 @@ Conventions
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,6 +24,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mcn.errors import UserError, several
@@ -31,7 +33,7 @@ from mcn.features.runtime import resolve
 from mcn.layout import Dataset, ModelShards
 from mcn.networks.checkpoints import load_model
 from mcn.networks.davenet import ResDavenet
-from mcn.networks.mcn import MultimodalClusteringNetwork
+from mcn.networks.embedding import EmbeddingNetwork
 from mcn.options.evaluation import EvaluationOptions
 from mcn.options.features import RuntimeOptions
 from mcn.options.training import ModelFeatures, ModelOptions
@@ -41,8 +43,10 @@ from mcn.shards.mapped import MappedFeatures
 
 Stores = Mapping[str, FeatureStore]
 Item = TypeVar("Item")
+Input = TypeVar("Input", np.ndarray, list[np.ndarray])
 # what a ResDAVEnet column sees to each side of its first frame: over its 16 convolutions, 4 * the stride so far
 REACH_FRAMES = 420
+FRAMES = 1024  # rows of a long clip that are embedded at a time
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Embedded:
         return np.array([not reason for reason in self.reasons], bool)
 
 
-def features_of(config: Mapping[str, Any], model: MultimodalClusteringNetwork) -> ModelFeatures:
+def features_of(config: Mapping[str, Any], model: EmbeddingNetwork) -> ModelFeatures:
     """The features that a model reads, as its config.yaml says, those of modalities without a branch left out.
 
     Models of older versions name their audio feature alone; what else they read are the published features.
@@ -84,7 +88,7 @@ class EvaluatedModel:
     every table says. exports: folders for files that an evaluation writes beside its scores, by kind.
     """
 
-    model: MultimodalClusteringNetwork
+    model: EmbeddingNetwork
     inputs: ModelFeatures
     stores: Stores
     tables: Mapping[str, Path]
@@ -121,7 +125,7 @@ class EvaluatedModel:
     @classmethod
     def of(
         cls,
-        model: MultimodalClusteringNetwork,
+        model: EmbeddingNetwork,
         shards: ModelShards,
         tables: Mapping[str, Path],
         options: EvaluationOptions,
@@ -142,7 +146,8 @@ class EvaluatedModel:
     @property
     def device(self) -> torch.device:
         """Where the model is."""
-        return next(self.model.parameters()).device
+        rows = itertools.chain(self.model.parameters(), self.model.buffers())
+        return next(rows).device
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -164,6 +169,8 @@ class EvaluatedModel:
 
     def embed_video(self, clips: Sequence[Moment]) -> Embedded:
         """Visual embeddings of clips."""
+        if self.model.takes_frames:
+            return self._embed(clips, self._clip_frames, self._run_frames)
         return self._embed(clips, self._clip_features, self._run_video)
 
     def embed_features(self, features: np.ndarray) -> np.ndarray:
@@ -228,6 +235,38 @@ class EvaluatedModel:
             return "video: empty_window"
         return np.concatenate(parts, axis=-1)
 
+    def _clip_frames(self, clip: Moment) -> list[np.ndarray] | str:
+        """The rows of a clip, of every visual feature, or why there are none."""
+        found = []
+        for name in self.inputs.video:
+            sequence = self.stores[name][clip.video_id]
+            if sequence.values is None:
+                return absence("video", sequence)
+            window = clip.within(sequence)
+            rows = rows_between(*window, rate_of(sequence), len(sequence.values))
+            found.append(sequence.values[rows])
+        return found if all(map(len, found)) else "video: empty_window"
+
+    def _run_frames(self, clips: list[list[np.ndarray]]) -> Tensor:
+        """The mean of the embeddings of each clip's frames, and of the visual features', of unit length."""
+        vectors = [
+            torch.stack([self._mean_of_frames(*one) for one in enumerate(clip)]).mean(dim=0)
+            for clip in clips
+        ]
+        return F.normalize(torch.stack(vectors), dim=1)
+
+    def _mean_of_frames(self, feature: int, rows: np.ndarray) -> Tensor:
+        """The mean (d,) of the embeddings of rows (n, D) of a visual feature, so many at a time."""
+        wanted = self.model.settings["pictures"][feature]["width"]
+        _require_width(self.inputs.video[feature], rows.shape[1], wanted)
+        parts = [
+            self.model.embed_frames(
+                feature, self._tensor(rows[first : first + FRAMES].astype("f4"))
+            )
+            for first in range(0, len(rows), FRAMES)
+        ]
+        return torch.cat(parts).mean(dim=0)
+
     def _run_video(self, rows: list[np.ndarray]) -> Tensor:
         features = np.stack(rows)
         wanted = self.model.settings["video_width"]
@@ -240,8 +279,8 @@ class EvaluatedModel:
     def _embed(
         self,
         items: Sequence[Item],
-        read: Callable[[Item], np.ndarray | str],
-        run: Callable[[list[np.ndarray]], Tensor],
+        read: Callable[[Item], Input | str],
+        run: Callable[[list[Input]], Tensor],
     ) -> Embedded:
         """Embeddings of items: `read` gives the network's input of one or a reason, `run` embeds a list of inputs."""
         vectors = np.zeros((len(items), self.model.embedding_width), np.float32)
@@ -275,7 +314,7 @@ def open_stores(shards: Mapping[str, Sequence[Path]]) -> Stores:
 
 
 @contextlib.contextmanager
-def evaluating(model: MultimodalClusteringNetwork) -> Iterator[None]:
+def evaluating(model: EmbeddingNetwork) -> Iterator[None]:
     """Eval mode, no gradients, float32 convolutions that repeat themselves; what was set is restored."""
     was_training = model.training
     model.eval()

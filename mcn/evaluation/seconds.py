@@ -6,6 +6,7 @@ Conventions
   that the first visual feature covers.
 - Every visual feature is adaptively max-pooled to T rows, each L2-normalised, then they are concatenated (MCN
   cvpr19_dataloader.py).
+- A network that takes frames (`EmbeddingNetwork.takes_frames`) embeds the rows of each second as a clip.
 - The sound of a second is a window around its beginning, [t - w/2, t + w/2], moved inwards at the ends of the video.
 - Modes: v scores a second's visual embedding, a that of the sound around it, va their un-normalised sum, by dot
   products with the texts' embeddings. A mode that a video cannot be scored in is the reason why, `modality: code`;
@@ -29,11 +30,13 @@ from mcn.evaluation.annotations import Moment
 from mcn.evaluation.embed import EvaluatedModel, absence
 from mcn.evaluation.retrieval.metrics import dot_products
 from mcn.options.evaluation import SecondsOptions
+from mcn.shards import FeatureSequence
 from mcn.shards.clips import values_of
 
 logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
+JUST_BELOW_A_SECOND = 1 - 1e-6  # a clip holds the row that its end lies in
 Summary = dict[str, dict[str, float | None]]  # scores and chance
 
 
@@ -64,11 +67,30 @@ class SecondScorer:
 
     def embed(self, video_id: str) -> SecondEmbeddings | str:
         """All modes of a video; or why there are none."""
-        found = second_features(self.given, video_id)
+        found = self._visual(video_id)
         if isinstance(found, str):
             return found
-        features, start = found
-        return SecondEmbeddings(start, len(features), self._modes(video_id, features, start))
+        visual, start = found
+        return SecondEmbeddings(start, len(visual), self._modes(video_id, visual, start))
+
+    def _visual(self, video_id: str) -> tuple[np.ndarray, float] | str:
+        """Visual embeddings (T, d) of the seconds of a video, and the time of the first; or why there are none."""
+        if not self.given.model.takes_frames:
+            found = second_features(self.given, video_id)
+            return (
+                found if isinstance(found, str) else (self.given.embed_features(found[0]), found[1])
+            )
+        first = self.given.stores[self.given.inputs.video[0]][video_id]
+        if first.values is None:
+            return absence("video", first)
+        start, seconds = first.start_seconds, seconds_of(first)
+        windows = [
+            Moment(video_id, start + second, start + second + JUST_BELOW_A_SECOND)
+            for second in range(seconds)
+        ]
+        embedded = self.given.embed_video(windows)
+        absent = next((reason for reason in embedded.reasons if reason), "")
+        return absent or (embedded.vectors, start)
 
     def scores(
         self, found: SecondEmbeddings, texts: np.ndarray
@@ -82,13 +104,12 @@ class SecondScorer:
                 yield mode, dot_products(seconds, texts).astype(np.float64)
 
     def _modes(
-        self, video_id: str, features: np.ndarray, start: float
+        self, video_id: str, visual: np.ndarray, start: float
     ) -> dict[str, np.ndarray | str]:
         options = self.options
-        visual = self.given.embed_features(features)
         if "a" not in self.modes:
             return {"v": visual}
-        windows = second_windows(video_id, start, len(features), options.audio_window_seconds)
+        windows = second_windows(video_id, start, len(visual), options.audio_window_seconds)
         audio = self.given.embed_audio(windows, options.audio_frames)
         absent = next((reason for reason in audio.reasons if reason), "")
         if not absent:
@@ -142,7 +163,7 @@ def second_features(given: EvaluatedModel, video_id: str) -> tuple[np.ndarray, f
             "features of one clock",
             "extract them from the same decoding",
         )
-    seconds = max(1, round(len(values_of(sequences[0])) * sequences[0].step_seconds))
+    seconds = seconds_of(sequences[0])
     pooled = [
         F.normalize(
             F.adaptive_max_pool1d(torch.tensor(values_of(one).T, dtype=torch.float32), seconds).T
@@ -150,6 +171,11 @@ def second_features(given: EvaluatedModel, video_id: str) -> tuple[np.ndarray, f
         for one in sequences
     ]
     return torch.cat(pooled, dim=1).numpy(), starts[0]
+
+
+def seconds_of(sequence: FeatureSequence) -> int:
+    """How many seconds the rows of a feature cover, 1 at least."""
+    return max(1, round(len(values_of(sequence)) * sequence.step_seconds))
 
 
 def second_windows(video_id: str, start: float, seconds: int, width: float) -> list[Moment]:

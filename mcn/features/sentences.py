@@ -11,6 +11,7 @@ Conventions
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,6 +124,7 @@ def _opened(folder: Path, place: Runtime) -> Any:
         wanted = "the library of sentence encoders"
         raise UserError(f"no sentence-transformers ({error})", wanted, INSTALL) from None
     disable_progress_bar()  # of a file that is read in half a second
+    logging.getLogger("sentence_transformers").setLevel(logging.WARNING)
     try:
         model = SentenceTransformer(str(folder), device=str(place.device), local_files_only=True)
     except (OSError, ValueError, KeyError) as error:

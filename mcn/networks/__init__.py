@@ -1,19 +1,28 @@
-"""The networks written here: 3D ResNeXt-101 (motion), ResDAVEnet (audio), and the networks that are trained."""
+"""The networks written here: 3D ResNeXt-101, ResDAVEnet, the networks that are trained, frozen pairs."""
 
 from mcn.networks.davenet import ResDavenet
+from mcn.networks.embedding import EmbeddingNetwork
+from mcn.networks.frozen import FrozenPair
 from mcn.networks.fusion import FusionNetwork, UnitNetwork
 from mcn.networks.mcn import Embeddings, MultimodalClusteringNetwork
 from mcn.networks.resnext3d import ResNeXt3D, resnext101_3d
 
-# what a model's config.yaml may name
 TRAINED_NETWORKS: dict[str, type[MultimodalClusteringNetwork]] = {
     network.__name__: network
     for network in (MultimodalClusteringNetwork, UnitNetwork, FusionNetwork)
 }
+# what a model's config.yaml may name
+NETWORKS: dict[str, type[EmbeddingNetwork]] = {
+    **TRAINED_NETWORKS,
+    FrozenPair.__name__: FrozenPair,
+}
 
 __all__ = [
+    "NETWORKS",
     "TRAINED_NETWORKS",
+    "EmbeddingNetwork",
     "Embeddings",
+    "FrozenPair",
     "FusionNetwork",
     "MultimodalClusteringNetwork",
     "ResDavenet",

@@ -3,7 +3,7 @@
 Conventions
 -----------
 - Our format is a directory: `model.safetensors` (names as in the network) and `config.yaml`, the caller's dictionary
-  with three keys added: `network_class` (one of `TRAINED_NETWORKS`; absent in older files:
+  with three keys added: `network_class` (one of `NETWORKS`; absent in older files:
   `MultimodalClusteringNetwork`), `network` (the constructor's arguments) and `weights_sha256`. The configuration is
   written last and atomically, so a directory whose digest agrees is complete.
 - Published files are PyTorch state dicts, read with `weights_only=True`: tensors and plain containers only, no code.
@@ -30,7 +30,8 @@ from torch import Tensor, nn
 from mcn.errors import UserError, several
 from mcn.files import atomic_path, file_sha256, write_text
 from mcn.networks import (
-    TRAINED_NETWORKS,
+    NETWORKS,
+    EmbeddingNetwork,
     MultimodalClusteringNetwork,
     ResDavenet,
     ResNeXt3D,
@@ -84,9 +85,7 @@ UNUSED_BATCH_NORM = ".cg.batch_norm."
 CLUSTERING_HEADS = ("projection_head.", "classification.", "classification2.", "classification3.")
 
 
-def save_model(
-    directory: Path | str, model: MultimodalClusteringNetwork, config: Mapping[str, Any]
-) -> None:
+def save_model(directory: Path | str, model: EmbeddingNetwork, config: Mapping[str, Any]) -> None:
     """Write `model` and `config` (plain values) to `directory`, each file atomically.
 
     The same model gives the same bytes.
@@ -104,7 +103,7 @@ def save_model(
     write_text(Path(directory) / CONFIG, yaml.safe_dump(described, sort_keys=False))
 
 
-def load_model(directory: Path | str) -> tuple[MultimodalClusteringNetwork, dict[str, Any]]:
+def load_model(directory: Path | str) -> tuple[EmbeddingNetwork, dict[str, Any]]:
     """The network in eval mode and the configuration that `save_model` wrote.
 
     Absent, unreadable, damaged or mismatched files: `UserError`.
@@ -113,7 +112,7 @@ def load_model(directory: Path | str) -> tuple[MultimodalClusteringNetwork, dict
     try:
         config = yaml.safe_load(config_path.read_text(encoding="utf-8"))
         kind = config.get("network_class", MultimodalClusteringNetwork.__name__)
-        network = TRAINED_NETWORKS[kind](**config["network"])
+        network = NETWORKS[kind](**config["network"])
         digest = config["weights_sha256"]
     except FileNotFoundError:
         raise _not_a_model(config_path, "does not exist") from None

@@ -17,14 +17,14 @@ Conventions
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mcn.errors import UserError
 from mcn.networks.davenet import PUBLISHED_WIDTHS, ResDavenet
+from mcn.networks.embedding import EmbeddingNetwork, no_branch
 
 
 class ContextGate(nn.Module):
@@ -85,7 +85,7 @@ class Embeddings(NamedTuple):
     inputs: dict[str, Tensor]
 
 
-class MultimodalClusteringNetwork(nn.Module):
+class MultimodalClusteringNetwork(EmbeddingNetwork):
     """The three branches and, when `reconstruction_width` is given, the reconstruction heads.
 
     video_width: features of a clip (4096 as published). word_width: of the word vectors. Either None: no such branch.
@@ -94,10 +94,6 @@ class MultimodalClusteringNetwork(nn.Module):
     reconstruction_target: `input` (released code) or `common` (paper). mask_padding_words: see `WordPooling`.
     normalize: L2-normalise every embedding.
     """
-
-    visual_units = (
-        0  # equal parts of a clip that `embed_video` wants a vector of; 0: the clip as one
-    )
 
     def __init__(
         self,
@@ -116,7 +112,7 @@ class MultimodalClusteringNetwork(nn.Module):
             raise ValueError(f"reconstruction_target: input or common, not {reconstruction_target}")
         if davenet_widths is not None:
             audio_width = davenet_widths[-1]
-        self.settings: dict[str, Any] = {
+        self.settings = {
             "video_width": video_width,
             "word_width": word_width,
             "embedding_width": embedding_width,
@@ -156,7 +152,7 @@ class MultimodalClusteringNetwork(nn.Module):
     def embed_video(self, features: Tensor) -> Tensor:
         """(B, video_width) -> (B, d). A network without a video branch: `UserError`."""
         if not self.has_video:
-            raise _no_branch("video")
+            raise no_branch("video")
         return self._finish(self.GU_video(features))
 
     def embed_audio(self, log_mel: Tensor, frames: Tensor | None = None) -> Tensor:
@@ -200,7 +196,7 @@ class MultimodalClusteringNetwork(nn.Module):
 
     def _pooled_audio(self, audio: Tensor, frames: Tensor | None) -> Tensor:
         if not self.has_audio:
-            raise _no_branch("audio")
+            raise no_branch("audio")
         if self.DAVEnet is None:
             return audio
         return pool_audio(self.DAVEnet(audio), audio.shape[-1], frames)
@@ -211,7 +207,7 @@ class MultimodalClusteringNetwork(nn.Module):
 
     def _pooled_text(self, words: Tensor) -> Tensor:
         if not self.has_text:
-            raise _no_branch("text")
+            raise no_branch("text")
         return self.text_pooling_caption(words)
 
     def _project_text(self, pooled: Tensor) -> Tensor:
@@ -245,11 +241,3 @@ def pool_audio(columns: Tensor, length: int, frames: Tensor | None) -> Tensor:
         columns.dtype
     )  # before the sum, which float16 might not hold
     return (columns * weights.unsqueeze(1)).sum(dim=2)
-
-
-def _no_branch(modality: str) -> UserError:
-    return UserError(
-        f"a network without a branch for {modality}",
-        f"a network that embeds {modality}",
-        f"use another checkpoint, or leave {modality} out of what is compared",
-    )

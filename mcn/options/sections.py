@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import ConfigDict, Field, field_validator
 
 from mcn.options.base import Options, field
-from mcn.options.encoders import Name, Sha256
+from mcn.options.encoders import FeatureOptions, Name, Sha256
 from mcn.options.evaluation import (
     TASKS,
     AlignmentOptions,
@@ -17,10 +18,11 @@ from mcn.options.evaluation import (
     RetrievalOptions,
     Task,
 )
+from mcn.options.frozen import NOT_TRAINED, FrozenOptions, frozen_problems
 from mcn.options.official import OfficialOptions
 from mcn.options.published import PublishedFeatures
 from mcn.options.speech import TranscribeOptions
-from mcn.options.training import ExperimentOptions
+from mcn.options.training import ExperimentOptions, ModelFeatures
 
 
 class DatasetOptions(Options):
@@ -134,8 +136,14 @@ class EarlyEvaluation(Options):
 
 
 class Experiment(ExperimentOptions):
-    """One model to train: a data set, an objective, a schedule."""
+    """One model: to train (a data set, an objective, a schedule), or a frozen pair of encoders."""
 
+    kind: Literal["trained", "frozen"] = Field(
+        "trained",
+        description="trained: a network is trained on the features, or imported; frozen: the encoders of `model` as "
+        "they are, put together as `frozen` says",
+    )
+    frozen: FrozenOptions = FrozenOptions()
     base: str | None = field(
         None, "another experiment whose values stand where none is given here", role="runtime"
     )
@@ -158,3 +166,47 @@ class Experiment(ExperimentOptions):
         role="runtime",
     )
     early_evaluation: EarlyEvaluation | None = Field(None, description="scores during training")
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether nothing is trained or imported."""
+        return self.kind == "frozen"
+
+    @property
+    def features(self) -> ModelFeatures:
+        """What the model reads."""
+        if self.is_frozen:
+            return self.model.features._replace(audio=None)
+        return super().features
+
+    @property
+    def training_features(self) -> ModelFeatures:
+        """What training reads; of a frozen pair what the model reads."""
+        return self.features if self.is_frozen else super().training_features
+
+    def feature_problems(self, rows: Mapping[str, FeatureOptions]) -> list[str]:
+        """What is wrong with the features, and with keys that a frozen pair does not have, a line each."""
+        if not self.is_frozen:
+            return super().feature_problems(rows)
+        given = self.model.model_fields_set
+        problems = [
+            f"{key}: a frozen experiment is not trained; leave it out"
+            for key in NOT_TRAINED
+            if key in self.model_fields_set and getattr(self, key) is not None
+        ]
+        problems += [
+            f"model.{key}: a frozen pair has no such size; leave it out"
+            for key in sorted(given - {"video", "audio", "text"})
+        ]
+        if "audio" in given and self.model.audio:
+            problems.append("model.audio: a frozen pair embeds pictures and texts; set it to null")
+        video = self.model.video if "video" in given else ()
+        text = self.model.text if "text" in given else None
+        return problems + list(frozen_problems(video, text, self.frozen, rows))
+
+    def measurable(self, task: str, own: OwnEvaluation | None = None) -> bool:
+        """Whether the model has the modalities of an evaluation."""
+        if not self.is_frozen:
+            return super().measurable(task, own)
+        has = {"video", "text"}
+        return has >= set(own.modalities) if own else TASKS[task].suits(has)

@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 from pydantic import field_validator
 
 from mcn.options.base import Options, field, nearest
+from mcn.options.encoders import FeatureOptions
 from mcn.options.evaluation import TASKS, OwnEvaluation
 from mcn.options.objectives import AnyObjective, ClusteringOptions
 
@@ -210,8 +211,9 @@ class ExperimentOptions(Options):
         lines = self.objective.needs.windows == "lines"
         return self.features._replace(text=self.model.text) if lines else self.features
 
-    def feature_problems(self, kinds: Mapping[str, str]) -> list[str]:
-        """What is wrong with the features of `model`, a line each. kinds: of every feature that there is, by name."""
+    def feature_problems(self, rows: Mapping[str, FeatureOptions]) -> list[str]:
+        """What is wrong with the features of `model`, a line each. rows: every feature that there is, by name."""
+        kinds = {name: row.kind for name, row in rows.items()}
         wanted = {"video": ("frame", "clip"), "audio": ("audio",), "text": ("text",)}
         named, problems = self.model.features.by_modality, []
         for modality, names in named.items():

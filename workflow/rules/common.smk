@@ -16,7 +16,7 @@ from mcn.options.decode import FrameOptions
 from mcn.options.published import IMPORTED
 from mcn.config.left_out import leave_out
 from mcn.config.one_configuration import require_one_configuration
-from mcn.config.reruns import SETTINGS, arguments, code_of
+from mcn.config.reruns import SETTINGS, arguments, code_of, rows_of_frozen
 from mcn.options.evaluation import TASKS
 from mcn.sources.official import ACCOUNTS, provenance
 from mcn.sources.outside import digest_of, is_known
@@ -82,7 +82,13 @@ def imported_experiments():
 
 def trained_experiments():
     """Experiments whose model is trained here."""
-    return [name for name in settings.experiments if name not in imported_experiments()]
+    other = imported_experiments() + frozen_experiments()
+    return [name for name in settings.experiments if name not in other]
+
+
+def frozen_experiments():
+    """Experiments whose model is a pair of frozen encoders."""
+    return [name for name, one in settings.experiments.items() if one.is_frozen]
 
 
 wildcard_constraints:

@@ -354,6 +354,17 @@ def published_clips(wildcards):
     return settings.datasets[wildcards.dataset].published_features.clips
 
 
+def frozen_weights(wildcards):
+    """Files of the weights of the encoders of a frozen experiment; none of those that a library holds."""
+    names = settings.experiments[wildcards.experiment].features.names
+    return [path for name in names for path in feature_weights(name)]
+
+
+def frozen_rows(wildcards):
+    """What a frozen experiment is told of its features."""
+    return canonical_json(rows_of_frozen(settings, wildcards.experiment))
+
+
 def published_checkpoint(wildcards):
     """The published checkpoint of an experiment."""
     return settings.experiments[wildcards.experiment].checkpoint

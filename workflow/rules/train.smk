@@ -1,4 +1,7 @@
-"""Feature shards to a model. The stage resumes from results/checkpoints, which is no declared output."""
+"""Feature shards to a model, or frozen encoders to a model.
+
+Training resumes from results/checkpoints, which is no declared output.
+"""
 
 
 rule train:
@@ -38,4 +41,31 @@ rule train:
         " --checkpoints results/checkpoints/{wildcards.experiment} --shards {params.shards}"
         " --early-shards {params.early_shards} --threads {threads}"
         " --nodes {resources.nodes} --processes {resources.processes}"
+        " {params.recipe} &> {log}"
+
+
+rule freeze:
+    """Put frozen encoders together as the model of an experiment."""
+    input:
+        weights=frozen_weights,
+    output:
+        model="results/models/{experiment}/model.safetensors",
+        config="results/models/{experiment}/config.yaml",
+        metrics="results/models/{experiment}/metrics.jsonl",
+    log:
+        "results/logs/freeze/{experiment}.log",
+    wildcard_constraints:
+        experiment=one_of(frozen_experiments()),
+    conda:
+        "../../envs/mcn.yaml"
+    resources:
+        mem_mb=growing(3000),
+        runtime=30,
+    params:
+        recipe=recipe("freeze"),
+        code=code("freeze"),
+        rows=frozen_rows,
+        content=content(frozen_weights),
+    shell:
+        "python -m mcn freeze --output results/models/{wildcards.experiment} --rows {params.rows:q}"
         " {params.recipe} &> {log}"

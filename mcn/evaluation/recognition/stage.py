@@ -15,6 +15,7 @@ Conventions
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,8 +24,8 @@ from typing import Any
 import numpy as np
 
 from mcn.errors import UserError
-from mcn.evaluation.annotations import read_rows
-from mcn.evaluation.embed import EvaluatedModel, absence
+from mcn.evaluation.annotations import Moment, read_rows
+from mcn.evaluation.embed import Embedded, EvaluatedModel, absence
 from mcn.evaluation.retrieval import metrics as retrieval
 from mcn.options.evaluation import RecognitionOptions
 from mcn.shards.clips import maximum, unit_length
@@ -45,19 +46,33 @@ def evaluate(given: EvaluatedModel) -> dict[str, Any]:
     tables = given.tables
     classes, texts, video_ids, labelled = read_labels(tables["actions"], tables["labels"])
     given.require_videos(video_ids)
-    pooled = [pool_video(given, POOLING[options.pooling], video_id) for video_id in video_ids]
-    usable = np.flatnonzero([not isinstance(one, str) for one in pooled])
+    found = whole_videos(given, options, video_ids)
+    usable = np.flatnonzero(found.present)
     if not len(usable):
         raise UserError("no video with visual features", "at least one", "see the ledger")
-    videos = given.embed_features(np.array([pooled[number] for number in usable], np.float32))
+    videos = found.vectors[usable]
     named = given.embed_text(texts)
-    missing = Counter(one for one in [*pooled, *named.reasons] if isinstance(one, str) and one)
+    missing = Counter(reason for reason in [*found.reasons, *named.reasons] if reason)
     everyone = labelled[usable] if options.missing_modality == "drop" else labelled
     scores = retrieval.dot_products(videos, named.vectors)
     return {
         **measure(scores, labelled[usable], everyone, classes),
         "missing": dict(sorted(missing.items())),
     }
+
+
+def whole_videos(
+    given: EvaluatedModel, options: RecognitionOptions, video_ids: Sequence[str]
+) -> Embedded:
+    """Embeddings of whole videos; a network that takes frames pools them itself."""
+    if given.model.takes_frames:
+        return given.embed_video([Moment(video_id, 0.0, math.inf) for video_id in video_ids])
+    pooled = [pool_video(given, POOLING[options.pooling], video_id) for video_id in video_ids]
+    vectors = np.zeros((len(pooled), given.model.embedding_width), np.float32)
+    usable = [number for number, one in enumerate(pooled) if not isinstance(one, str)]
+    if usable:
+        vectors[usable] = given.embed_features(np.array([pooled[n] for n in usable], np.float32))
+    return Embedded(vectors, [one if isinstance(one, str) else "" for one in pooled])
 
 
 def measure(

@@ -1,0 +1,191 @@
+"""What a model makes of a query, or a picture, without any data set: for search.
+
+Conventions
+-----------
+- A query's words, or the query as a whole, are looked up or encoded by the text feature that the model reads, as its
+  row of the configuration says. A query without a known word has a zero vector.
+- Vectors are float32 of unit length.
+- Pictures: of a model whose only video feature is of single frames. They are scaled and cut as the feature's frames.
+- `basis` says in a sentence what the answers of a model rest on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import yaml
+from PIL import Image
+
+from mcn.errors import UserError
+from mcn.evaluation.annotations import Vocabulary
+from mcn.evaluation.embed import evaluating, features_of
+from mcn.features.registry import make_extractor
+from mcn.features.runtime import Runtime, resolve
+from mcn.features.sentences import SentenceEncoder
+from mcn.features.text import build_vocabulary
+from mcn.features.vectors import load_vectors
+from mcn.media.frames import scaled_size
+from mcn.networks.checkpoints import CONFIG, load_model
+from mcn.options.base import parsed
+from mcn.options.encoders import FeatureOptions, SentenceOptions, TextOptions, TimmOptions
+from mcn.options.features import FeatureRows, RuntimeOptions
+from mcn.shards.clips import unit_length
+
+MAX_WORDS = 20  # of a query (MCN args.py)
+SEEDED = "seeded weights, which understand nothing"
+
+
+class TextVectors:
+    """Vectors of the words of texts, or of whole texts, from a text feature's row. `width`: numbers of a vector."""
+
+    def __init__(self, name: str, row: FeatureOptions, place: Runtime) -> None:
+        """Errors: `UserError` for a row that is not of texts, or whose vectors or weights cannot be read."""
+        self._words: Any = None
+        self._encoder: SentenceEncoder | None = None
+        if isinstance(row, SentenceOptions):
+            self._encoder = SentenceEncoder(row, place)
+            self.width = self._encoder.width
+            self.recipe: dict[str, Any] = self._encoder.recipe["weights"]
+        elif isinstance(row, TextOptions) and row.vectors:
+            self._words, digest = load_vectors(row.vectors, row.cache)
+            self.width, self._case = int(self._words.vector_size), row.case
+            self.recipe = {"source": Path(row.vectors).name, "sha256": digest}
+        else:
+            wanted = "a feature of texts with vectors or weights"
+            raise UserError(f"features.{name}, of encoder {row.encoder}", wanted, "give them")
+
+    def vocabulary(self, texts: Sequence[str]) -> Vocabulary:
+        """The known words of the texts, or the texts themselves, with their vectors."""
+        if self._encoder is not None:
+            whole = sorted({" ".join(text.split()) for text in texts} - {""})
+            vectors = self._encoder.encode(whole)
+            return Vocabulary({text: row for row, text in enumerate(whole)}, vectors, "text")
+        tokens, rows = build_vocabulary(texts, self._words, self._case)
+        return Vocabulary({token: row for row, token in enumerate(tokens)}, rows)
+
+    def means(self, texts: Sequence[str]) -> np.ndarray:
+        """The mean (n, d) of the vectors of each text, of unit length; zeros where nothing is known."""
+        known = self.vocabulary(texts)
+        sums = [known.words(text, len(text)).sum(axis=0) for text in texts]
+        return unit_length(np.stack(sums))
+
+
+class QueryEncoder:
+    """A model with the encoders that turn queries, and pictures where it can, into its inputs."""
+
+    def __init__(
+        self, directory: Path, rows: Mapping[str, FeatureOptions], runtime: RuntimeOptions
+    ) -> None:
+        self._model, config = load_model(directory)
+        self._features = features_of(config, self._model)
+        self._rows, self._runtime = rows, runtime
+        self._place = resolve(runtime)
+        self._model.to(self._place.device)
+        if self._features.text is None:
+            raise UserError(
+                f"{directory}, which embeds no text", "a model that does", "ask another"
+            )
+        self._texts = TextVectors(self._features.text, _row(rows, self._features.text), self._place)
+        self._pictures: Any = None
+
+    def embed_text(self, texts: Sequence[str]) -> np.ndarray:
+        """Vectors (n, D) float32 of unit length; zeros for a text without a known word."""
+        known = self._texts.vocabulary(texts)
+        words = [known.words(text, MAX_WORDS) for text in texts]
+        padded = np.zeros((len(texts), MAX_WORDS, known.vectors.shape[1]), np.float32)
+        for row, one in zip(padded, words, strict=True):
+            row[: len(one)] = one
+        with evaluating(self._model):
+            found = self._model.embed_text(torch.from_numpy(padded).to(self._place.device))
+        vectors = unit_length(found.float().cpu().numpy())
+        vectors[[not len(one) for one in words]] = 0
+        return vectors
+
+    def embed_pictures(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
+        """Vectors (n, D) float32 of unit length of RGB pictures (H, W, 3) uint8.
+
+        Errors: `UserError` where the model does not read single frames alone.
+        """
+        if len(self._features.video) != 1:
+            got = f"a model of {', '.join(self._features.video) or 'no pictures'}"
+            raise UserError(got, "a model of one feature of single frames", "ask with words")
+        (name,) = self._features.video
+        row = _row(self._rows, name)
+        if not isinstance(row, TimmOptions) or row.is_seeded:
+            got = f"features.{name}, of encoder {row.encoder}"
+            raise UserError(got, "a trained encoder of single frames", "ask with words")
+        if self._pictures is None:
+            self._pictures = make_extractor(name, row, "", self._runtime)
+        extractor = self._pictures
+        frames = [as_frame(one, row.reads.short_side, row.reads.crop) for one in pictures]
+        vectors = np.concatenate([extractor.encode(one[None, None]) for one in frames])
+        features = torch.from_numpy(vectors.astype(np.float16).astype(np.float32))
+        features = features.to(self._place.device)
+        with evaluating(self._model):
+            if self._model.takes_frames:
+                found = self._model.embed_frames(0, features)
+            else:
+                found = self._model.embed_video(F.normalize(features, dim=1))
+        return unit_length(found.float().cpu().numpy())
+
+
+def load_query_encoder(
+    directory: Path,
+    settings: Mapping[str, Any] | None = None,
+    runtime: RuntimeOptions | None = None,
+) -> QueryEncoder:
+    """The query encoder of a model folder.
+
+    settings: a configuration as plain values, whose `features` are those that the model was made with; None: the
+    default rows. Errors: `UserError` for a model or encoders that are not there or do not fit.
+    """
+    given = (settings or {}).get("features") or {}
+    rows = parsed(FeatureRows, {"features": given}).features
+    return QueryEncoder(directory, rows, runtime or RuntimeOptions(device="cpu"))
+
+
+def as_frame(picture: np.ndarray, short_side: int, crop: int | None) -> np.ndarray:
+    """An RGB picture (H, W, 3) uint8 scaled and cut as decoding does with frames (bicubic, centre)."""
+    height, width = picture.shape[:2]
+    size = scaled_size(width, height, short_side)
+    scaled = Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC)
+    if crop is not None:
+        left, top = (size[0] - crop) // 2, (size[1] - crop) // 2
+        scaled = scaled.crop((left, top, left + crop, top + crop))
+    return np.array(scaled)
+
+
+def basis(directory: Path) -> str:
+    """What the answers of the model of a folder rest on, in a sentence without its full stop.
+
+    Errors: `UserError` where there is no model.
+    """
+    path = Path(directory) / CONFIG
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}", "a model", "make it") from None
+    if config.get("kind") == "frozen":
+        return str(config["basis"])
+    if "imported" in config:
+        imported = config["imported"]
+        return f"{imported['kind']}, trained by others ({imported['source']})"
+    recipes = (config.get("recipes") or {}).values()
+    if any("seeded" in str(one.get("weights") or {}) for one in recipes):
+        return SEEDED
+    names = [*config["features"]["video"], config["features"].get("audio")]
+    read = ", ".join(filter(None, names))
+    videos = (config.get("training_set") or {}).get("videos")
+    return f"a head trained here on {videos} videos, reading {read}"
+
+
+def _row(rows: Mapping[str, FeatureOptions], name: str) -> FeatureOptions:
+    if name not in rows:
+        got = f"no row of the feature {name}, which the model reads"
+        raise UserError(got, "the configuration that the model was made with", "name it")
+    return rows[name]

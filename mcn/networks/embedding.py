@@ -1,0 +1,53 @@
+"""What evaluation and search ask of any network: which modalities it embeds, and how clips and texts reach it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from mcn.errors import UserError
+from mcn.networks.davenet import ResDavenet
+
+
+class EmbeddingNetwork(nn.Module):
+    """A network whose `embed_video`, `embed_audio` and `embed_text` give vectors (B, d) of one space.
+
+    settings: arguments of the constructor, which a model's config.yaml holds. visual_units: equal parts of a clip that
+    `embed_video` wants a vector of; 0: the clip as one. takes_frames: a clip is not pooled before it is embedded:
+    `embed_frames` embeds its rows, one feature at a time, and the clip is the mean of them.
+    """
+
+    visual_units = 0
+    takes_frames = False
+    settings: dict[str, Any]
+    embedding_width: int
+    has_video: bool
+    has_audio: bool
+    has_text: bool
+    DAVEnet: ResDavenet | None
+
+    def embed_video(self, features: Tensor) -> Tensor:
+        """Pooled features of clips -> (B, d). A network without a video branch: `UserError`."""
+        raise no_branch("video")
+
+    def embed_frames(self, feature: int, rows: Tensor) -> Tensor:
+        """Rows (n, D) of the video feature of this number -> (n, d), of networks with `takes_frames`."""
+        raise no_branch("single frames")
+
+    def embed_audio(self, log_mel: Tensor, frames: Tensor | None = None) -> Tensor:
+        """Log-mels or pooled vectors -> (B, d). A network without an audio branch: `UserError`."""
+        raise no_branch("audio")
+
+    def embed_text(self, words: Tensor) -> Tensor:
+        """(B, W, word_width), zero vectors pad -> (B, d). A network without a text branch: `UserError`."""
+        raise no_branch("text")
+
+
+def no_branch(modality: str) -> UserError:
+    """The error of a network that does not embed a modality."""
+    return UserError(
+        f"a network without a branch for {modality}",
+        f"a network that embeds {modality}",
+        f"use another checkpoint, or leave {modality} out of what is compared",
+    )

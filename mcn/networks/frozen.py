@@ -1,0 +1,96 @@
+"""A pair of frozen encoders as one network: pictures and texts that meet in the space of the text encoder.
+
+Conventions
+-----------
+- Text: the mean of the vectors of its parts (lines, words), of unit length.
+- `same_space`: a picture encoder whose vectors lie in the space of the text encoder already, as in CLIP (Radford et
+  al., ICML 2021): each row of unit length.
+- `conse` (Norouzi et al., ICLR 2014): a classifier with named classes. p = softmax(logits / temperature) of a frame,
+  the `top` likeliest classes alone and their probabilities made to sum to 1; the frame is sum_k p_k t_k, with t_k the
+  text encoder's vector of class k, less the mean of all t_k where `center`; then of unit length.
+- A clip is the mean of its frames' vectors, of unit length; of several video features the mean of theirs. So the dot
+  product of a clip and a text is a cosine.
+- The rows of the network are all that the pair needs: the classifier and the vectors of the classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mcn.networks.embedding import EmbeddingNetwork
+
+
+class PictureSettings(TypedDict):
+    """How one video feature reaches the space of the texts; keys after `width` are those of `conse`."""
+
+    pairing: str
+    width: int
+    classes: int
+    temperature: float
+    top: int
+    center: bool
+
+
+class ClassVectors(nn.Module):
+    """ConSE: rows that a classifier reads -> mean of its classes' text vectors (formula: see Conventions)."""
+
+    weight: Tensor
+    bias: Tensor
+    names: Tensor
+
+    def __init__(self, settings: PictureSettings, text_width: int) -> None:
+        super().__init__()
+        classes, width = settings["classes"], settings["width"]
+        self.register_buffer("weight", torch.zeros(classes, width))
+        self.register_buffer("bias", torch.zeros(classes))
+        self.register_buffer("names", torch.zeros(classes, text_width))
+        self.temperature, self.top = settings["temperature"], min(settings["top"], classes)
+        self.center = settings["center"]
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(n, width) -> (n, text_width)."""
+        probabilities = self.probabilities(rows)
+        names = self.names
+        return probabilities @ (names - names.mean(dim=0) if self.center else names)
+
+    def probabilities(self, rows: Tensor) -> Tensor:
+        """(n, width) -> (n, classes), those of all but the `top` classes 0."""
+        logits = F.linear(rows, self.weight, self.bias) / self.temperature
+        least = logits.topk(self.top, dim=1).values[:, -1:]
+        return logits.masked_fill(logits < least, -torch.inf).softmax(dim=1)
+
+
+class FrozenPair(EmbeddingNetwork):
+    """Frozen picture encoders and a text encoder in one space. pictures: one for each video feature, in order."""
+
+    takes_frames = True
+
+    def __init__(self, pictures: Sequence[PictureSettings], word_width: int) -> None:
+        super().__init__()
+        self.settings: dict[str, Any] = {
+            "pictures": [dict(one) for one in pictures],
+            "word_width": word_width,
+        }
+        self.embedding_width = word_width
+        self.has_video, self.has_audio, self.has_text = True, False, True
+        self.DAVEnet = None
+        made = [
+            ClassVectors(one, word_width) if one["pairing"] == "conse" else nn.Identity()
+            for one in pictures
+        ]
+        self.pictures = nn.ModuleList(made)
+        # where the network is, also for a pair without rows of its own
+        self.register_buffer("empty", torch.zeros(0))
+
+    def embed_frames(self, feature: int, rows: Tensor) -> Tensor:
+        """Rows (n, D) of a video feature -> (n, d) of unit length."""
+        return F.normalize(self.pictures[feature](rows), dim=-1)
+
+    def embed_text(self, words: Tensor) -> Tensor:
+        """(B, W, word_width), zero vectors pad -> (B, d): the mean of the vectors, of unit length."""
+        return F.normalize(words.sum(dim=1), dim=-1)

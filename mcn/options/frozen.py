@@ -1,0 +1,72 @@
+"""Experiments of `kind: frozen`: encoders that others trained, put together by a rule, nothing trained here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from mcn.options.base import Options, nearest
+from mcn.options.encoders import FeatureOptions, SentenceOptions, TextOptions, TimmOptions
+
+Wording = Literal["name", "synonyms", "photo", "definition"]
+WORDINGS: tuple[Wording, ...] = ("name", "synonyms", "photo", "definition")
+NOT_TRAINED = ("dataset", "checkpoint", "early_evaluation", "objective", "training", "seeds")
+
+
+class FrozenOptions(Options):
+    """How pictures and texts meet; every default is the best that docs/encoders.md measured on real clips."""
+
+    pairing: Literal["conse", "same_space"] = Field(
+        "conse",
+        description="conse: the classes that a classifier sees become the text encoder's vectors of their names "
+        "(Norouzi et al., ICLR 2014); same_space: pictures and texts have one space already, as in CLIP",
+    )
+    temperature: float = Field(
+        1.5, gt=0, description="of conse: divides the logits before the softmax; larger is flatter"
+    )
+    top: int | None = Field(
+        None, ge=1, description="of conse: so many of the likeliest classes [classes]; null: all"
+    )
+    wordings: tuple[Wording, ...] = Field(
+        WORDINGS,
+        min_length=1,
+        description="of conse: texts that stand for a class, whose vectors are averaged: its first name, all its "
+        "synonyms, `a photo of a NAME`, all its synonyms with WordNet's definition",
+    )
+    center: bool = Field(
+        True, description="of conse: take the mean vector of all classes off each class's vector"
+    )
+
+
+def frozen_problems(
+    video: Sequence[str],
+    text: str | None,
+    given: FrozenOptions,
+    rows: Mapping[str, FeatureOptions],
+) -> Iterator[str]:
+    """What is wrong with the features of a frozen experiment, a line each."""
+    row = rows.get(text) if text else None
+    if row is None:
+        texts = [name for name, one in rows.items() if one.kind == "text"]
+        near = nearest(text, texts) if text else f"; known: {', '.join(texts)}"
+        yield f"model.text: got {text!r}, wanted the text encoder of the pair{near}"
+    elif not isinstance(row, (SentenceOptions, TextOptions)):
+        yield f"model.text: {text} is a feature of kind {row.kind}; wanted text"
+    if not video:
+        yield "model.video: none; wanted the picture encoders of the pair"
+    for name in video:
+        row = rows.get(name)
+        if row is None or row.kind not in ("frame", "clip"):
+            known = [one for one, other in rows.items() if other.kind in ("frame", "clip")]
+            yield f"model.video: no feature of pictures {name!r}{nearest(name, known)}"
+        elif row.is_seeded:
+            yield f"model.video: {name} has seeded weights, which understand nothing; wanted trained ones"
+        elif given.pairing == "conse":
+            if not isinstance(row, TimmOptions):
+                cure = "name one of encoder timm, or set frozen.pairing: same_space"
+                yield f"model.video: {name} is no classifier with named classes; {cure}"
+            elif row.normalize:
+                cure = f"set features.{name}.normalize: false"
+                yield f"model.video: {name} is normalised, and its classifier wants what the network gives; {cure}"

@@ -1,0 +1,220 @@
+"""Frozen pairs: ConSE against its formula, evaluations of a pair, the folder of a model, wrong configurations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from mcn.cli import main
+from mcn.config.configuration import configure
+from mcn.errors import UserError
+from mcn.evaluation.annotations import Moment, read_vocabulary
+from mcn.evaluation.embed import EvaluatedModel
+from mcn.evaluation.localization.stage import StepScorer
+from mcn.evaluation.queries import as_frame, basis, load_query_encoder
+from mcn.evaluation.retrieval.stage import evaluate
+from mcn.features.embedded import locate
+from mcn.networks.checkpoints import load_model, save_model
+from mcn.networks.frozen import FrozenPair, PictureSettings
+from mcn.options.evaluation import LocalizationOptions, RetrievalOptions
+from tests.evaluation_set import (
+    BROKEN,
+    TASK_STEPS,
+    WIDTH,
+    WORD_WIDTH,
+    EvaluationSet,
+    evaluated,
+    make_set,
+)
+
+ROOT = Path(__file__).parent.parent
+CLASSES = 7
+GLOVE = str(ROOT / "mcn/demo/assets/glove_demo.bin")
+
+
+def pair(top: int = CLASSES, center: bool = True) -> FrozenPair:
+    """A ConSE pair with random rows."""
+    settings = PictureSettings(
+        pairing="conse", width=WIDTH, classes=CLASSES, temperature=1.5, top=top, center=center
+    )
+    network = FrozenPair([settings], WORD_WIDTH)
+    generator = torch.Generator().manual_seed(0)
+    for row in network.pictures[0].buffers():
+        row.copy_(torch.randn(row.shape, generator=generator))
+    return network
+
+
+def conse(network: FrozenPair, row: np.ndarray, top: int, center: bool) -> np.ndarray:
+    """Norouzi et al. 2014, equations 4 and 5, one class after the other in float64."""
+    rows = {name: one.double().numpy() for name, one in network.pictures[0].named_buffers()}
+    logits = [float(w @ row + b) / 1.5 for w, b in zip(rows["weight"], rows["bias"], strict=True)]
+    best = sorted(range(CLASSES), key=lambda k: -logits[k])[:top]
+    total = sum(np.exp(logits[k]) for k in best)
+    mean = sum(rows["names"]) / CLASSES if center else np.zeros(WORD_WIDTH)
+    vector = sum(np.exp(logits[k]) / total * (rows["names"][k] - mean) for k in best)
+    return vector / np.sqrt(vector @ vector)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> EvaluationSet:
+    return make_set(tmp_path_factory.mktemp("set"))
+
+
+@pytest.mark.parametrize(("top", "center"), [(CLASSES, True), (3, False)])
+def test_a_frame_is_the_mean_of_its_classes_vectors(top: int, center: bool) -> None:
+    network = pair(top, center)
+    frames = np.random.default_rng(1).standard_normal((4, WIDTH))
+    found = network.embed_frames(0, torch.from_numpy(frames).float()).double().numpy()
+    for frame, vector in zip(frames, found, strict=True):
+        np.testing.assert_allclose(vector, conse(network, frame, top, center), atol=1e-6)
+
+
+def given_pair(small: EvaluationSet, options: Any) -> EvaluatedModel:
+    return evaluated(small, options, pair(), video=["resnet152"])
+
+
+def test_a_clip_is_the_mean_of_its_frames_and_texts_that_of_their_parts(
+    small: EvaluationSet,
+) -> None:
+    given = given_pair(small, RetrievalOptions())
+    assert given.letters == "tv"
+    found = given.embed_video([Moment("soup", 3.0, 6.5), Moment(BROKEN, 0, 1)])
+    frames = given.stores["resnet152"]["soup"].values[3:7].astype(np.float64)
+    mean = sum(conse(given.model, one, CLASSES, True) for one in frames)
+    np.testing.assert_allclose(found.vectors[0], mean / np.linalg.norm(mean), atol=1e-5)
+    assert found.reasons == ["", "video: truncated"]
+    words = read_vocabulary(small.path("vocabulary.parquet")).words("pour water", 9).sum(axis=0)
+    said = given.embed_text(["pour water"]).vectors[0]
+    np.testing.assert_allclose(said, words / np.linalg.norm(words), atol=1e-6)
+
+
+def test_the_evaluations_take_a_pair_as_they_take_any_model(small: EvaluationSet) -> None:
+    scores = evaluate(given_pair(small, RetrievalOptions()))
+    assert set(scores["scores"]) == {"t->v", "v->t"}
+    assert scores["total"] == 18
+    scorer = StepScorer(given_pair(small, LocalizationOptions()), {"make": TASK_STEPS})
+    seconds = scorer.embed("soup")
+    assert not isinstance(seconds, str)
+    assert (seconds.seconds, list(seconds.modes)) == (20, ["v"])
+    one = given_pair(small, RetrievalOptions()).embed_video([Moment("soup", 4.0, 4.9)])
+    np.testing.assert_allclose(seconds.modes["v"][4], one.vectors[0], atol=1e-6)
+    assert scorer.embed(BROKEN) == "video: truncated"
+
+
+def test_encoders_become_the_folder_of_a_model_and_answer_queries(tmp_path: Path) -> None:
+    rows = (
+        '{"efficientnet_lite2": {}, "word2vec": {"vectors": "'
+        + GLOVE
+        + '", "case": "lower", "cache": "'
+        + str(tmp_path / "cache")
+        + '"}}'
+    )
+    told = '{"kind": "frozen", "model": {"video": ["efficientnet_lite2"], "text": "word2vec"}}'
+    words = ["freeze", "--options", told, "--rows", rows, "--runtime", "{device: cpu}"]
+    for name in ("a", "b"):
+        assert main([*words, "--output", str(tmp_path / name)]) == 0
+    first, second = (
+        [(tmp_path / name / file).read_bytes() for file in ("model.safetensors", "config.yaml")]
+        for name in ("a", "b")
+    )
+    assert first == second
+    network, config = load_model(tmp_path / "a")
+    assert isinstance(network, FrozenPair)
+    assert config["encoders"]["efficientnet_lite2"] == locate("embedded:efficientnet_lite2").recipe
+    assert basis(tmp_path / "a").startswith(
+        "efficientnet_lite2 + word2vec, trained by others (ConSE)"
+    )
+
+    settings = {"features": yaml.safe_load(rows)}
+    encoder = load_query_encoder(tmp_path / "a", settings)
+    asked = encoder.embed_text(["An onion", "zzzz"])
+    np.testing.assert_allclose(np.linalg.norm(asked, axis=1), [1, 0], atol=1e-5)
+    picture = np.full((300, 400, 3), 255, np.uint8)
+    seen = encoder.embed_pictures([picture, picture[:, :350]])
+    assert seen.shape == (2, 50)
+    assert as_frame(picture, 292, 260).shape == (260, 260, 3)
+
+
+def test_a_trained_model_answers_queries_too(tmp_path: Path, small: EvaluationSet) -> None:
+    network, _ = load_model(small.path("model"))
+    model = tmp_path / "model"
+    features = {"video": ["resnet152", "resnext101"], "audio": "logmel", "text": "word2vec"}
+    recipes = {"resnet152": {"weights": {"seeded": "{}"}}}
+    save_model(model, network, {"features": features, "recipes": recipes})
+    lines = [f"{word} " + " ".join(map(str, range(WORD_WIDTH))) for word in ("pour", "tea")]
+    (tmp_path / "v.txt").write_text("\n".join(lines) + "\n")
+    row = {"vectors": str(tmp_path / "v.txt"), "cache": str(tmp_path / "cache")}
+    encoder = load_query_encoder(model, {"features": {"word2vec": row}})
+    with torch.inference_mode():
+        padded = torch.zeros(1, 20, WORD_WIDTH)
+        padded[0, 0] = torch.arange(WORD_WIDTH)
+        wanted = torch.nn.functional.normalize(network.embed_text(padded)).numpy()
+    np.testing.assert_allclose(encoder.embed_text(["pour"]), wanted, atol=1e-6)
+    assert basis(model) == "seeded weights, which understand nothing"
+    with pytest.raises(UserError, match="resnet152, resnext101"):
+        encoder.embed_pictures([np.zeros((9, 9, 3), np.uint8)])
+
+
+CONSE: dict[str, Any] = {
+    "kind": "frozen",
+    "model": {"video": ["efficientnet_lite2"], "text": "minilm"},
+}
+
+
+def with_conse(**model: Any) -> dict[str, Any]:
+    """The demo's configuration with a pair; model: changes of its features."""
+    values: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
+    values["experiments"]["conse"] = CONSE | {"model": CONSE["model"] | model}
+    return values
+
+
+def test_a_pair_is_an_experiment_of_the_configuration() -> None:
+    settings = configure(with_conse())
+    assert settings.experiments["conse"].features == (("efficientnet_lite2",), None, "minilm")
+    scored = [task for name, _, task in settings.evaluations() if name == "conse"]
+    assert scored == ["retrieval", "localization", "alignment"]
+    assert {"efficientnet_lite2", "minilm"} <= set(settings.used_features())
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model": {"text": None}}, r"model\.text: got None, wanted the text encoder of the pair"),
+        ({"model": {"text": "minilmm"}}, r"model\.text: got 'minilmm'.*did you mean 'minilm'"),
+        ({"model": {"video": []}}, r"model\.video: none"),
+        ({"model": {"video": ["resnet152"]}}, r"model\.video: resnet152 has seeded weights"),
+        ({"model": {"audio": "logmel"}}, r"model\.audio: a frozen pair embeds pictures and texts"),
+        ({"model": {"embedding_width": 9}}, r"model\.embedding_width: a frozen pair has no such"),
+        ({"training": {"epochs": 3}, "objective": {}}, r"objective: a frozen experiment is not"),
+        ({"dataset": "demo_train"}, r"dataset: a frozen experiment is not trained; leave it out"),
+    ],
+)
+def test_what_a_pair_lacks_is_one_error_before_any_job(changes: Any, words: str) -> None:
+    values = with_conse()
+    for key, value in changes.items():
+        section = values["experiments"]["conse"]
+        section[key] = section.get(key, {}) | value if isinstance(value, dict) else value
+    with pytest.raises(UserError, match=rf"experiments\.conse\.{words}"):
+        configure(values)
+
+
+def test_a_classifier_needs_names_and_what_its_network_gives() -> None:
+    values = with_conse()
+    values["features"]["efficientnet_lite2"] = {"normalize": True}
+    with pytest.raises(UserError, match=r"set features\.efficientnet_lite2\.normalize: false"):
+        configure(values)
+    values = with_conse(video=["moving"])
+    values["features"]["moving"] = {
+        "encoder": "video_network",
+        "network": "r3d_18",
+        "weights": "torchvision:KINETICS400_V1",
+    }
+    with pytest.raises(UserError, match="moving is no classifier with named classes"):
+        configure(values)
+    values["experiments"]["conse"]["frozen"] = {"pairing": "same_space"}
+    assert configure(values).experiments["conse"].is_frozen
