@@ -236,6 +236,16 @@ def test_frame_at_shows_the_picture_of_that_second() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["stream.ts", "late_video.mkv", "mpeg4.avi"])
+def test_frame_at_shows_what_decoding_the_whole_file_shows(name: str) -> None:
+    """MPEG-TS has no index: a seek may land behind the wanted picture."""
+    every = FrameOptions(frames_per_second=25, short_side=96, crop=None)
+    pictures = [picture for _, picture in rgb_frames(make(name), [every])]
+    for row in range(0, len(pictures) - 2, 9):
+        shown = frame_at(make(name), (row + 0.5) / 25, 96)
+        assert np.array_equal(shown, pictures[row]), row
+
+
 def ffmpeg_frame(path: Path, number: int) -> np.ndarray:
     filters = f"select=eq(n\\,{number}),scale=298:224"
     raw = run_ffmpeg(f"-i {path} -vf {filters} -frames:v 1 -pix_fmt rgb24 -f rawvideo -".split())

@@ -30,6 +30,7 @@ from av.buffer import Buffer
 from av.container import InputContainer
 from av.filter import Graph
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from mcn.errors import VideoError
 from mcn.media.files import MICROSECOND, open_media, seek, select_video
@@ -39,6 +40,8 @@ from mcn.options.decode import FrameOptions
 MAXIMUM_SIDE = (
     16_000  # pixels; the lossless encoder takes no more, and no camera makes such a shape
 )
+
+_EARLIER_SECONDS = (0.0, 5.0, 30.0, math.inf)  # before a wanted picture, to start reading from
 
 
 def orientation(frame: VideoFrame) -> list[tuple[str, str]]:
@@ -176,19 +179,38 @@ def _feed(
 def frame_at(path: Path, seconds: float, short_side: int) -> np.ndarray:
     """The upright picture shown at `seconds` from container start, uint8 (H, W, 3); the first or last beyond the ends.
 
-    Seeks to the key frame before, so its cost does not grow with the length of the video. Errors: see `rgb_frames`.
+    Seeks to the key frame before, so its cost does not grow with the length of the video; formats without an index
+    (MPEG-TS) may land behind it, and are then read from ever earlier. Errors: see `rgb_frames`.
     """
-    with open_media(path) as container:
-        stream = select_video(container)
-        seek(container, seconds)
-        shown = None
-        for frame in container.decode(stream):
-            if shown is not None and (frame.pts is None or _seconds(frame, container) > seconds):
+    for earlier in _EARLIER_SECONDS:
+        begin = max(0.0, seconds - earlier)
+        with open_media(path) as container:
+            stream = select_video(container)
+            if begin:
+                seek(container, begin)
+            shown, late = _shown_at(container, stream, seconds)
+            if begin and (shown is None or late):
+                continue
+            if shown is None:
                 break
-            shown = frame
+            return next(_Chain(shown, picture_filters(shown, short_side, None)).pictures(shown))
+    raise VideoError("no_frames", f"no picture at {seconds:.2f} s")
+
+
+def _shown_at(
+    container: InputContainer, stream: VideoStream, seconds: float
+) -> tuple[VideoFrame | None, bool]:
+    """The picture shown at `seconds`, reading from here; whether the first picture read comes later than that."""
+    shown, late = None, False
+    for frame in container.decode(stream):
+        after = frame.pts is not None and _seconds(frame, container) > seconds
         if shown is None:
-            raise VideoError("no_frames", f"no picture at {seconds:.2f} s")
-        return next(_Chain(shown, picture_filters(shown, short_side, None)).pictures(shown))
+            shown, late = frame, after
+        elif frame.pts is None or after:
+            break
+        else:
+            shown = frame
+    return shown, late
 
 
 def _seconds(frame: VideoFrame, container: InputContainer) -> float:
