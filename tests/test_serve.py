@@ -22,10 +22,11 @@ from starlette.testclient import TestClient
 
 from mcn.errors import UserError, VideoError
 from mcn.media.frames import frame_at
-from mcn.search.serve import server
+from mcn.search.serve import opened, server
 from mcn.search.serve.app import STATIC, create_app
 from mcn.search.serve.file_cache import FileCache
 from mcn.search.serve.openapi import document
+from mcn.search.serve.opened import Opened, stamp_of
 from mcn.search.serve.parameters import MAXIMUM_PICTURE_BYTES, MAXIMUM_QUERY
 from mcn.search.serve.playback import playback_of
 from mcn.search.serve.previews import write_preview
@@ -44,7 +45,7 @@ def answers(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def client(answers, tmp_path_factory):
-    app = create_app(answers, tmp_path_factory.mktemp("cache"))
+    app = create_app(Opened(lambda: answers), tmp_path_factory.mktemp("cache"))
     with TestClient(app, base_url=LOCAL, raise_server_exceptions=False) as client:
         yield client
 
@@ -335,7 +336,7 @@ def test_a_film_that_is_gone_is_not_found(answers, tmp_path):
     shutil.copytree(answers.videos["talk.m4a"].path.parent, folder)
     gone = FakeAnswers(folder)
     (folder / SOUP).unlink()
-    with TestClient(create_app(gone, tmp_path / "cache"), base_url=LOCAL) as client:
+    with TestClient(create_app(Opened(lambda: gone), tmp_path / "cache"), base_url=LOCAL) as client:
         reply = client.get(at(SOUP, "media"))
         assert reply.status_code == 404
         assert error_of(reply)["got"].startswith("not_found")
@@ -363,6 +364,40 @@ def test_the_cache_keeps_its_limit_and_what_was_used_last(tmp_path):
     cache.path("cc3").unlink()
     assert again.find("cc3") is None
     assert again.total_bytes == 0
+
+
+# a folder that changes
+
+
+def test_a_folder_that_has_changed_is_opened_again(answers, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(opened, "CHECK_SECONDS", 0)
+    settings = tmp_path / "results" / "settings.json"
+    settings.parent.mkdir()
+    settings.write_text("{}")
+    (tmp_path / "results" / "set").mkdir()
+    later = FakeAnswers(answers.videos["talk.m4a"].path.parent)
+    del later.videos[PAN]
+    given = [answers, UserError("a run in its midst", "a whole one", "wait"), later]
+
+    def give():
+        found = given.pop(0)
+        if isinstance(found, UserError):
+            raise found
+        return found
+
+    folder = Opened(give, lambda: stamp_of(tmp_path))
+    with TestClient(create_app(folder, tmp_path / "cache"), base_url=LOCAL) as client:
+        assert client.get("/api/about").json()["videos"] == 7
+        assert len(given) == 2
+        before = client.get("/api/map").json()
+        (tmp_path / "results" / "set" / "videos.parquet").write_text("half")
+        assert client.get("/api/about").json()["videos"] == 7
+        assert "a run in its midst" in caplog.text
+        (tmp_path / "results" / "set" / "videos.parquet").write_text("whole")
+        assert client.get("/api/about").json()["videos"] == 6
+        assert client.get(at(PAN, "media")).status_code == 404
+        assert len(client.get("/api/map").json()["points"]) < len(before["points"])
+    assert given == []
 
 
 # who may ask
@@ -418,7 +453,7 @@ def test_every_reply_carries_the_policy(client):
 
 
 def test_a_token_is_wanted_where_others_can_reach_the_page(answers, tmp_path):
-    app = create_app(answers, tmp_path, host="0.0.0.0", token="secret-token")
+    app = create_app(Opened(lambda: answers), tmp_path, host="0.0.0.0", token="secret-token")
     with TestClient(app, base_url="http://192.168.1.5:8000", follow_redirects=False) as client:
         for path in ("/", "/api/about", "/static/app.js", at(SOUP, "media")):
             assert client.get(path).status_code == 401
@@ -523,7 +558,7 @@ from mcn.cli import main
 from mcn.search.answers import Answers
 
 if __name__ == "__main__":
-    Answers.open = classmethod(lambda cls, directory: FakeAnswers(directory / "videos"))
+    Answers.open = classmethod(lambda cls, directory, dataset: FakeAnswers(directory / "videos"))
     sys.exit(main(["serve", *sys.argv[1:]]))
 """
 

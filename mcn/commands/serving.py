@@ -13,6 +13,7 @@ def register(verbs: Verbs) -> None:
     """Add the parsers of this group."""
     verb = add_verb(verbs, "serve", serve)
     verb.add_argument("directory", type=Path, metavar="DIR", help="folder that `mcn run` wrote")
+    verb.add_argument("--dataset", help="which data set, where the folder has several (the first)")
     verb.add_argument(
         "--port", type=int, help="port to listen at, 0: any (the first free one from 8000)"
     )
@@ -32,4 +33,4 @@ def serve(arguments: Namespace) -> None:
             raise
         cure = "pip install 'mcn[serve]'"
         raise UserError(f"no package {error.name}", "the packages of the page", cure) from None
-    serve(arguments.directory, arguments.host, arguments.port)
+    serve(arguments.directory, arguments.host, arguments.port, arguments.dataset)

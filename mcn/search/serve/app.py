@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,33 +16,31 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from mcn.errors import UserError, VideoError
-from mcn.search.answers import Answers
 from mcn.search.serve import replies
 from mcn.search.serve.api import Api
 from mcn.search.serve.guard import Guard
-from mcn.search.serve.library import Library
 from mcn.search.serve.making import Busy
 from mcn.search.serve.media import Media
 from mcn.search.serve.openapi import document
+from mcn.search.serve.opened import Opened
 
 STATIC = Path(__file__).parent / "static"
 
 
-def create_app(
-    answers: Answers, cache: Path, host: str = "127.0.0.1", token: str = ""
-) -> Starlette:
-    """The page of `answers`.
+def create_app(opened: Opened, cache: Path, host: str = "127.0.0.1", token: str = "") -> Starlette:
+    """The page of a folder of answers.
 
     cache: folder for what is made of videos. host: what it is bound to. token: '' where none is wanted.
     """
-    library = Library(answers)
-    api, media = Api(answers, library), Media(library, cache)
+    api, media = Api(opened), Media(opened, cache)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        warming = asyncio.create_task(api.warm())
         try:
             yield
         finally:
+            warming.cancel()
             api.close()
             media.close()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ class Library:
 
     def __init__(self, answers: Answers) -> None:
         self._videos = answers.videos
-        parents = {video.path.absolute().parent for video in self._videos.values()}
-        self._root = Path(os.path.commonpath(parents)) if parents else Path()
+        parents = {_parent(video) for video in self._videos.values()}
+        self._root = os.path.commonpath(parents) if parents else ""
 
     def video(self, video_id: str) -> Video:
         """The video of an id. Errors: `NotFound`."""
@@ -58,10 +59,12 @@ class Library:
             if wanted in named and status in ("", video.status):
                 yield video
 
+    @cached_property
     def statuses(self) -> dict[str, int]:
         """How many videos have each status of the ledger."""
         return dict(Counter(video.status for video in self._videos.values()))
 
+    @cached_property
     def folders(self) -> list[str]:
         """Folders of videos, in order, the first `MAXIMUM_FOLDERS` of them."""
         found = {self._folder(video) for video in self._videos.values()} - {""}
@@ -71,15 +74,19 @@ class Library:
         """The whole path of a folder that the page names, spelled as those of videos. Errors: `UserError`."""
         if not folder:
             return ""
-        place = self._root / folder
+        place = Path(self._root, folder)
         if "\0" in folder or ".." in Path(folder).parts or not place.is_relative_to(self._root):
             wanted = "a folder of videos"
             raise UserError(f"the folder {folder[:200]!r}", wanted, "see folders of /api/about")
         return str(place)
 
     def _folder(self, video: Video) -> str:
-        folder = video.path.absolute().parent.relative_to(self._root).as_posix()
-        return "" if folder == "." else _shown(folder)
+        folder = _parent(video)[len(self._root) :].lstrip(os.sep)
+        return _shown(folder.replace(os.sep, "/"))
+
+
+def _parent(video: Video) -> str:
+    return os.path.dirname(video.path)  # noqa: PTH120 - pathlib takes ten times as long, for each of a million
 
 
 def _shown(name: str) -> str:

@@ -19,8 +19,8 @@ from mcn.errors import UserError
 from mcn.search.answers import Video
 from mcn.search.serve import parameters
 from mcn.search.serve.file_cache import FileCache
-from mcn.search.serve.library import Library
 from mcn.search.serve.making import Children, FileMaker, made_name
+from mcn.search.serve.opened import Opened
 from mcn.search.serve.playback import Playback, playback_of
 from mcn.search.serve.previews import progress_of, write_preview
 from mcn.search.serve.replies import NotFound, error_reply
@@ -38,10 +38,10 @@ _DAY = "private, max-age=86400"
 
 
 class Media:
-    """Thumbnails and films of the videos of `library`; what is made is kept below `folder`."""
+    """Thumbnails and films of the videos; what is made is kept below `folder`."""
 
-    def __init__(self, library: Library, folder: Path) -> None:
-        self._library = library
+    def __init__(self, opened: Opened, folder: Path) -> None:
+        self._opened = opened
         self._looking = Children(2, _THUMBNAIL_MEMORY_MB)
         self._converting = Children(TRANSCODINGS, _PREVIEW_MEMORY_MB)
         thumbnails = FileCache(folder / "thumbnails", THUMBNAIL_BYTES)
@@ -108,7 +108,7 @@ class Media:
         return JSONResponse({"state": "making", "progress": progress}, 202)
 
     def _video(self, request: Request) -> Video:
-        return self._library.video(request.path_params["video_id"])
+        return self._opened.library.video(request.path_params["video_id"])
 
     async def _playback(self, path: Path) -> Playback:
         key = await asyncio.to_thread(made_name, path, "playback", "")

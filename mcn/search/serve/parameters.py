@@ -12,6 +12,7 @@ from starlette.datastructures import QueryParams
 
 from mcn.errors import UserError
 from mcn.search.answers import SOURCES, Filters
+from mcn.search.serve.library import Library
 from mcn.search.serve.replies import TooLarge
 
 MAXIMUM_QUERY = 1000  # characters of a text that is looked for
@@ -91,12 +92,12 @@ def chosen_sources(query: QueryParams) -> list[str] | None:
     return chosen or None
 
 
-def filters(query: QueryParams) -> Filters:
+def filters(query: QueryParams, library: Library) -> Filters:
     """Which videos may answer: `video` (any number of times), `folder`, `min_length`, `max_length`, dates of files."""
     videos = query.getlist("video")
     return Filters(
         video_ids=frozenset(videos) if videos else None,
-        folder=query.get("folder", ""),
+        folder=library.place(query.get("folder", "")),
         min_length=number(query, "min_length", 0),
         max_length=number(query, "max_length", math.inf),
         newer_than=number(query, "newer_than", 0),

@@ -26,6 +26,7 @@ from mcn.errors import UserError
 from mcn.search.answers import Answers
 from mcn.search.serve.app import create_app
 from mcn.search.serve.guard import is_loopback
+from mcn.search.serve.opened import Opened, stamp_of
 
 FIRST_PORT, TRIED_PORTS = 8000, 20
 MAXIMUM_HEAD_BYTES = (
@@ -35,12 +36,21 @@ MAXIMUM_CONNECTIONS = 1000
 _END_SECONDS = 1  # for films that are being sent, at Ctrl-C
 
 
-def serve(directory: Path, host: str = "127.0.0.1", port: int | None = None) -> None:
-    """Serve the page of a folder of answers. Errors: `UserError` of the folder, the host or the port."""
-    answers = Answers.open(directory.resolve())
+def serve(
+    directory: Path,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    dataset: str | None = None,
+) -> None:
+    """Serve the page of a folder of answers. dataset: as in `Answers.open`.
+
+    Errors: `UserError` of the folder, the host or the port.
+    """
+    directory = directory.resolve()
+    opened = Opened(lambda: Answers.open(directory, dataset), lambda: stamp_of(directory))
     token = "" if is_loopback(host) else secrets.token_urlsafe(24)
     with listening(host, port) as listener, cache_folder(directory) as cache:
-        app = create_app(answers, cache, host, token)
+        app = create_app(opened, cache, host, token)
         print(address(listener, host, token), flush=True)
         logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # faults are logged by the app
         config = uvicorn.Config(
