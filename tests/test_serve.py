@@ -376,7 +376,7 @@ def test_a_folder_that_has_changed_is_opened_again(answers, tmp_path, monkeypatc
     settings.write_text("{}")
     (tmp_path / "results" / "set").mkdir()
     later = FakeAnswers(answers.videos["talk.m4a"].path.parent)
-    del later.videos[PAN]
+    later.videos = {name: later.videos[name] for name in later.videos if name != PAN}
     given = [answers, UserError("a run in its midst", "a whole one", "wait"), later]
 
     def give():
