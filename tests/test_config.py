@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mcn.commands import reference as commands
 from mcn.config.configuration import (
     SCHEMA_PATH,
     check_manifests,
@@ -52,6 +53,11 @@ def test_the_page_of_keys_is_that_of_the_model():
     fresh = (ROOT / PAGE_PATH).read_text()
     assert page() == fresh, "run: python -m mcn.config.reference"
     assert fresh.count("\n| `") == len(list(leaves()))
+
+
+def test_the_page_of_the_command_line_is_up_to_date():
+    written = (ROOT / commands.PAGE_PATH).read_text()
+    assert commands.page() == written, "run: python -m mcn.commands.reference"
 
 
 def test_every_problem_is_named_with_its_key_and_the_nearest_valid_one(values):
