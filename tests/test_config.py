@@ -90,6 +90,36 @@ def test_references_to_other_sections_are_checked(values):
     assert "demo_test has no captions" in caught.value.got
 
 
+def test_the_model_that_an_experiment_starts_from_is_made_or_there(values, tmp_path):
+    model = values["experiments"]["mcn"]
+    for start, words in (
+        ("results/models/mcn", "experiments.mcn.training.start_from: the experiment itself"),
+        ("results/models/mnc", "no experiment 'mnc'"),
+    ):
+        model["training"]["start_from"] = start
+        with pytest.raises(UserError, match=words):
+            configure(values)
+    model["training"]["start_from"] = None
+    values["experiments"]["second"] = {
+        "base": "mcn",
+        "training": {"start_from": "results/models/mcn"},
+    }
+    assert configure(values).experiments["second"].training.start_from == "results/models/mcn"
+
+
+def test_captions_as_narration_make_a_training_set(values):
+    values["datasets"]["demo_test"]["narration_table"] = "captions"
+    settings = configure(values)
+    assert settings.datasets["demo_test"].narration_table == "results/demo/captions.csv"
+    assert "demo_test" not in settings.evaluation_sets()["retrieval"]
+    assert "demo_test" in settings.evaluation_sets()["localization"]
+    values["datasets"]["demo_train"]["narration_table"] = "captions"
+    with pytest.raises(
+        UserError, match=r"demo_train\.narration_table: captions, and there are none"
+    ):
+        configure(values)
+
+
 def test_an_experiment_inherits_from_its_base(values):
     values["experiments"]["other"] = {"base": "mcn", "training": {"seed": 7}}
     experiments = configure(values).experiments

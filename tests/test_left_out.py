@@ -95,6 +95,17 @@ def test_everything_there(paper: dict[str, Any]) -> None:
     assert ours == published.experiments["plain"].model_dump(include=fields)
 
 
+def test_an_experiment_without_the_model_that_it_starts_from_is_left_out() -> None:
+    def lines_of(start: str) -> list[str]:
+        tuned = {"optional": True, "dataset": "a", "training": {"start_from": start}}
+        return leave_out({"datasets": {"a": {}}, "experiments": {"first": {}, "tuned": tuned}})[1]
+
+    assert lines_of("weights/gone.pth") == [
+        "experiment tuned is left out: no model weights/gone.pth to start from"
+    ]
+    assert lines_of("results/models/first") == []
+
+
 def test_only_what_is_optional_is_left_out(paper: dict[str, Any]) -> None:
     for one in paper["datasets"].values():
         if one:

@@ -109,7 +109,11 @@ def test_gradient_of_masked_pairs_is_zero():
 
 def test_avlnet_variants():
     batch = views(5)
-    none, fused = (AvlnetOptions(kind="avlnet", text=text) for text in ("none", "fused"))
+    none, fused, summed = (
+        AvlnetOptions(kind="avlnet", text=text) for text in ("none", "fused", "summed")
+    )
+    both = batch["text"] @ (batch["audio"] + batch["video"]).t()
+    assert value(summed, batch, inputs(5)) == pytest.approx(masked_margin_softmax(both).item())
     assert (none.needs.modalities, none.needs.windows) == (("video", "audio"), "random")
     similarity = batch["video"] @ batch["audio"].t()
     assert value(none, batch, inputs(5)) == pytest.approx(masked_margin_softmax(similarity).item())

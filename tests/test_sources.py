@@ -129,6 +129,23 @@ def test_missing_files_are_an_error_or_left_to_the_ledger(tmp_path):
     assert set(pd.read_parquet(outputs[1]).video_id) == {"b"}
 
 
+def test_captions_are_lines_of_narration_where_the_set_says_so(tmp_path):
+    path = manifest(tmp_path, "video_id,path\na,a.mp4\nb,b.mp4\n")
+    outputs = tmp_path / "videos.parquet", tmp_path / "narration.parquet"
+    header = "clip_id,video_id,start_seconds,end_seconds,caption\n"
+    table = tmp_path / "captions.csv"
+    table.write_text(header + "c2,b,5,9,pour\nc1,b,0,4,stir\nc0,a,0,1,chop\nc1,b,0,4,mix\n")
+    prepare_videos(path, *outputs, narration_table=table)
+    found = pd.read_parquet(outputs[1])
+    assert list(found.video_id) == ["a", "b", "b", "b"]
+    assert list(found.text) == ["chop", "stir", "mix", "pour"]
+    table.write_text(header + "c0,a,0,,chop\nc1,x,0,1,stir\n")
+    with pytest.raises(UserError) as caught:
+        prepare_videos(path, *outputs, narration_table=table)
+    assert "video x" in caught.value.got
+    assert "video a" in caught.value.got  # without an end it is no line
+
+
 def test_captions_and_steps_are_checked_against_the_videos(tmp_path):
     path = manifest(tmp_path, "video_id,path\na,a.mp4\n")
     videos = tmp_path / "videos.parquet"

@@ -56,6 +56,11 @@ def project(tmp_path_factory) -> Path:
     values = {
         "datasets": {
             "clips": {"published_features": {"clips": "clips.pkl"}, "shards": 2},
+            "tuning": {
+                "published_features": {"clips": "clips.pkl"},
+                "narration_table": "captions",
+                "shards": 1,
+            },
             "files": {
                 "manifest": "manifest.csv",
                 "published_features": {"directory": "feature files"},
@@ -69,6 +74,27 @@ def project(tmp_path_factory) -> Path:
         "experiments": {
             "mcn": {"checkpoint": "e16.pth"},
             "miech": {"checkpoint": "howto100m_pt_model.pth"},
+            "tuned": {
+                "dataset": "tuning",
+                "model": {"embedding_width": 7, "davenet_widths": [3, 4, 5, 6]},
+                "objective": {"kind": "avlnet", "text": "summed"},
+                "training": {
+                    "start_from": "e16.pth",
+                    "keep_state": True,
+                    "schedule": "epochs",
+                    "epochs": 2,
+                    "warmup_steps": 0,
+                    "videos_per_batch": 2,
+                    "clips_per_video": 1,
+                    "min_clip_seconds": 0,
+                    "audio_frames": 160,
+                    "empty_clips": "keep",
+                },
+            },
+            "further": {
+                "base": "tuned",
+                "training": {"start_from": "results/models/tuned", "start_state": "all"},
+            },
         },
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(values))
@@ -84,6 +110,19 @@ def test_published_clips_are_scored_by_published_models(project):
         assert pairs <= scores["scores"].keys()
         assert scores["total"] == 6
     assert (project / "results/report.html").stat().st_size > 0
+
+
+def test_models_are_fine_tuned_on_the_captions_of_clips(project):
+    """From a published checkpoint, and further from the model and the state that this made."""
+    for experiment, start in (("tuned", "e16.pth"), ("further", "results/models/tuned")):
+        folder = project / "results/models" / experiment
+        config = yaml.safe_load((folder / "config.yaml").read_text())
+        assert config["options"]["training"]["start_from"] == start
+        assert config["training_set"]["videos"] == 5  # one is silent
+        assert (folder / "state.pt").exists()
+        scores = project / f"results/evaluation/{experiment}/clips.retrieval.json"
+        assert json.loads(scores.read_text())["total"] == 6
+    assert not list((project / "results/evaluation").glob("*/tuning.*"))  # trained on, not scored
 
 
 def test_the_ledger_accounts_for_what_was_not_published(project):

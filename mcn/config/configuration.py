@@ -37,6 +37,7 @@ from mcn.sources.official import Adapter, adapter_of
 from mcn.sources.outside import KNOWN_BYTES
 from mcn.sources.videos import narration_lines
 
+CAPTIONS = "captions"  # `narration_table`: those of the data set
 SCHEMA_PATH = Path("workflow/schemas/config.schema.yaml")
 
 
@@ -174,6 +175,8 @@ class Configuration(Options):
                     for key, file in adapter_of(dataset.official).makes.items():
                         if not getattr(dataset, key):
                             setattr(dataset, key, f"results/{name}/official/{file}")
+            if dataset.narration_table == CAPTIONS and dataset.captions:
+                dataset.narration_table = dataset.captions
         return self
 
 
@@ -207,6 +210,7 @@ def _references(settings: Configuration) -> list[str]:
             uses[f"experiments.{name}.dataset"] = experiment.dataset
         elif not (experiment.checkpoint or experiment.is_frozen):
             problems.append(f"experiments.{name}.dataset: missing; or give a checkpoint to import")
+        problems += _start_problems(name, experiment, settings)
         early = experiment.early_evaluation
         if early is not None:
             uses[f"experiments.{name}.early_evaluation.dataset"] = early.dataset
@@ -228,6 +232,8 @@ def _references(settings: Configuration) -> list[str]:
         problems += _wildcards(f"datasets.{name}", dataset.model_dump())
         if not dataset.manifest:
             problems.append(f"datasets.{name}.manifest: missing; or name a published set: official")
+        if dataset.narration_table == CAPTIONS:
+            problems.append(f"datasets.{name}.narration_table: {CAPTIONS}, and there are none")
         if bool(dataset.tasks) != bool(dataset.steps):
             problems.append(f"datasets.{name}: tasks and steps come together")
         if bool(dataset.actions) != bool(dataset.labels):
@@ -235,6 +241,19 @@ def _references(settings: Configuration) -> list[str]:
         if len({bool(one) for one in (dataset.classes, dataset.transcripts, dataset.segments)}) > 1:
             problems.append(f"datasets.{name}: classes, transcripts and segments come together")
     return problems
+
+
+def _start_problems(name: str, experiment: Experiment, settings: Configuration) -> list[str]:
+    """A model of this run that an experiment starts from, and that no other experiment makes."""
+    start, key = experiment.training.start_from, f"experiments.{name}.training.start_from"
+    if not start or experiment.checkpoint or Path(start).parts[:2] != ("results", "models"):
+        return []
+    model = Path(start).parts[2] if len(Path(start).parts) > 2 else ""
+    if model == name:
+        return [f"{key}: the experiment itself; name another one"]
+    if model in settings.experiments or Path(start).exists():
+        return []
+    return [f"{key}: no experiment {model!r}{nearest(model, settings.experiments)}"]
 
 
 def _wildcards(key: str, value: Any) -> list[str]:

@@ -123,6 +123,12 @@ def _weights() -> dict[str, Any]:
     return found
 
 
+def _made_here(start: str, experiments: Mapping[str, Any]) -> bool:
+    """Whether a model to start from is there, or an experiment makes it."""
+    parts = Path(start).parts
+    return Path(start).exists() or (parts[:2] == ("results", "models") and parts[2] in experiments)
+
+
 def _experiments(
     experiments: Mapping[str, Any], absent: set[str]
 ) -> tuple[dict[str, Any], list[str]]:
@@ -136,6 +142,10 @@ def _experiments(
         checkpoint, dataset = found.get("checkpoint"), found.get("dataset")
         if _optional(one) and checkpoint and not Path(checkpoint).exists():
             lines.append(f"experiment {name} is left out: no checkpoint {checkpoint}")
+            continue
+        start = (found.get("training") or {}).get("start_from")
+        if _optional(one) and start and not checkpoint and not _made_here(start, experiments):
+            lines.append(f"experiment {name} is left out: no model {start} to start from")
             continue
         if dataset in absent and not checkpoint:
             lines.append(f"experiment {name} is left out: it trains on {dataset}")

@@ -201,6 +201,11 @@ def read_state_dict(path: Path | str) -> dict[str, Tensor]:
     return rows
 
 
+def published_name(name: str) -> str:
+    """The name that a row of a published file has here."""
+    return _renamed(name.removeprefix("module."))
+
+
 def _without_unused(rows: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
     """`rows` without those that no embedding depends on; what is left out is logged."""
     unused = [

@@ -3,6 +3,7 @@
     none:   L = MMS(A V^T)
     tri:    L = MMS(T V^T) + MMS(A T^T) + MMS(A V^T)
     fused:  L = MMS((A + T) V^T)
+    summed: L = MMS(T (A + V)^T)
 
 The released fused network joins sound and text before its last gate; here their embeddings are added, as evaluation
 adds them, so that every model has one embedding a modality. A clip without sound or text is then left out.
@@ -25,17 +26,19 @@ class AvlnetObjective(PairObjective):
 
     def __init__(self, options: AvlnetOptions, setting: Setting) -> None:
         super().__init__(options, setting, ALL_PAIRS if options.text == "tri" else ("video_audio",))
-        self.margin, self.fused = options.margin, options.text == "fused"
+        self.margin, self.text = options.margin, options.text
 
     def loss(self, similarity: Tensor) -> Tensor:
         return masked_margin_softmax(similarity, self.margin)
 
     def losses(self, views: Mapping[str, Tensor], inputs: StepInputs) -> dict[str, Tensor]:
-        if not self.fused:
+        joined = {"fused": ("text", "video"), "summed": ("video", "text")}
+        if self.text not in joined:
             return super().losses(views, inputs)
-        spoken, rows = views["audio"] + views["text"], inputs.rows_with("video", "audio", "text")
+        beside, other = joined[self.text]
+        both, rows = views["audio"] + views[beside], inputs.rows_with("video", "audio", "text")
         return {
             "contrast": similarity_loss(
-                spoken, views["video"], rows, inputs.videos, self.masked, self.loss
+                both, views[other], rows, inputs.videos, self.masked, self.loss
             )
         }

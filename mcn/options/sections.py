@@ -39,7 +39,9 @@ class DatasetOptions(Options):
     )
     narration_table: str | None = Field(
         None,
-        description="parquet video_id,start_seconds,end_seconds,text: of all videos, instead of a file each",
+        description="parquet video_id,start_seconds,end_seconds,text: of all videos, instead of a file each; "
+        "`captions`: the captions of the data set, a line each, as fine-tuning takes them; such a set is trained on, "
+        "not scored",
     )
     transcribe: TranscribeOptions | None = Field(
         None,
@@ -121,7 +123,11 @@ class DatasetOptions(Options):
     def measured(self) -> list[str]:
         """The evaluations that can be made of it: those of the package that it is annotated for, and its own."""
         tasks = [name for name, task in TASKS.items() if self.tables_of(task)]
-        return [*tasks, *self.evaluations]
+        trained_on = self.captions is not None and self.narration_table == self.captions
+        return [
+            *(name for name in tasks if name != "retrieval" or not trained_on),
+            *self.evaluations,
+        ]
 
     def tables_of(self, task: Task) -> tuple[str, ...]:
         """The annotations that an evaluation of the package reads of it; () where they are not given."""

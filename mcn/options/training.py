@@ -150,11 +150,53 @@ class TrainingOptions(Options):
         "MCN README --howto_audio_frames",
         ge=16,
     )
+    start_from: str | None = field(
+        None,
+        "model that the weights start from: a folder (results/models/NAME), or a published checkpoint of MCN, AVLnet "
+        "or HowTo100M; null: drawn from the seed",
+        "",
+        "MCN, AVLnet --pretrain_path",
+    )
+    start_state: Literal["weights", "all"] = field(
+        "weights",
+        "weights: the optimiser and the clustering are fresh; all: Adam's moments, centroids and queue go on, of a "
+        "model trained with keep_state, or Adam's of a published amp_checkpoint.pt",
+        "",
+        "all: MCN train_tri_kmeans.py --apex_level=1",
+    )
+    keep_state: bool = field(
+        False,
+        "keep the state of the optimiser and the clustering beside the model, for `start_state: all` (about twice the "
+        "model's size)",
+        strict=True,
+    )
     learning_rate: float = field(1e-4, "highest learning rate of Adam", "", "MCN README --lr", gt=0)
+    schedule: Literal["cosine", "epochs", "constant"] = field(
+        "cosine",
+        "of the learning rate after the warm-up: half a cosine to 0 at the last step; times epoch_decay after every "
+        "epoch; or constant",
+        "",
+        "cosine: MCN train_tri_kmeans.py; epochs: HowTo100M, AVLnet train.py --lr_decay",
+    )
+    epoch_decay: float = field(
+        0.9,
+        "factor of the learning rate after each epoch, under `schedule: epochs`",
+        "times",
+        "HowTo100M, AVLnet args.py",
+        gt=0,
+        le=1,
+    )
+    schedule_start_step: int = field(
+        0,
+        "where the schedule begins, the count that a resumed released run goes on with",
+        "steps",
+        "MCN train_tri_kmeans.py:228",
+        ge=0,
+    )
     betas: tuple[float, float] = field((0.9, 0.999), "decay of Adam's moments", "", "MCN")
     weight_decay: float = field(0.0, "L2 penalty in Adam", "", "MCN", ge=0)
     warmup_steps: int = field(
-        5000, "linear rise from 0; then half a cosine to 0", "steps", "MCN --warmup_steps", ge=0
+        5000, "linear rise from 0, before the schedule", "steps", "MCN --warmup_steps", ge=0
     )
     gradient_clip: float | None = field(
         None, "largest norm of the gradient; null: no clipping", "", "MCN: none", gt=0

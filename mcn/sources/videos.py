@@ -5,7 +5,8 @@ Conventions
 - Tables are those of `mcn.sources.annotation_tables`. Paths below the working directory are stored relative to it; a
   file that is a link keeps its own name.
 - Narration comes from a file a video, named in the manifest, or from one parquet table of all videos in the form of
-  `mcn.sources.annotation_tables.NARRATION`: a million small files would take hours to open.
+  `mcn.sources.annotation_tables.NARRATION`: a million small files would take hours to open. A table `.csv` is one of
+  captions: each caption is a line, so that models are trained on captions too.
 - Rows are read, checked and written some thousands at a time; of the whole only the ids are held.
 """
 
@@ -25,7 +26,7 @@ from tqdm import tqdm
 
 from mcn.errors import UserError, VideoError, several
 from mcn.files import TableWriter, stream_table, table_batches
-from mcn.sources.annotation_tables import NARRATION, VIDEOS
+from mcn.sources.annotation_tables import CAPTIONS, NARRATION, VIDEOS, read_csv
 from mcn.sources.manifest import ROWS_AT_A_TIME, ManifestRow, manifest_rows
 from mcn.sources.narration import read_narration, unread_metadata
 
@@ -95,12 +96,7 @@ def _copy_narration(table: Path, known: Collection[str], writer: TableWriter) ->
     """Copy a narration table, checking ids and times; the number of lines."""
     wanted = f"lines of the manifest's videos with 0 <= start_seconds <= end_seconds ({table})"
     lines = 0
-    for batch in table_batches(table):
-        try:
-            part = pa.Table.from_batches([batch]).select(NARRATION.names).cast(NARRATION)
-        except (KeyError, pa.ArrowException) as error:
-            cure = "make the table again"
-            raise UserError(f"{table}: {error}", f"the columns {NARRATION.names}", cure) from error
+    for part in _narration_parts(table):
         ids, start, end = (part[name].combine_chunks() for name in NARRATION.names[:3])
         strange = [one for one in pc.unique(ids).to_pylist() if one not in known]
         in_order = pc.and_(pc.greater_equal(start, 0), pc.less_equal(start, end))
@@ -114,6 +110,22 @@ def _copy_narration(table: Path, known: Collection[str], writer: TableWriter) ->
         writer.write_table(part)
         lines += part.num_rows
     return lines
+
+
+def _narration_parts(table: Path) -> Iterator[pa.Table]:
+    """A table of narration a part at a time, or a CSV of captions as lines in order of video and time."""
+    if table.suffix == ".csv":
+        captions = read_csv(table, CAPTIONS, optional=("end_seconds",))
+        lines = captions.rename(columns={"caption": "text"})[NARRATION.names]
+        order = lines.sort_values(NARRATION.names[:3], kind="stable")
+        yield pa.Table.from_pandas(order, NARRATION, preserve_index=False)
+        return
+    for batch in table_batches(table):
+        try:
+            yield pa.Table.from_batches([batch]).select(NARRATION.names).cast(NARRATION)
+        except (KeyError, pa.ArrowException) as error:
+            cure = "make the table again"
+            raise UserError(f"{table}: {error}", f"the columns {NARRATION.names}", cure) from error
 
 
 def narration_lines(

@@ -4,13 +4,16 @@ Conventions
 -----------
 - Precision: `fp32`, or `bf16`/`fp16` through `torch.autocast` (matrix products and convolutions in half precision,
   parameters and losses in float32); fp16 with loss scaling, as the released code's apex O1.
-- The learning rate is a linear warm-up, then half a cosine to 0 (MCN train_tri_kmeans.py:49-61):
+- The learning rate is a linear warm-up, then half a cosine to 0 (MCN train_tri_kmeans.py:49-61), or a factor for each
+  epoch that is done (HowTo100M and AVLnet train.py), or constant:
 
       lr(step) = peak * step / warmup                                            step < warmup
-                 peak * (1 + cos(pi * (step - warmup) / (total - warmup))) / 2   otherwise
+                 peak * (1 + cos(pi * (step - warmup) / (total - warmup))) / 2   cosine
+                 peak * decay ^ epochs done                                      epochs
 
-  Steps count from 0 over the whole run, so the first step of a warm-up has rate 0, as released. The rate follows from
-  the step alone, so the state of a run is: network, Adam, loss scale, objective.
+  Steps count from 0 over the whole run, so the first step of a warm-up has rate 0, as released; with
+  `schedule_start_step` they count from there, and the cosine rises again behind its end, as released. The rate follows
+  from the step alone, so the state of a run is: network, Adam, loss scale, objective.
 - The objective's own heads are trained with the network. No kind of objective is known here.
 - A loss that is not finite or that exceeds `loss_limit` times the first step's stops the run before Adam sees it.
 """
@@ -30,17 +33,28 @@ from mcn.features.runtime import Runtime
 from mcn.networks import MultimodalClusteringNetwork
 from mcn.objectives.objective import Objective, StepInputs
 from mcn.options.objectives import MODALITIES
-from mcn.options.training import ExperimentOptions
+from mcn.options.training import ExperimentOptions, TrainingOptions
 from mcn.training.batches import Batch
 
 
-def learning_rate(step: int, total: int, peak: float, warmup: int) -> float:
-    """Rate of step `step` of `total`; ValueError outside 0 <= step < total."""
+def learning_rate(step: int, total: int, peak: float, warmup: int, start: int = 0) -> float:
+    """Rate of step `step` of `total` under a cosine; ValueError outside 0 <= step < total. start: steps before it."""
     if not 0 <= step < total:
         raise ValueError(f"step {step} of {total}")
+    step += start
     if step < warmup:
         return peak * step / warmup
     return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
+
+
+def scheduled_rate(step: int, total: int, options: TrainingOptions) -> float:
+    """Rate of step `step` of `total` under the schedule of the options."""
+    peak, warmup, start = options.learning_rate, options.warmup_steps, options.schedule_start_step
+    if options.schedule == "cosine" or step + start < warmup:
+        return learning_rate(step, total, peak, warmup, start)
+    if options.schedule == "constant":
+        return peak
+    return peak * options.epoch_decay ** ((step + start) * options.epochs // total)
 
 
 def check_warmup(total: int, warmup: int) -> None:
@@ -102,9 +116,7 @@ class Trainer:
 
     def step(self, batch: Batch, step: int) -> StepReport:
         """Train on one batch; `step` counts from 0. A diverged loss: `UserError`."""
-        rate = learning_rate(
-            step, self.total, self.options.learning_rate, self.options.warmup_steps
-        )
+        rate = scheduled_rate(step, self.total, self.options)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad()

@@ -44,6 +44,7 @@ from mcn.options.training import ExperimentOptions
 from mcn.shards.mapped import vocabulary_vectors
 from mcn.training.data import TrainingSet
 from mcn.training.loop import EarlyScores, Loop, StopRequest
+from mcn.training.start import save_state, start, start_sha256
 from mcn.training.state import RunState, lock_file, publish
 from mcn.training.step import Trainer, check_warmup
 
@@ -102,6 +103,9 @@ def _train(job: TrainingJob) -> None:
     own = part_file(options.objective.kind)
     if own:
         inputs["objective"] = file_sha256(own)
+    if options.training.start_from:
+        inputs["start_from"] = start_sha256(options.training.start_from)
+        start(trainer, options.training)
     state = RunState(job.checkpoints, identity(options, trainer.precision, inputs))
     with stop_on_signals() as stop:
         loop = Loop(data, trainer, state, job.early, stop)
@@ -112,6 +116,7 @@ def _train(job: TrainingJob) -> None:
     if loop.log:
         publish(loop.log.text, job.output)
         save_model(job.output, trainer.network, describe(options, data, trainer, inputs))
+        save_state(trainer, job.output)
         state.clear()
     processes.wait()
 

@@ -186,12 +186,24 @@ def training_inputs(wildcards):
     """Inputs of `train`: the training set, and the captions and features that early scores are taken on."""
     experiment = settings.experiments[wildcards.experiment]
     inputs = model_inputs(experiment.dataset, experiment.training_features)
+    if experiment.training.start_from:
+        inputs["start"] = start_file(wildcards)
     if experiment.early_evaluation:
         dataset = experiment.early_evaluation.dataset
         early = model_inputs(dataset, experiment.features)
         inputs |= {f"early_{name}": paths for name, paths in early.items()}
         inputs["early_captions"] = f"results/{dataset}/captions.parquet"
     return inputs
+
+
+def start_file(wildcards):
+    """The weights that an experiment starts from: of a folder of a model, or a published checkpoint."""
+    start = settings.experiments[wildcards.experiment].training.start_from
+    if not start:
+        return []
+    made_here = Path(start).parts[:2] == ("results", "models")
+    folder = made_here or Path(start).is_dir()
+    return f"{start.rstrip('/')}/model.safetensors" if folder else start
 
 
 def evaluation_inputs(wildcards):

@@ -34,6 +34,7 @@ rule train:
     params:
         recipe=recipe("train"),
         code=code("train"),
+        content=content(start_file),
         shards=training_shard_count,
         early_shards=early_shard_count,
     shell:

@@ -81,11 +81,12 @@ class AvlnetOptions(ContrastOptions):
     implementation: ClassVar[str] = "avlnet:AvlnetObjective"
 
     kind: Literal["avlnet"]
-    text: Literal["none", "tri", "fused"] = field(
+    text: Literal["none", "tri", "fused", "summed"] = field(
         "none",
-        "none: audio and video alone; tri: all three pairs; fused: video against audio + text",
+        "none: audio and video alone; tri: all three pairs; fused: video against audio + text; summed: text against "
+        "audio + video, which Tri is fine-tuned by",
         "",
-        "AVLnet training.md",
+        "AVLnet training.md; summed: --fuse_videoaudio_additive",
     )
     margin: float = field(0.001, "margin of the contrast", "logits", "AVLnet loss.py", ge=0)
     windows: Literal["random", "lines"] = field(
