@@ -32,7 +32,9 @@ def test_the_conda_environment_has_the_same_pins():
     environment = yaml.safe_load((ROOT / "envs/mcn.yaml").read_text())
     found = pins(environment["dependencies"][-1]["pip"])
     extras = PROJECT["optional-dependencies"]
-    wanted = {name_of(r) for r in PROJECT["dependencies"] + extras["demo"] + extras["serve"]}
+    named = [*PROJECT["dependencies"], *extras["demo"]]
+    named += [r for name in ("embedded", "serve", "speech") for r in extras[name]]
+    wanted = {name_of(r) for r in named}
     wanted -= {"mcn"}
     assert found == {name: CONSTRAINTS[name] for name in wanted}
 
