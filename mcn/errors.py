@@ -22,6 +22,7 @@ ERROR_CODES: dict[str, str] = {
     "no_frames": "the stream yields not a single frame or sample",
     "truncated": "the stream ends well before its declared duration",
     "decode_error": "the decoder gave up",
+    "discontinuous": "the times of the stream jump",
     "timeout": "decoding took longer than its limit and was killed",
     "memory": "decoding took more memory than its limit and was killed",
     "crashed": "the decoding process died",
@@ -32,6 +33,15 @@ ERROR_CODES: dict[str, str] = {
     "unknown_language": "what is said is in no language that the recogniser knows, or cannot be made out",
     "bad_shape": "a published feature is no matrix of the stream's shape",
     "bad_values": "a published feature holds NaN, infinity or values beyond float16",
+}
+
+
+# of rows that are ok; see mcn.media.remarks
+REMARKS: dict[str, str] = {
+    "end_not_verifiable": "nothing in the file tells whether it is all there",
+    "decoder_errors": "the decoder reported errors, and pictures or sound may be damaged",
+    "unequal_span": "picture and sound do not cover the same stretch of time",
+    "late_stream": "a stream is announced too late in the file to be used",
 }
 
 

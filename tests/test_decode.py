@@ -15,6 +15,7 @@ from mcn.errors import UserError
 from mcn.media.decode import decode, read_shard_list
 from mcn.media.frames import rgb_frames
 from mcn.media.lossless import decode_rgb
+from mcn.media.remarks import remarks_of
 from mcn.options.decode import DecodeOptions
 from mcn.options.encoders import AUDIO_16KHZ, FRAMES_1FPS, FRAMES_24FPS
 from mcn.shards import ShardReader
@@ -46,6 +47,8 @@ EXPECTED = {
     "folder": ("unreadable", "unreadable"),
 }
 
+UNEQUAL = ("late_video.mp4", "short_audio.mp4", "long_audio.mp4")  # remarked
+
 
 def write_list(path: Path, rows: list[tuple[str, str, str]]) -> Path:
     with open(path, "w", encoding="utf-8", newline="") as file:
@@ -72,11 +75,13 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ShardReader]:
 @pytest.mark.parametrize("stream", ["frames_1fps", "frames_24fps", "audio"])
 def test_every_video_has_its_row_in_order(shards: dict[str, ShardReader], stream: str) -> None:
     assert shards[stream].video_ids == [f"id_{name}" for name in EXPECTED]
-    for row, codes in zip(shards[stream], EXPECTED.values(), strict=True):
+    for row, (name, codes) in zip(shards[stream], EXPECTED.items(), strict=True):
         code = codes[1] if stream == "audio" else codes[0]
         missing = code in ("no_audio", "no_video_stream")
         assert row["status"] == ("missing" if missing else "failed" if code else "ok"), row["error"]
-        assert row["error"].split(":")[0] == code
+        assert row["status"] == "ok" or row["error"].split(":")[0] == code
+        remarked = set(remarks_of(row["error"])) if row["status"] == "ok" else set()
+        assert remarked == ({"unequal_span"} if name in UNEQUAL and not code else set())
         content = row["samples"] if stream == "audio" else row["video"]
         assert (content is None) == bool(code)
 

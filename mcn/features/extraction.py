@@ -7,7 +7,8 @@ Conventions
   video depend on its own frames and the recipe alone, not on its neighbours in the shard.
 - On a CPU each of `threads` workers computes whole batches on one thread: convolutions may also round differently when
   they are split over threads; and nobody waits for anybody inside a layer.
-- Rows that are not `ok` are passed on with their error. Features are finite, and >= 0 behind a ReLU, or the run stops.
+- Rows that are not `ok` are passed on with their error, and those that are with their remarks. Features are finite,
+  and >= 0 behind a ReLU, or the run stops.
 """
 
 from __future__ import annotations
@@ -169,7 +170,8 @@ def _feature_row(row: dict[str, Any], vectors: np.ndarray, extractor: Extractor)
             "finite outputs of the network",
             "set runtime.precision to fp32; if it stays so, the weights are not this network's",
         )
-    return feature_row(row["video_id"], vectors, row["start_seconds"], extractor.step(row))
+    made = feature_row(row["video_id"], vectors, row["start_seconds"], extractor.step(row))
+    return {**made, "error": row["error"]}
 
 
 def _report(extractor: Extractor, timing: Timing, wall: float) -> None:

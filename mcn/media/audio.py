@@ -20,6 +20,7 @@ from av.audio.frame import AudioFrame
 
 from mcn.errors import VideoError
 from mcn.media.files import open_media, select_audio
+from mcn.media.remarks import Remarks
 from mcn.media.streams import DecodedStream
 
 GAP_SECONDS = 0.1  # containers round timestamps, Matroska to 1 ms; a smaller jump is no gap
@@ -73,8 +74,10 @@ class _Timeline:
             yield np.zeros(min(self.rate, count - start), np.float32)
 
 
-def mono_samples(path: Path, sample_rate: int, tolerated_errors: int = 0) -> Iterator[np.ndarray]:
-    """Decode the sound of a file: float32 chunks (n,) at `sample_rate`, in order.
+def mono_samples(
+    path: Path, sample_rate: int, tolerated_errors: int = 0, remarks: Remarks | None = None
+) -> Iterator[np.ndarray]:
+    """Decode the sound of a file: float32 chunks (n,) at `sample_rate`, in order. remarks: filled in by the end.
 
     Errors, before or while iterating: those of `open_media` and `DecodedStream`; `no_audio`, `no_frames`.
     """
@@ -82,7 +85,7 @@ def mono_samples(path: Path, sample_rate: int, tolerated_errors: int = 0) -> Ite
     resampler: soxr.ResampleStream | None = None
     with open_media(path) as container:
         stream = select_audio(container)
-        for frame in DecodedStream(container, stream, tolerated_errors):
+        for frame in DecodedStream(container, stream, tolerated_errors, remarks):
             assert isinstance(frame, AudioFrame)
             assert frame.pts is not None
             assert frame.time_base is not None

@@ -6,7 +6,8 @@ Conventions
 - Output: one row a video in the csv's order, in shards of `FRAME_SCHEMA` and `AUDIO_SCHEMA`. Row 0 of every stream
   is at container start. `missing`: the file has no such stream; `failed`: it has one that cannot be used whole.
 - Policy: all or nothing for each stream. What is cut short, damaged (beyond `tolerated_errors`), too slow or too large
-  fails under its code; nothing is shortened, zeroed or skipped in silence. A failure never stops the run.
+  fails under its code; nothing is shortened, zeroed or skipped in silence. A failure never stops the run. What is
+  worth knowing of a stream that is ok stands in its row (`mcn.media.remarks`).
 - Each video is decoded in a child process under limits of time and memory (`mcn.media.isolation`). Its results come
   back through files in the folder for temporary files (TMPDIR): memory holds one video's compressed frames at most.
 """
@@ -37,6 +38,7 @@ from mcn.media.frames import rgb_frames
 from mcn.media.isolation import Worker
 from mcn.media.lossless import LosslessWriter
 from mcn.media.probe import declared_seconds
+from mcn.media.remarks import Remarks
 from mcn.options.decode import DecodeOptions, FrameOptions, SoundOptions
 from mcn.shards import AUDIO_SCHEMA, FRAME_SCHEMA, ShardWriter, empty_row
 
@@ -80,17 +82,19 @@ def decode(
     def decode_frames(worker: Worker, video: ListedVideo, scratch: Path) -> list[dict[str, Any]]:
         targets = [scratch / stream.stream for stream in frames]
         limit = _time_limit(worker, video.path, options)
-        shapes = worker.run(store_frames, video, frames, options, targets, seconds=limit)
+        job = (store_frames, video, frames, options, targets)
+        shapes, remarks = worker.run(*job, seconds=limit)
         return [
-            _frame_row(video.video_id, stream, shape, target)
+            _frame_row(video.video_id, stream, shape, remarks, target)
             for stream, shape, target in zip(frames, shapes, targets, strict=True)
         ]
 
     def decode_sound(worker: Worker, video: ListedVideo, scratch: Path) -> list[dict[str, Any]]:
         target, rate = scratch / "samples", sounds[0].sample_rate
         limit = _time_limit(worker, video.path, options)
-        length = worker.run(store_samples, video, rate, options, target, seconds=limit)
-        return [_audio_row(video.video_id, rate, length, target)]
+        job = (store_samples, video, rate, options, target)
+        length, remarks = worker.run(*job, seconds=limit)
+        return [_audio_row(video.video_id, rate, length, remarks, target)]
 
     recipes = [stream_recipe(stream, options) for stream in streams]
     _decode_shard(shard_csv, outputs, recipes, options, decode_frames if frames else decode_sound)
@@ -154,29 +158,37 @@ def store_frames(
     rates: Sequence[FrameOptions],
     options: DecodeOptions,
     targets: Sequence[Path],
-) -> list[tuple[int, int, int]]:
-    """Decode one video into a lossless file a rate; (length, height, width) of each. Errors: `VideoError`."""
+) -> tuple[list[tuple[int, int, int]], str]:
+    """Decode one video into a lossless file a rate; (length, height, width) of each, and remarks.
+
+    Errors: `VideoError`.
+    """
     require_sha256(video.path, video.sha256)
+    remarks = Remarks()
     with contextlib.ExitStack() as stack:
         writers = [stack.enter_context(LosslessWriter(target)) for target in targets]
-        for index, frame in rgb_frames(video.path, rates, options.tolerated_errors):
+        for index, frame in rgb_frames(video.path, rates, options.tolerated_errors, remarks):
             writers[index].write(frame)
-    return [(writer.length, writer.height, writer.width) for writer in writers]
+    return [(writer.length, writer.height, writer.width) for writer in writers], str(remarks)
 
 
 def store_samples(
     video: ListedVideo, sample_rate: int, options: DecodeOptions, target: Path
-) -> int:
-    """Decode one video's sound into a file of float32 little-endian samples; their number. Errors: `VideoError`."""
+) -> tuple[int, str]:
+    """Decode one video's sound into a file of float32 little-endian samples; their number, and remarks.
+
+    Errors: `VideoError`.
+    """
     require_sha256(video.path, video.sha256)
+    remarks = Remarks()
     length = 0
     with open(target, "wb") as file:
-        for chunk in mono_samples(video.path, sample_rate, options.tolerated_errors):
+        for chunk in mono_samples(video.path, sample_rate, options.tolerated_errors, remarks):
             file.write(np.ascontiguousarray(chunk, "<f4").data)
             length += len(chunk)
     if length == 0:
         raise VideoError("no_frames", "the sound lies wholly before container start")
-    return length
+    return length, str(remarks)
 
 
 def _decode_shard(
@@ -229,12 +241,12 @@ def _time_limit(worker: Worker, path: Path, options: DecodeOptions) -> float:
 
 
 def _frame_row(
-    video_id: str, rate: FrameOptions, shape: tuple[int, int, int], stored: Path
+    video_id: str, rate: FrameOptions, shape: tuple[int, int, int], remarks: str, stored: Path
 ) -> dict[str, Any]:
     return {
         "video_id": video_id,
         "status": "ok",
-        "error": "",
+        "error": remarks,
         "start_seconds": 0.0,
         "step_seconds": float(1 / Fraction(rate.frames_per_second).limit_denominator(1001)),
         "length": shape[0],
@@ -244,11 +256,13 @@ def _frame_row(
     }
 
 
-def _audio_row(video_id: str, sample_rate: int, length: int, stored: Path) -> dict[str, Any]:
+def _audio_row(
+    video_id: str, sample_rate: int, length: int, remarks: str, stored: Path
+) -> dict[str, Any]:
     return {
         "video_id": video_id,
         "status": "ok",
-        "error": "",
+        "error": remarks,
         "start_seconds": 0.0,
         "sample_rate": sample_rate,
         "length": length,

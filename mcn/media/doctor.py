@@ -6,7 +6,8 @@ Conventions
   the limits of the decode options. Decoding the last seconds is enough to find a file that was cut short.
 - The verdict is `failed` where a stream of the file cannot be used, or the file has no stream at all; `warning` where
   one kind of feature will be missing or the timing is unusual; `ok` otherwise. The codes of faults are those of
-  `mcn.errors.ERROR_CODES`, the codes of what is unusual but no fault are those of `NOTES` below.
+  `mcn.errors.ERROR_CODES`, the codes of what is unusual but no fault those of `NOTES` below and `mcn.errors.REMARKS`.
+- The outcome ends with how sure it is that the file is all there: `verified end`, `end not verifiable` or `truncated`.
 - Damage in a part of the file that was not decoded here is found only when the whole file is decoded.
 """
 
@@ -25,6 +26,7 @@ from mcn.errors import VideoError
 from mcn.media.files import require_sha256
 from mcn.media.isolation import Worker
 from mcn.media.probe import MediaFacts, probe, spot_check
+from mcn.media.remarks import remarks_of
 from mcn.options.decode import DecodeOptions
 from mcn.sources.manifest import ManifestRow
 
@@ -41,7 +43,7 @@ NOTES: dict[str, str] = {
     "unequal_ends": "picture and sound end at different times",
     "short": "shorter than one second",
 }
-_HARMLESS = ("variable_rate", "turned")
+_HARMLESS = ("variable_rate", "turned", "end_not_verifiable")
 _LATE_SECONDS = 1.0  # less is usual, and less than one row of the slowest feature
 _UNEQUAL_SECONDS = 5.0
 
@@ -93,35 +95,42 @@ def examine(rows: Sequence[ManifestRow], options: DecodeOptions) -> DoctorReport
     return DoctorReport(tuple(diagnoses))
 
 
-def look(path: Path, sha256: str, tolerated_errors: int) -> tuple[MediaFacts, list[Finding]]:
-    """Probe and spot-check one file; faults of single streams come as findings. Errors: `VideoError` of the file."""
+def look(
+    path: Path, sha256: str, tolerated_errors: int
+) -> tuple[MediaFacts, list[Finding], list[Finding]]:
+    """Probe and spot-check one file; faults of single streams come as findings, and remarks on those that are usable.
+
+    Errors: `VideoError` of the file.
+    """
     require_sha256(path, sha256)
     facts = probe(path)
-    faults = []
+    faults, remarks = [], []
     for kind, stream in (("video", facts.video), ("audio", facts.audio)):
         try:
             if stream is not None:
-                spot_check(path, kind, tolerated_errors)  # type: ignore[arg-type]
+                found = spot_check(path, kind, tolerated_errors)  # type: ignore[arg-type]
+                remarks += [Finding(kind, *one) for one in remarks_of(str(found)).items()]
         except VideoError as error:
             faults.append(Finding(kind, error.code, error.message))
-    return facts, faults
+    return facts, faults, remarks
 
 
 def _diagnose(worker: Worker, row: ManifestRow, options: DecodeOptions) -> Diagnosis:
     arguments = (row.path, row.sha256 or "", options.tolerated_errors)
     try:
-        facts, faults = worker.run(look, *arguments, seconds=options.time_limit_seconds)
+        facts, faults, remarks = worker.run(look, *arguments, seconds=options.time_limit_seconds)
     except VideoError as error:
         finding = Finding("file", error.code, error.message)
         outcome = "no features; counted as failed"
         return Diagnosis(row.video_id, row.path, "failed", None, "", (finding,), outcome)
     absent = _absent(facts)
     failed = bool(faults) or len(absent) == 2
-    notes = _notes(facts)
+    notes = [*remarks, *_notes(facts)]
     harmless = all(note.code in _HARMLESS for note in notes)
     verdict: Verdict = "failed" if failed else "ok" if harmless and not absent else "warning"
     findings = (*faults, *absent, *notes)
     outcome = _outcome({f.stream: f for f in (*absent, *faults)}, row.narration is not None)
+    outcome += _ends(faults, remarks) if len(absent) < 2 else ""
     return Diagnosis(
         row.video_id, row.path, verdict, facts.seconds, _streams(facts), findings, outcome
     )
@@ -161,6 +170,16 @@ def _outcome(unusable: dict[str, Finding], narrated: bool) -> str:
     if made and not narrated:
         parts.append("no narration: for search and evaluation, not for training")
     return "; ".join(parts)
+
+
+def _ends(faults: Sequence[Finding], remarks: Sequence[Finding]) -> str:
+    """How sure it is that the file is all there."""
+    if any(fault.code == "truncated" for fault in faults):
+        return "; truncated"
+    if faults:
+        return ""
+    unsure = any(remark.code == "end_not_verifiable" for remark in remarks)
+    return "; end not verifiable" if unsure else "; verified end"
 
 
 def _streams(facts: MediaFacts) -> str:

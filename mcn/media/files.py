@@ -22,7 +22,7 @@ from typing import Literal, TypeVar, cast
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.stream import Disposition
+from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from mcn.errors import VideoError
@@ -35,15 +35,29 @@ DEMUXERS = (
     "mpegvideo,m4v,h263,h264,hevc,av1,obu,vc1,mjpeg,yuv4mpegpipe,gif,apng,wav,w64,aiff,caf,au,amr,mp3,aac,ac3,eac3,"
     "dts,flac,tta,wv,ape,mpc,mpc8,tak,xwma"
 )
+_LATEST_ANNOUNCEMENT = 64 << 20  # bytes of an FLV in which its streams are looked for
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS}
 
 MICROSECOND = Fraction(1, 1_000_000)
 
 S = TypeVar("S", VideoStream, AudioStream)
 
-# FFmpeg's messages are wanted as words of our errors only: damaged files produce them by the thousand.
+
+class _Messages(logging.Handler):
+    """Counts what FFmpeg reports, and passes nothing on: damaged files produce messages by the thousand."""
+
+    count = 0
+    last = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.count += 1
+        self.last = f"{record.name.removeprefix('libav.')}: {record.getMessage().strip()}"
+
+
+MESSAGES = _Messages(logging.ERROR)
 av.logging.set_level(av.logging.ERROR)
-logging.getLogger("libav").setLevel(logging.CRITICAL)
+logging.getLogger("libav").addHandler(MESSAGES)
+logging.getLogger("libav").propagate = False
 
 
 def words(error: BaseException) -> str:
@@ -91,6 +105,10 @@ def open_media(path: Path) -> Iterator[InputContainer]:
     require_file(path)
     try:
         container = av.open(f"file:{path}", options=_OPTIONS, metadata_errors="replace")
+        if container.format.name == "flv":  # may announce its sound late
+            container.close()
+            options = {**_OPTIONS, "probesize": str(_LATEST_ANNOUNCEMENT)}
+            container = av.open(f"file:{path}", options=options, metadata_errors="replace")
     except (av.FFmpegError, UnicodeError, ValueError) as error:
         raise VideoError("unreadable", _why_not_opened(words(error))) from None
     with container:
@@ -114,7 +132,7 @@ def _why_not_opened(text: str) -> str:
 def select_video(container: InputContainer) -> VideoStream:
     """Choose the video stream that FFmpeg thinks best, never cover art. Errors: `no_video_stream`, `decode_error`."""
     pictures = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    best = container.streams.best("video")
+    best = _best(container, "video")
     stream = best if best in pictures else next(iter(pictures), None)
     if stream is None:
         raise VideoError("no_video_stream", f"{_kinds(container)} only")
@@ -124,17 +142,26 @@ def select_video(container: InputContainer) -> VideoStream:
 
 def select_audio(container: InputContainer) -> AudioStream:
     """Choose the audio stream that FFmpeg thinks best. Errors: `no_audio`, `decode_error`."""
-    stream = container.streams.best("audio")
+    stream = _best(container, "audio")
     if stream is None:
         raise VideoError("no_audio", f"{_kinds(container)} only")
     assert isinstance(stream, AudioStream)
     return _decodable(stream, "audio")
 
 
+def _best(container: InputContainer, kind: Literal["video", "audio"]) -> Stream | None:
+    try:
+        return container.streams.best(kind)
+    except IndexError:  # a stream that FFmpeg met after PyAV had listed them: announced too late
+        return None
+
+
 def _decodable(stream: S, kind: Literal["video", "audio"]) -> S:
     if stream.codec_context is None:
         raise VideoError("decode_error", f"this FFmpeg has no decoder for the {kind} stream")
     stream.codec_context.thread_count = 1
+    if not stream.codec_context.is_open:
+        stream.codec_context.options = {"err_detect": "crccheck"}  # reported, not refused
     return stream
 
 

@@ -34,6 +34,7 @@ from av.video.stream import VideoStream
 
 from mcn.errors import VideoError
 from mcn.media.files import MICROSECOND, open_media, seek, select_video
+from mcn.media.remarks import Remarks
 from mcn.media.streams import DecodedStream
 from mcn.options.decode import FrameOptions
 
@@ -140,16 +141,20 @@ class _Sampler:
 
 
 def rgb_frames(
-    path: Path, rates: Sequence[FrameOptions], tolerated_errors: int = 0
+    path: Path,
+    rates: Sequence[FrameOptions],
+    tolerated_errors: int = 0,
+    remarks: Remarks | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Decode a file once; yield (index into `rates`, uint8 (H, W, 3)) in time order for each index.
 
+    remarks: filled in by the end.
     Errors, before or while iterating: those of `open_media` and `DecodedStream`; `no_video_stream`, `no_frames`.
     """
     with open_media(path) as container:
         stream = select_video(container)
         samplers: list[_Sampler] = []
-        for frame in DecodedStream(container, stream, tolerated_errors):
+        for frame in DecodedStream(container, stream, tolerated_errors, remarks):
             assert isinstance(frame, VideoFrame)
             if not samplers:
                 shape = _shape(frame)

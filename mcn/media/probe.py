@@ -10,7 +10,7 @@ Conventions
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,14 +22,14 @@ from av.video.stream import VideoStream
 from mcn.errors import VideoError
 from mcn.media.files import (
     MICROSECOND,
-    offset_ticks,
     open_media,
     seek,
     select_audio,
     select_video,
 )
 from mcn.media.frames import orientation, upright_size
-from mcn.media.streams import DecodedStream, stream_end
+from mcn.media.remarks import Remarks
+from mcn.media.streams import DecodedStream, marked_end, start_seconds, stream_end
 
 _PACKETS = 300  # about 10 s of video
 _LAST_SECONDS = (
@@ -97,19 +97,24 @@ def declared_seconds(path: Path) -> float:
         return float((container.duration or 0) * MICROSECOND)
 
 
-def spot_check(path: Path, kind: Literal["video", "audio"], tolerated_errors: int = 0) -> None:
+def spot_check(path: Path, kind: Literal["video", "audio"], tolerated_errors: int = 0) -> Remarks:
     """Decode around the middle and from shortly before the end: finds cut files without decoding them whole.
 
-    Errors: as decoding the whole stream would give, where the damage lies in what is looked at.
+    Remarks are those of the end. Errors: as decoding the whole stream would give, where the damage lies in what is
+    looked at.
     """
+    remarks = Remarks()
     with open_media(path) as container:
         stream = _select(container, kind)
         end = stream_end(container, stream) or float((container.duration or 0) * MICROSECOND)
+        if not end:  # raw streams, in which nobody can seek
+            return Remarks(unverifiable=marked_end(container))
         seek(container, end / 2)
         next(iter(DecodedStream(container, stream, tolerated_errors)), None)
         seek(container, max(0.0, end - _LAST_SECONDS))
-        for _ in DecodedStream(container, stream, tolerated_errors):
+        for _ in DecodedStream(container, stream, tolerated_errors, remarks):
             pass
+    return replace(remarks, other=None)  # only a part of the stream was looked at
 
 
 def _select(
@@ -126,7 +131,7 @@ def _optional_audio(container: InputContainer) -> AudioFacts | None:
             raise
         return None
     context = stream.codec_context
-    start, end = _start_seconds(container, stream), stream_end(container, stream)
+    start, end = start_seconds(container, stream), stream_end(container, stream)
     return AudioFacts(context.name, context.sample_rate, context.layout.nb_channels, start, end)
 
 
@@ -148,16 +153,9 @@ def _video_facts(container: InputContainer, stream: VideoStream) -> VideoFacts:
         turned=bool(orientation(first)),
         frames_per_second=float(stream.average_rate) if stream.average_rate else None,
         variable_rate=_variable_rate(stream, sorted(stamps)),
-        start_seconds=_start_seconds(container, stream),
+        start_seconds=start_seconds(container, stream),
         end_seconds=stream_end(container, stream),
     )
-
-
-def _start_seconds(container: InputContainer, stream: VideoStream | AudioStream) -> float:
-    if stream.start_time is None or stream.time_base is None:
-        return 0.0
-    ticks = stream.start_time - offset_ticks(container, stream.time_base)
-    return float(ticks * stream.time_base)
 
 
 def _variable_rate(stream: VideoStream, stamps: list[int]) -> bool:

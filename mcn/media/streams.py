@@ -1,17 +1,23 @@
-"""One stream's frames in order, and the verdict on damage.
+"""One stream's frames in order, and the verdict on damage and on its end.
 
 Conventions
 -----------
 - `pts` of the frames given out count from container start, in the stream's time base. A frame without a timestamp
-  gets its decoding time, or follows the one before.
+  gets its decoding time, or follows the one before. Formats whose clock may jump get one time axis
+  (`mcn.media.discontinuities`).
 - Damage is a packet that the decoder refuses or a picture that it had to conceal (FFmpeg marks both). FFmpeg's
   concealment invents picture content, so by default the first damage ends the stream; `tolerated_errors` allows more,
-  and then the concealed pictures are used as the ffmpeg program would use them.
+  and then the concealed pictures are used as the ffmpeg program would use them. What a decoder reports without marking
+  a picture, and packets that the container marks as corrupt, are counted and remarked.
 - Damage before the first good frame is no error: a stream that was cut between key frames starts late.
 - A stream may lose up to `end_tolerance` seconds at its end, where a camera or a download cut off the last packet. A
   stream that loses more is `truncated` where the file itself ends early, and `decode_error` where the file goes on.
 - The declared end is the stream's own, where the container states one; otherwise the container's, and then any stream
-  may be the one to reach it. Formats that state nothing (MPEG-TS, raw streams) cannot be found truncated.
+  may be the one to reach it. Where neither is stated, or FFmpeg measures it, the file's own marks decide
+  (`mcn.media.ends`): a file that is cut is `truncated`; one that does not tell is remarked as not verifiable.
+- `discontinuous`: a frame that comes more than `PAUSE_SECONDS` after the one before, where neither the declared end nor
+  the other stream, which goes on meanwhile, bears that out; one that lies that far behind the declared end; and one
+  that goes back by more than `BACK_SECONDS`.
 """
 
 from __future__ import annotations
@@ -20,23 +26,29 @@ import logging
 import math
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 
 import av
 from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Discard, Stream
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from mcn.errors import VideoError
-from mcn.media.files import MICROSECOND, offset_ticks, words
+from mcn.media.discontinuities import JoinedTime, may_jump
+from mcn.media.ends import FileEnd, file_end
+from mcn.media.files import MESSAGES, MICROSECOND, offset_ticks, select_audio, select_video, words
+from mcn.media.remarks import Remarks
 
 log = logging.getLogger(__name__)
 
 # Demuxers whose header states a duration; the others estimate it from the bit rate or from the last packets.
-_DECLARING = frozenset({"mov", "matroska", "avi", "asf", "flv", "wav", "w64", "aiff"})
-_BEYOND_END_SECONDS = 60.0  # a timestamp this far behind the declared end is nonsense
-_LONGEST_PAUSE_SECONDS = 3600.0  # so is one this far behind the frame before
+_DECLARING = frozenset({"mov", "matroska", "avi", "asf", "flv", "wav", "w64", "aiff", "flac"})
+PAUSE_SECONDS = 60.0
+BACK_SECONDS = 1.0
 
 
 def end_tolerance(declared: float) -> float:
@@ -46,8 +58,16 @@ def end_tolerance(declared: float) -> float:
 
 def container_seconds(container: InputContainer) -> float | None:
     """Declared duration, None where the format states none."""
-    declares = container.format.name.split(",")[0] in _DECLARING
-    return float(container.duration * MICROSECOND) if declares and container.duration else None
+    name = container.format.name.split(",")[0]
+    if name not in _DECLARING or not container.duration:
+        return None
+    return float(container.duration * MICROSECOND) - _leading(container)
+
+
+def _leading(container: InputContainer) -> float:
+    """Seconds before container start that durations include: Matroska states where a file or stream ends."""
+    matroska = container.format.name.startswith("matroska")
+    return max(0.0, float((container.start_time or 0) * MICROSECOND)) if matroska else 0.0
 
 
 def stream_end(container: InputContainer, stream: Stream) -> float | None:
@@ -59,7 +79,8 @@ def stream_end(container: InputContainer, stream: Stream) -> float | None:
         # FFmpeg shortens the duration of a cut AVI, but leaves the header's count, which is in the same unit
         length = max(stream.duration, stream.frames if container.format.name == "avi" else 0)
         return float((start + length) * stream.time_base)
-    return _clock(stream.metadata.get("DURATION", ""))
+    tagged = _clock(stream.metadata.get("DURATION", ""))
+    return None if tagged is None else tagged - _leading(container)
 
 
 def _clock(text: str) -> float | None:
@@ -72,14 +93,48 @@ def _clock(text: str) -> float | None:
     return value if math.isfinite(value) and value > 0 else None
 
 
+def start_seconds(container: InputContainer, stream: Stream) -> float:
+    """Where a stream begins, seconds from container start."""
+    if stream.start_time is None or stream.time_base is None:
+        return 0.0
+    ticks = stream.start_time - offset_ticks(container, stream.time_base)
+    return float(ticks * stream.time_base)
+
+
+class _Companion:
+    """The stream of the other kind, sound to a picture and the reverse: the time that its packets cover."""
+
+    def __init__(self, container: InputContainer, stream: Stream) -> None:
+        self.stream = stream
+        self.start = start_seconds(container, stream)
+        self.end = self.start
+        self.paused = False  # its packets leave out more than a pause
+
+    def see(self, start: float, end: float) -> None:
+        self.paused |= start > self.end + PAUSE_SECONDS
+        self.end = max(self.end, end)
+
+
+def _other(container: InputContainer, stream: Stream) -> VideoStream | AudioStream | None:
+    try:
+        return select_audio(container) if stream.type == "video" else select_video(container)
+    except VideoError:
+        return None
+
+
 class DecodedStream:
     """Frames of one stream; iterate once. `end_seconds` afterwards is the end of the last frame.
 
-    Errors, while iterating: `truncated`, `decode_error` (see above). A stream without a frame just ends.
+    remarks: filled in by the end of the iteration. Errors, while iterating: `truncated`, `decode_error`,
+    `discontinuous` (see above). A stream without a frame just ends.
     """
 
     def __init__(
-        self, container: InputContainer, stream: Stream, tolerated_errors: int = 0
+        self,
+        container: InputContainer,
+        stream: Stream,
+        tolerated_errors: int = 0,
+        remarks: Remarks | None = None,
     ) -> None:
         assert stream.time_base is not None
         self._container, self._stream, self._tolerated = container, stream, tolerated_errors
@@ -87,50 +142,86 @@ class DecodedStream:
         self._offset = offset_ticks(container, stream.time_base)
         self._seconds_per_tick = float(stream.time_base)
         self._clocks: dict[int, tuple[int, float]] = {}  # stream index -> offset, seconds per tick
-        self._total = container_seconds(container)
-        self._own_end = stream_end(container, stream)
+        self._joined = JoinedTime(container) if may_jump(container) else None
+        self._remarks = Remarks() if remarks is None else remarks
+        self._file_says = _file_end(container)
+        self._total = self._file_says.seconds
+        self._own_end: float | None = None
+        if not self._file_says.measured:
+            self._total = container_seconds(container)
+            self._own_end = stream_end(container, stream)
+        other = _other(container, stream)
+        self._companion = None if other is None else _Companion(container, other)
         self._next_pts = 0
         self._errors: list[str] = []
         self._before_first = ""  # the last damage before any good frame
+        self._first_seconds = 0.0
         self.end_seconds = 0.0
         self._file_end = 0.0  # end of the last packet read, seconds
         self._frames = 0
 
     def __iter__(self) -> Iterator[VideoFrame | AudioFrame]:
+        reported = MESSAGES.count
         for packet in self._packets():
             if len(self._errors) > self._tolerated:
                 continue  # decode no more, but learn where the file ends
+            if packet.size == 0 and packet.dts is not None:
+                continue  # the picture before is shown again; decoders take it for the end
             for frame in self._decode(packet):
                 if self._usable(frame):
                     yield self._timed(frame)
+        if MESSAGES.count > reported:
+            self._remarks.count(MESSAGES.count - reported, MESSAGES.last)
         self._judge()
+        self._describe()
 
     def _packets(self) -> Iterator[Packet]:
         """Packets of the stream; `_file_end` follows those of every stream that can reach the declared end."""
-        alone = self._own_end is not None or self._total is None
-        if alone:
-            for other in self._container.streams:
-                if other is not self._stream:
-                    other.discard = Discard.all  # spares reading them from the disk
-        chosen = [self._stream] if alone else list(self._container.streams)
+        chosen = self._chosen()
+        for other in self._container.streams:
+            if other not in chosen:
+                other.discard = Discard.all  # spares reading them from the disk
         try:
-            for packet in self._container.demux(chosen):
+            for packet in self._demuxed(chosen):
+                if self._joined is not None and packet.dts is not None:
+                    self._joined.move(packet)
                 self._see(packet)
                 if packet.stream_index == self._stream.index:
                     yield packet
-        except (
-            av.FFmpegError
-        ) as error:  # the demuxer itself met damage: nothing after it can be read
+        except av.FFmpegError as error:  # the demuxer met damage: nothing after it can be read
             self._errors.append(f"at {self._file_end:.2f} s: {words(error)}")
             self._tolerated = min(self._tolerated, len(self._errors) - 1)
 
+    def _chosen(self) -> list[Stream]:
+        """The stream, and those whose times are needed: all, or the companion where no declared end tells them."""
+        if self._own_end is None and self._total is not None:
+            return list(self._container.streams)
+        companion = None if self._companion is None else self._companion.stream
+        declared = not self._file_says.measured and self._joined is None
+        if companion is None or (declared and stream_end(self._container, companion) is not None):
+            return [self._stream]
+        return [self._stream, companion]
+
+    def _demuxed(self, chosen: list[Stream]) -> Iterator[Packet]:
+        try:
+            yield from self._container.demux(chosen)
+        except (
+            IndexError
+        ):  # at the end, where PyAV meets streams that were announced after the first packets
+            self._remarks.late_streams += 1
+
     def _see(self, packet: Packet) -> None:
         stamp = packet.pts if packet.pts is not None else packet.dts
+        if packet.is_corrupt and packet.stream_index == self._stream.index and packet.size:
+            self._remarks.count(1, f"after {self.end_seconds:.2f} s: a corrupt packet")
         if stamp is None:
             return
         offset, seconds_per_tick = self._clock_of(packet)
+        start = (stamp - offset) * seconds_per_tick
         end = (stamp + (packet.duration or 0) - offset) * seconds_per_tick
         self._file_end = max(self._file_end, end)
+        if self._companion is not None and packet.stream_index == self._companion.stream.index:
+            self._companion.see(start, end)
 
     def _clock_of(self, packet: Packet) -> tuple[int, float]:
         """Container start in ticks, and seconds a tick, of the packet's stream."""
@@ -166,24 +257,33 @@ class DecodedStream:
         """Give the frame its timestamp from container start."""
         stamp = frame.pts if frame.pts is not None else frame.dts
         pts = self._next_pts if stamp is None else stamp - self._offset
-        self._require_sane(pts * self._seconds_per_tick)
+        start = pts * self._seconds_per_tick
+        self._require_continuous(start)
+        if self._frames == 0:
+            self._first_seconds = start
         frame.pts = pts
         self._next_pts = pts + max(1, self._duration(frame))
         self._frames += 1
         self.end_seconds = max(self.end_seconds, self._next_pts * self._seconds_per_tick)
         return frame
 
-    def _require_sane(self, start: float) -> None:
-        """Refuse a timestamp that would fill hours with one picture or with silence."""
-        limit = self.end_seconds + _LONGEST_PAUSE_SECONDS
-        if self._total is not None:
-            limit = min(limit, self._total + _BEYOND_END_SECONDS)
-        if start > limit:
+    def _require_continuous(self, start: float) -> None:
+        """Refuse a timestamp that would fill minutes with one picture or with silence, or tell a time again."""
+        declared = self._own_end if self._own_end is not None else self._total
+        beyond = declared is not None and start > declared + PAUSE_SECONDS
+        paused = start > self.end_seconds + PAUSE_SECONDS and not self._borne_out(start, declared)
+        back = start < self.end_seconds - BACK_SECONDS
+        if beyond or (self._frames > 0 and (paused or back)):
             before = f"the one before ended at {self.end_seconds:.1f} s"
-            declared = "" if self._total is None else f", the file declares {self._total:.1f} s"
-            raise VideoError(
-                "decode_error", f"a frame is stamped {start:.1f} s; {before}{declared}"
-            )
+            ends = "" if declared is None else f", the file declares {declared:.1f} s"
+            raise VideoError("discontinuous", f"a frame is stamped {start:.1f} s; {before}{ends}")
+
+    def _borne_out(self, start: float, declared: float | None) -> bool:
+        """Whether a long pause is the file's intention."""
+        if declared is not None:
+            return start <= declared + end_tolerance(declared)
+        other = self._companion
+        return other is not None and not other.paused and other.end >= start - PAUSE_SECONDS
 
     def _duration(self, frame: VideoFrame | AudioFrame) -> int:
         """Ticks that the frame lasts; the average frame's where the file does not say."""
@@ -211,14 +311,41 @@ class DecodedStream:
         ):
             raise VideoError("decode_error", f"not one good frame: {self._before_first}")
         if lacking <= end_tolerance(declared):
-            self._mention()
+            self._judge_file()
             return
         detail = f"{self.end_seconds:.2f} s of {declared:.2f} s could be decoded"
         if broken and declared - self._file_end <= end_tolerance(declared):
             raise VideoError("decode_error", f"{self._errors[0]}; {detail}")
         raise VideoError("truncated", detail)
 
-    def _mention(self) -> None:
+    def _judge_file(self) -> None:
+        """Where no declared end was reached, let the file's own marks decide."""
+        if self._own_end is None and self._total is None:
+            self._remarks.unverifiable = marked_end(self._container)
+
+    def _describe(self) -> None:
+        """Fill in the remarks, and mention tolerated damage."""
+        remarks, other = self._remarks, self._companion
+        remarks.kind = self._stream.type
+        remarks.span = (self._first_seconds, self.end_seconds)
+        if other is not None:
+            end = None
+            if not self._file_says.measured and self._joined is None:
+                end = stream_end(self._container, other.stream)
+            remarks.other = (other.start, max(other.start, other.end if end is None else end))
         if self._errors:
+            remarks.count(len(self._errors), self._errors[0])
             where = f"{self._container.name}, {self._stream.type}"
             log.warning("%s: tolerated %d errors: %s", where, len(self._errors), self._errors[0])
+
+
+def marked_end(container: InputContainer) -> str:
+    """Why the marks of the file do not verify its end, "" where they do. Errors: `truncated`."""
+    says = _file_end(container)
+    if says.state == "cut":
+        raise VideoError("truncated", says.words)
+    return says.words
+
+
+def _file_end(container: InputContainer) -> FileEnd:
+    return file_end(Path(container.name.removeprefix("file:")), container.format.name)

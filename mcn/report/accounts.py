@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from mcn.files import read_table
+from mcn.media.remarks import remarks_of
 from mcn.upkeep.ledger import STATUSES
 
 FAILURES_SHOWN = 500  # a data set; the others are in quarantine.csv
@@ -28,7 +30,7 @@ class StreamAccount:
 
 @dataclass(frozen=True)
 class Failure:
-    """One video that failed for one reason, in one or more streams."""
+    """One video that failed for one reason, or was remarked, in one or more streams."""
 
     video_id: str
     code: str
@@ -38,7 +40,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Account:
-    """A data set: `videos` in its manifest, `whole` of them ok in every stream."""
+    """A data set: `videos` in its manifest, `whole` of them ok in every stream.
+
+    ends: how sure the ends of streams are -> how many. remarks: what is worth knowing of rows that are ok.
+    """
 
     dataset: str
     videos: int
@@ -46,6 +51,8 @@ class Account:
     streams: list[StreamAccount]
     failures: list[Failure]
     unlisted: int
+    ends: dict[str, int]
+    remarks: list[Failure]
 
     @property
     def balanced(self) -> bool:
@@ -81,7 +88,25 @@ def read_account(dataset: str, ledger: Path, videos: Path) -> Account:
         streams,
         failures[:FAILURES_SHOWN],
         max(len(failures) - FAILURES_SHOWN, 0),
+        _ends(table),
+        _by_video(_remarked(table))[:FAILURES_SHOWN],
     )
+
+
+def _ends(ledger: pa.Table) -> dict[str, int]:
+    """How sure the ends of streams are -> number of rows of the ledger."""
+    counts = pc.value_counts(ledger["end"]).to_pylist()
+    return {one["values"]: one["counts"] for one in counts if one["values"]}
+
+
+def _remarked(ledger: pa.Table) -> list[dict[str, str]]:
+    """A row for every remark of every stream, as failures are."""
+    rows = ledger.filter(pc.field("remarks") != "").to_pylist()
+    return [
+        {**row, "code": code, "error": words}
+        for row in rows
+        for code, words in remarks_of(row["remarks"]).items()
+    ]
 
 
 def _by_video(rows: list[dict[str, str]]) -> list[Failure]:

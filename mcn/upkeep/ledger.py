@@ -3,9 +3,12 @@
 Conventions
 -----------
 - One row per (stream, video): streams in the order given, videos in the manifest's order within each.
-  Columns: video_id, stream, status, code, error (all strings).
+  Columns: video_id, stream, status, code, error, end, remarks (all strings).
 - `status` is exactly one of `ok`; `failed` and `missing`, with the `code` and the words of the shard's own row;
   `excluded`, with the reason. `code` and `error` are empty where status is `ok`.
+- `end` says how sure it is that a stream that was decoded here is whole: `verified end`, `end not verifiable` or
+  `truncated`; it is empty for other streams and rows. `remarks` is what else is worth knowing of an `ok` row
+  (`mcn.media.remarks`).
 - Every stream sums to the manifest. A video that a stream's shards do not hold, hold twice, or that the manifest does
   not know is a `UserError` that names it: nothing is skipped without a word.
 - `quarantine.csv` beside the ledger lists the failed rows alone, each with a command that looks at that file again.
@@ -26,14 +29,17 @@ from tqdm import tqdm
 
 from mcn.errors import UserError, several
 from mcn.files import read_table, write_table, write_text
+from mcn.media.remarks import remarks_of
 from mcn.shards import ShardReader
 
 log = logging.getLogger(__name__)
 
 STATUSES = ("ok", "failed", "missing", "excluded")
-COLUMNS = ("video_id", "stream", "status", "code", "error")
+COLUMNS = ("video_id", "stream", "status", "code", "error", "end", "remarks")
+VERIFIED, UNVERIFIABLE, TRUNCATED = "verified end", "end not verifiable", "truncated"
 LEDGER = pa.schema([(name, pa.string()) for name in COLUMNS])
 _SHARD_COLUMNS = ("video_id", "status", "error")
+_ROWS = pa.schema([*((name, pa.string()) for name in _SHARD_COLUMNS), ("decoded", pa.bool_())])
 
 
 def make_ledger(
@@ -106,10 +112,11 @@ def _read_stream(stream: str, paths: Sequence[Path]) -> pa.Table:
     for path in tqdm(paths, desc=f"ledger {stream}", unit="shard", disable=None):
         reader = ShardReader(path)
         columns = [pa.array(reader.column(name), pa.string()) for name in _SHARD_COLUMNS]
-        chunks.append(pa.table(columns, names=list(_SHARD_COLUMNS)))
+        decoded = reader.kind == "features" and "decoded" in reader.recipe
+        columns.append(pa.array([decoded] * len(columns[0]), pa.bool_()))
+        chunks.append(pa.table(columns, _ROWS))
         reader.close()
-    empty = pa.schema([(name, pa.string()) for name in _SHARD_COLUMNS]).empty_table()
-    return pa.concat_tables([empty, *chunks]).combine_chunks()
+    return pa.concat_tables([_ROWS.empty_table(), *chunks]).combine_chunks()
 
 
 def _doubled(ids: pa.Array | pa.ChunkedArray, where: str) -> list[str]:
@@ -133,9 +140,12 @@ def _account(
     """The rows of one stream in the manifest's order, `code: words` split in two."""
     rows = found.take(pc.index_in(manifest_ids, value_set=found["video_id"]))
     statuses, errors = rows["status"].to_pylist(), rows["error"].to_pylist()
+    decoded = rows["decoded"].to_pylist()
     columns: dict[str, list[str]] = {name: [] for name in COLUMNS}
     ids = manifest_ids.to_pylist()
-    for video_id, shard_status, shard_error in zip(ids, statuses, errors, strict=True):
+    for video_id, shard_status, shard_error, here in zip(
+        ids, statuses, errors, decoded, strict=True
+    ):
         left_out = video_id in excluded
         status = "excluded" if left_out else shard_status
         if status not in STATUSES:
@@ -144,11 +154,20 @@ def _account(
                 f"one of {', '.join(STATUSES)}",
                 "delete its shard and run snakemake again",
             )
-        code, _, words = (excluded[video_id] if left_out else shard_error or "").partition(": ")
-        row = video_id, stream, status, code, words
+        said = excluded[video_id] if left_out else shard_error or ""
+        code, _, words = ("" if status == "ok" else said).partition(": ")
+        remarks = said if status == "ok" else ""
+        row = video_id, stream, status, code, words, _end(status, code, remarks, here), remarks
         for name, value in zip(COLUMNS, row, strict=True):
             columns[name].append(value)
     return pa.table(columns, schema=LEDGER)
+
+
+def _end(status: str, code: str, remarks: str, decoded: bool) -> str:
+    """How sure the end of a stream is."""
+    if status == "ok" and decoded:
+        return UNVERIFIABLE if "end_not_verifiable" in remarks_of(remarks) else VERIFIED
+    return TRUNCATED if status == "failed" and code == "truncated" else ""
 
 
 def _quarantine(ledger: pa.Table, manifest: Path) -> str:
