@@ -13,15 +13,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mcn import files
 from mcn.config.configuration import configure
 from mcn.errors import DamagedShard, UserError
-from mcn.files import atomic_path, scratch_folder
+from mcn.files import atomic_path, scratch_folder, write_table, write_text
 from mcn.layout import Dataset
+from mcn.networks import MultimodalClusteringNetwork
+from mcn.networks.checkpoints import read_state_dict, save_model
+from mcn.networks.rows import save_rows
 from mcn.shards import (
     AUDIO_SCHEMA,
     FEATURE_SCHEMA,
@@ -33,12 +38,16 @@ from mcn.shards import (
     ShardWriter,
     feature_row,
 )
+from mcn.shards.origin import list_digest
+from mcn.sources.partition import list_text, shard_lists
 from mcn.upkeep.verify import cure, verify
 
 SCHEMAS = {"features": FEATURE_SCHEMA, "frames": FRAME_SCHEMA, "audio": AUDIO_SCHEMA, "text": TEXT_SCHEMA}  # fmt: skip
-SETTINGS = configure(
-    {"datasets": {"set": {"manifest": "m.csv"}}, "features": {"word2vec": {"vectors": "v.bin"}}}
-)
+CONFIG: dict[str, Any] = {
+    "datasets": {"set": {"manifest": "m.csv"}},
+    "features": {"word2vec": {"vectors": "v.bin"}},
+}
+SETTINGS = configure(CONFIG)
 FEATURES = tuple(SETTINGS.used_features())
 DECODED = ("frames_1fps", "frames_24fps", "audio_16khz")
 KINDS = {
@@ -203,6 +212,134 @@ def test_shards_of_another_recipe_place_or_kind_are_found(dataset: Dataset) -> N
     assert found[lost] == "missing"
 
 
+def exchange(one: Path, other: Path) -> None:
+    """Each gets the other's name."""
+    aside = one.with_name("aside")
+    one.rename(aside)
+    other.rename(one)
+    aside.rename(other)
+
+
+EXCHANGED = {
+    "features": ("set/features/resnet152/00000", "set/features/resnext101/00000"),
+    "numbers": ("set/features/logmel/00000", "set/features/logmel/00001"),
+    "data sets": ("set/features/logmel/00000", "other/features/logmel/00000"),
+    "decoded streams": ("set/decoded/frames_1fps/00001", "set/decoded/frames_24fps/00001"),
+}
+
+
+@pytest.mark.parametrize("names", EXCHANGED.values(), ids=EXCHANGED)
+def test_exchanged_shards_are_found_when_read_and_by_verify(
+    tmp_path: Path, names: tuple[str, str]
+) -> None:
+    """The recipes are made equal, as those of two data sets or shards of one feature are."""
+    data, _ = make_dataset(tmp_path / "set"), make_dataset(tmp_path / "other")
+    one, other = (tmp_path / f"{name}.parquet" for name in names)
+    for path in (one, other):
+        kind = KINDS[path.parent.name]
+        with ShardWriter(path, SCHEMAS[kind], {"version": 1}) as shard:
+            for video_id in IDS[int(path.stem)]:
+                shard.write(row(kind, video_id))
+    exchange(one, other)
+    kind = KINDS[one.parent.name]
+    with pytest.raises(DamagedShard, match=r"it is shard \d of .* wanted shard \d of") as caught:
+        RowStore([one], kind)
+    assert f"rm {one}" in caught.value.do
+    found = {
+        problem.path for problem in verify([data], SETTINGS) if "it is shard" in problem.reason
+    }
+    assert found == {path for path in (one, other) if path.is_relative_to(data.root)}
+
+
+def test_a_shard_of_other_videos_than_its_list_is_not_read(dataset: Dataset) -> None:
+    path, shard_list = dataset.features("logmel")[1], dataset.shard_list(1)
+    with ShardWriter(path, FEATURE_SCHEMA, {}, inputs=list_digest(shard_list)) as shard:
+        for video_id in IDS[1]:
+            shard.write(row("features", video_id))
+    assert set(RowStore([path], "features")) == set(IDS[1])
+    pd.DataFrame({"video_id": IDS[1], "path": "moved.mp4"}).to_csv(shard_list, index=False)
+    assert set(RowStore([path], "features")) == set(IDS[1]), "a video may be moved"
+    pd.DataFrame({"video_id": ["c", "new"], "path": "x.mp4"}).to_csv(shard_list, index=False)
+    with pytest.raises(UserError, match="made of other videos than") as caught:
+        RowStore([path], "features")
+    assert f"rm {path}" in caught.value.do
+
+
+def test_shards_of_an_earlier_version_are_read_and_counted(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("mcn.shards.shard.place_of", lambda path: None)
+        path = write(dataset.features("logmel")[1], "features", IDS[1])
+    assert ShardReader(path).origin is None
+    assert verify([dataset], SETTINGS) == []
+    assert f"1 shards in {path.parent} are of an earlier version" in caplog.text
+
+
+def test_damaged_lists_and_narration_are_found(dataset: Dataset) -> None:
+    rows = [
+        {"video_id": video_id, "path": f"{video_id}.mp4", "sha256": ""} for video_id in "abcdefgh"
+    ]
+    write_table(dataset.table("videos"), pa.Table.from_pylist(rows))
+    for shard, listed in enumerate(shard_lists(dataset.table("videos"), 2)):
+        dataset.shard_list(shard).write_text(list_text(listed))
+        for stream in STREAMS:
+            kind = KINDS[Path(stream).name]
+            write(dataset.paths(stream)[shard], kind, tuple(listed.video_id))
+    narration = dataset.root / "narration/00000.parquet"
+    write_table(narration, pa.table({"video_id": ["a"] * 100}))
+    assert verify([dataset], SETTINGS) == []
+    flipped = bytearray(narration.read_bytes())
+    flipped[len(flipped) // 2] ^= 1
+    narration.write_bytes(flipped)
+    path = dataset.shard_list(0)
+    path.write_text(path.read_text().replace(".mp4", ".mp3", 1))
+    assert [problem.path for problem in verify([dataset], SETTINGS)] == [path, narration]
+
+
+def test_any_flipped_bit_of_seeded_weights_is_found_or_changes_nothing(dataset: Dataset) -> None:
+    path = dataset.root.parent / "weights/resnet152.safetensors"
+    generator = torch.Generator().manual_seed(0)
+    rows = {f"row{n}": torch.randn(4, 5, generator=generator) for n in range(3)}
+    save_rows(path, rows, {"seed": 0, "network": "resnet152"})
+    raw, found = path.read_bytes(), 0
+    assert verify([dataset], SETTINGS) == []
+    for place in np.random.default_rng(0).choice(8 * len(raw), 400, replace=False):
+        damaged = bytearray(raw)
+        damaged[place // 8] ^= 1 << (place % 8)
+        path.write_bytes(damaged)
+        try:
+            read = read_state_dict(path)
+        except UserError:
+            found += 1
+        else:
+            assert all(torch.equal(read[name], values) for name, values in rows.items())
+    assert found > 300
+    path.write_bytes(raw[:-1] + bytes([raw[-1] ^ 1]))
+    with pytest.raises(DamagedShard, match="not the weights that were written"):
+        read_state_dict(path)
+    assert [problem.path for problem in verify([dataset], SETTINGS)] == [path]
+
+
+def test_damaged_models_scores_and_logs_are_found(dataset: Dataset) -> None:
+    settings = configure({**CONFIG, "experiments": {"mcn": {"dataset": "set"}}})
+    model = dataset.root.parent / "models/mcn"
+    network = MultimodalClusteringNetwork(
+        video_width=4, word_width=None, embedding_width=4, davenet_widths=None
+    )
+    save_model(model, network, {})
+    (model / "metrics.jsonl").write_text('{"step": 1}\n')
+    scores = dataset.root.parent / "evaluation/mcn/set.retrieval.json"
+    write_text(scores, "{}")
+    assert verify([dataset], settings) == []
+    weights = model / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    (model / "metrics.jsonl").write_bytes(bytes(10))
+    scores.write_bytes(b'{"scores":')
+    found = [problem.path for problem in verify([dataset], settings)]
+    assert found == [weights, model / "metrics.jsonl", scores]
+
+
 def test_two_recipes_of_one_feature_are_never_read_together(dataset: Dataset) -> None:
     path = write(dataset.features("logmel")[1], "features", IDS[1], version=2)
     with pytest.raises(UserError, match="differ in recipe") as caught:
@@ -211,7 +348,7 @@ def test_two_recipes_of_one_feature_are_never_read_together(dataset: Dataset) ->
 
 
 def test_a_damaged_table_is_found(dataset: Dataset) -> None:
-    table = dataset.table("videos")
+    table = dataset.table("captions")
     pd.DataFrame({"video_id": ["a"] * 100}).to_parquet(table)
     assert verify([dataset], SETTINGS) == []
     table.write_bytes(table.read_bytes()[:-9])

@@ -68,7 +68,8 @@ def fail(shard: Path, video_id: str) -> None:
     """Make a video of a shard a failed one."""
     reader = ShardReader(shard)
     record = read_record(shard)
-    with ShardWriter(shard, SCHEMAS[reader.kind], reader.recipe, record) as writer:
+    inputs = reader.origin.inputs
+    with ShardWriter(shard, SCHEMAS[reader.kind], reader.recipe, record, inputs) as writer:
         for row in list(reader):
             failed = empty_row(SCHEMAS[reader.kind], row["video_id"], "failed", FAILED)
             writer.write(failed if row["video_id"] == video_id else row)

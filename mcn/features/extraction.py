@@ -120,12 +120,13 @@ def extract(source: Path, output: Path, extractor: Extractor) -> Timing:
     """Write the features of the shard `source` to `output`, one row a video in the same order; logs where time went."""
     reader = ShardReader(source, extractor.kind)
     recipe = {**extractor.recipe, "decoded": reader.recipe}
+    inputs = reader.origin.inputs if reader.origin else ""
     timing, began = Timing(), time.perf_counter()
     ready = read_ahead(extractor.batches(reader), BATCHES_AHEAD * extractor.workers)
     with (
         contextlib.closing(ready),
         repeatable(),
-        ShardWriter(output, FEATURE_SCHEMA, recipe) as writer,
+        ShardWriter(output, FEATURE_SCHEMA, recipe, inputs=inputs) as writer,
         tqdm(total=len(reader), desc=extractor.name, unit="video", disable=None) as progress,
     ):
         results = in_order(ready, extractor.compute, extractor.workers, timing)

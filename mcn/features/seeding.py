@@ -28,7 +28,6 @@ from typing import Any
 import numpy as np
 import timm
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mcn.errors import UserError
@@ -37,8 +36,8 @@ from mcn.features.calibration import frame_items, mel_items
 from mcn.features.registry import library_versions
 from mcn.features.runtime import repeatable
 from mcn.features.weights import convolutions_and_norms
-from mcn.files import atomic_path, canonical_json
 from mcn.networks import ResDavenet, resnext101_3d
+from mcn.networks.rows import save_rows
 from mcn.options.encoders import DavenetOptions, FeatureOptions, TimmOptions, VideoNetworkOptions
 
 log = logging.getLogger(__name__)
@@ -76,9 +75,7 @@ def make_seeded_weights(
         "decoded": decoded,
         "libraries": library_versions("torch", "timm", "numpy"),
     }
-    rows = {key: one.contiguous() for key, one in network.state_dict().items()}
-    with atomic_path(output) as temporary:
-        save_file(rows, temporary, {"mcn": canonical_json(recipe)})
+    save_rows(output, network.state_dict(), recipe)
     log.info(
         "%s: seed %d, batch norms calibrated on %d items in %.1f s",
         *(name, seed, len(items), time.perf_counter() - began),

@@ -39,6 +39,7 @@ from mcn.options.encoders import SentenceOptions, TextOptions
 from mcn.options.features import RuntimeOptions
 from mcn.shards import TEXT_SCHEMA, ShardWriter, empty_row
 from mcn.shards.clips import text_units, tokenize
+from mcn.shards.origin import list_digest
 from mcn.sources.annotation_tables import NARRATION
 from mcn.sources.narration import unread_of
 
@@ -166,7 +167,7 @@ def extract_text(
                 f"{narration}: video {line['video_id']} not in {shard}", "its videos", cure
             )
         lines[line["video_id"]].append(line)
-    with ShardWriter(output, TEXT_SCHEMA, recipe) as writer:
+    with ShardWriter(output, TEXT_SCHEMA, recipe, inputs=list_digest(shard)) as writer:
         for video_id in tqdm(video_ids, desc=name, unit="video", disable=None):
             wrong = unread.get(video_id)
             writer.write(_text_row(video_id, lines[video_id], ids, options.unit, wrong))

@@ -13,16 +13,14 @@ Conventions
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mcn.errors import UserError
@@ -33,8 +31,9 @@ from mcn.features.backbones import (
     load_video_network,
 )
 from mcn.features.embedded import locate
-from mcn.files import canonical_json, file_sha256
+from mcn.files import file_sha256
 from mcn.networks.checkpoints import load_davenet, load_resnext101, load_rows, read_state_dict
+from mcn.networks.rows import read_noted, rows_sha256
 from mcn.options.encoders import EMBEDDED_PREFIX
 
 CLASSIFIER = ("fc.weight", "fc.bias")
@@ -123,23 +122,12 @@ LOADERS: dict[str, Callable[[Path], nn.Module]] = {
 FOLDED = ("resnet152", *LOADERS)
 
 
-def rows_sha256(rows: Mapping[str, Tensor]) -> str:
-    """Sha256 over the rows in order of name: name, dtype, shape and bytes of each."""
-    digest = hashlib.sha256()
-    for name in sorted(rows):
-        row = rows[name].detach().cpu().contiguous()
-        digest.update(canonical_json([name, str(row.dtype), list(row.shape)]).encode())
-        digest.update(row.numpy().tobytes())
-    return digest.hexdigest()
-
-
 def _seeding(path: Path) -> dict[str, str]:
     """What a seeded file says of itself; nothing for other files."""
     if path.suffix != ".safetensors":
         return {}
-    with safe_open(path, "pt") as file:
-        metadata = file.metadata() or {}
-    return {"seeded": metadata["mcn"]} if "mcn" in metadata else {}
+    noted = read_noted(path)
+    return {} if noted is None else {"seeded": noted}
 
 
 def convolutions_and_norms(network: nn.Module) -> list[tuple[nn.Module, str, str]]:

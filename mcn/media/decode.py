@@ -41,6 +41,7 @@ from mcn.media.probe import declared_seconds
 from mcn.media.remarks import Remarks
 from mcn.options.decode import DecodeOptions, FrameOptions, SoundOptions
 from mcn.shards import AUDIO_SCHEMA, FRAME_SCHEMA, ShardWriter, empty_row
+from mcn.shards.origin import list_digest
 
 log = logging.getLogger(__name__)
 
@@ -199,11 +200,11 @@ def _decode_shard(
     decode: _Decode,
 ) -> None:
     schema = FRAME_SCHEMA if recipes[0]["stage"] == "decode_frames" else AUDIO_SCHEMA
-    videos = read_shard_list(shard_csv)
+    videos, inputs = read_shard_list(shard_csv), list_digest(shard_csv)
     tally: Counter[str] = Counter()
     with contextlib.ExitStack() as stack:
         writers = [
-            stack.enter_context(ShardWriter(path, schema, recipe))
+            stack.enter_context(ShardWriter(path, schema, recipe, inputs=inputs))
             for path, recipe in zip(outputs, recipes, strict=True)
         ]
         worker = stack.enter_context(Worker(options.memory_limit_mb))

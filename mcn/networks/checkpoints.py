@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 import yaml
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mcn.errors import UserError, several
@@ -38,6 +38,7 @@ from mcn.networks import (
     resnext101_3d,
 )
 from mcn.networks.resnext3d import CLASSIFIER_ROWS, unwrap
+from mcn.networks.rows import load_rows_file
 
 
 def below(rows: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -181,7 +182,7 @@ def read_state_dict(path: Path | str) -> dict[str, Tensor]:
     """
     try:
         if Path(path).suffix == ".safetensors":
-            return unwrap(load_file(path))
+            return unwrap(load_rows_file(path))
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(

@@ -12,7 +12,7 @@ Conventions
 - Paths are relative to the working directory. A file of the package, such as the demo's word vectors
   `mcn/demo/assets/glove_demo.bin`, is found from any folder.
 - `weights_sha256`: what the weights must hash to; of a file its bytes, of a timm model its tensors
-  (`mcn.features.weights.rows_sha256`). The hash of the weights used is in every shard's recipe.
+  (`mcn.networks.rows.rows_sha256`). The hash of the weights used is in every shard's recipe.
 - A feature of texts has vectors of words, or one vector of a text as a whole: `unit`.
 """
 

@@ -35,6 +35,7 @@ from mcn.errors import UserError, VideoError
 from mcn.features.registry import library_versions
 from mcn.media.decode import read_shard_list
 from mcn.shards import FEATURE_SCHEMA, RowStore, ShardWriter, empty_row, feature_row
+from mcn.shards.origin import list_digest
 from mcn.sources.arrays import load_array
 
 log = logging.getLogger(__name__)
@@ -126,7 +127,7 @@ def import_shard(shard: Path, source: Path, layout: str, feature: str, output: P
         stream = published_stream(layout, feature)
         recipe, read = _recipe(layout, feature, stream), _reader_of_files(source, feature, stream)
     counts: Counter[str] = Counter()
-    with ShardWriter(output, FEATURE_SCHEMA, recipe) as writer:
+    with ShardWriter(output, FEATURE_SCHEMA, recipe, inputs=list_digest(shard)) as writer:
         videos = read_shard_list(shard)
         for video in tqdm(videos, desc=f"import {feature}", unit="video", disable=None):
             row = read(video.video_id, str(video.path))

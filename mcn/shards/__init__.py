@@ -10,6 +10,8 @@ Conventions
 - File metadata, key `mcn`: canonical JSON of schema_version, kind and recipe. The recipe holds every parameter that
   changes the numbers, the code's `version`, weights and library versions. Equal recipes and inputs on one machine
   give equal bytes.
+- The header also says what the shard is: data set, stream, number and the digest of its list (`mcn.shards.origin`);
+  who opens it compares that with the path.
 - Pages carry checksums and every read verifies them: a flipped bit, a cut file or another kind of file raises
   `DamagedShard`, which names the file and the cure.
 """

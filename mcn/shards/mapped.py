@@ -30,6 +30,7 @@ import pyarrow.parquet as pq
 from mcn.errors import UserError
 from mcn.files import canonical_json, read_table
 from mcn.shards.clips import values_of
+from mcn.shards.origin import require_inputs
 from mcn.shards.shard import FeatureSequence, ShardReader, feature_sequence
 
 
@@ -50,6 +51,7 @@ class RowStore(Mapping[str, Any]):
 
     def _index(self, shard: int, path: Path) -> None:
         reader = ShardReader(path, self.kind)
+        require_inputs(path, reader.origin)
         if shard and reader.recipe != self.recipe:
             cure = f"delete the one that is out of date and run snakemake again (rm {path})"
             raise UserError(f"{self.paths[0]} and {path} differ in recipe", "one recipe", cure)

@@ -17,8 +17,10 @@ import pyarrow.parquet as pq
 from mcn.errors import DamagedShard, UserError
 from mcn.files import atomic_path, canonical_json
 from mcn.shards.made_by import KEY, MadeBy, current_record
+from mcn.shards.origin import Origin, place_of, read_origin, require_place
 
 SCHEMA_VERSION = 1
+HEADER = {"schema_version", "kind", "recipe", "origin"}  # the last is not in shards of version 0.1
 
 _HEAD = [("video_id", pa.string()), ("status", pa.string()), ("error", pa.string())]
 _TIME = [("start_seconds", pa.float64()), ("step_seconds", pa.float64())]
@@ -155,7 +157,8 @@ class ShardWriter:
     """Write one shard atomically; a context manager. Nothing is left behind when the body raises.
 
     Args: `path` of the shard, one of the schemas above, `recipe` (JSON values only); `made_by`: the code that makes
-    the rows, by default what `mcn.shards.made_by.writing_with` says.
+    the rows, by default what `mcn.shards.made_by.writing_with` says; `inputs`: digest of the list of its videos
+    (`mcn.shards.origin.list_digest`), '' where there is none.
     """
 
     def __init__(
@@ -164,10 +167,14 @@ class ShardWriter:
         schema: pa.Schema,
         recipe: dict[str, Any],
         made_by: MadeBy | None = None,
+        inputs: str = "",
     ) -> None:
         self.path = Path(path)
         kind = schema.metadata[b"kind"].decode()
         header = {"schema_version": SCHEMA_VERSION, "kind": kind, "recipe": recipe}
+        place = place_of(self.path)
+        if place is not None:
+            header["origin"] = Origin(place, inputs).header
         self.schema = schema.with_metadata({"mcn": canonical_json(header)})
         self._record = made_by or current_record()
         self._stack = contextlib.ExitStack()
@@ -219,6 +226,7 @@ class ShardReader:
         with self._damage():
             self._file = pq.ParquetFile(self.path, page_checksum_verification=True)
             header = self._header()
+            self.origin = read_origin(header.get("origin"))
         self.kind: str = header["kind"]
         self.recipe: dict[str, Any] = header["recipe"]
         if header["schema_version"] != SCHEMA_VERSION:
@@ -230,6 +238,7 @@ class ShardReader:
             self._check_rows(self._file.metadata.num_rows, len(self), "the file")
         if kind is not None and self.kind != kind:
             raise DamagedShard(path, f"a shard of {self.kind}, wanted one of {kind}")
+        require_place(self.path, self.origin)
 
     def _header(self) -> dict[str, Any]:
         """What the file says of itself. No checksum covers it, but parquet keeps it twice."""
@@ -239,7 +248,7 @@ class ShardReader:
         if once[b"mcn"] != again.get(b"mcn"):
             raise ValueError("its two headers differ")
         header = json.loads(once[b"mcn"])
-        if not isinstance(header, dict) or set(header) != {"schema_version", "kind", "recipe"}:
+        if not isinstance(header, dict) or {*header, "origin"} != HEADER:
             raise ValueError("not the header of a shard")
         return header
 

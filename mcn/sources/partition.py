@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -43,19 +44,26 @@ def partition(videos: Path, narration: Path, shards: int, directory: Path) -> No
     The csv has the columns video_id,path,sha256, rows in order of video_id; narration keeps its order. A shard may be
     empty.
     """
+    number_of: dict[str, int] = {}
+    sizes = []
+    for shard, rows in enumerate(shard_lists(videos, shards)):
+        write_text(directory / "shards" / f"{shard:05d}.csv", list_text(rows))
+        number_of |= dict.fromkeys(rows.video_id, shard)
+        sizes.append(len(rows))
+    _deal_out(narration, number_of, shards, directory / "narration")
+    counts = len(number_of), shards, min(sizes), max(sizes)
+    log.info("%d videos in %d shards of %d to %d", *counts)
+
+
+def shard_lists(videos: Path, shards: int) -> Iterator[pd.DataFrame]:
+    """The list of every shard of a table of videos: video_id, path, sha256."""
     table = read_table(videos, ["video_id", "path", "sha256"]).combine_chunks()
-    ids = table["video_id"].to_pylist()
-    numbers = [shard_of(video_id, shards) for video_id in ids]
+    numbers = [shard_of(video_id, shards) for video_id in table["video_id"].to_pylist()]
     rows = table.to_pandas().assign(shard=numbers).sort_values(["shard", "video_id"])
     bounds = np.searchsorted(rows.shard, range(shards + 1))
     listed = rows.drop(columns="shard")
-    for shard in range(shards):
-        text = _csv(listed.iloc[bounds[shard] : bounds[shard + 1]])
-        write_text(directory / "shards" / f"{shard:05d}.csv", text)
-    number_of = dict(zip(ids, numbers, strict=True))
-    _deal_out(narration, number_of, shards, directory / "narration")
-    sizes = np.diff(bounds)
-    log.info("%d videos in %d shards of %d to %d", len(table), shards, sizes.min(), sizes.max())
+    for first, last in pairwise(bounds):
+        yield listed.iloc[first:last]
 
 
 def shard_videos(manifest: Path, shards: int, shard: int, output: Path) -> None:
@@ -66,7 +74,7 @@ def shard_videos(manifest: Path, shards: int, shard: int, output: Path) -> None:
         for row in _rows_of(manifest, shards, shard)
     ]
     table = pd.DataFrame(rows, columns=["video_id", "path", "sha256"], dtype=object)
-    write_text(output, _csv(table.sort_values("video_id")))
+    write_text(output, list_text(table.sort_values("video_id")))
 
 
 def shard_narration(manifest: Path, shards: int, shard: int, output: Path) -> None:
@@ -82,7 +90,8 @@ def _rows_of(manifest: Path, shards: int, shard: int) -> list[ManifestRow]:
     return [row for row in rows if shard_of(row.video_id, shards) == shard]
 
 
-def _csv(rows: pd.DataFrame) -> str:
+def list_text(rows: pd.DataFrame) -> str:
+    """The csv of a shard's list."""
     return csv_text([list(rows.columns), *rows.fillna("").itertuples(index=False)])
 
 

@@ -178,7 +178,9 @@ def merge(shard: Path, addition: Path) -> Outcome:
     places = {video_id: index for index, video_id in enumerate(old.video_ids)}
     changed = any(old.read(places[video_id]) != row for video_id, row in rows.items())
     if changed:
-        with ShardWriter(shard, SCHEMAS[old.kind], old.recipe, read_record(shard)) as writer:
+        inputs = old.origin.inputs if old.origin else ""
+        record = read_record(shard)
+        with ShardWriter(shard, SCHEMAS[old.kind], old.recipe, record, inputs) as writer:
             for video_id, index in places.items():
                 writer.write(rows[video_id] if video_id in rows else old.read(index))
     old.close()

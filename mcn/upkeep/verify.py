@@ -1,29 +1,38 @@
-"""Read everything that a run has made, with checksums, and compare the inventories.
+"""Read everything that a run has made, with checksums and digests, and compare the inventories.
 
-For every data set: each feature shard that exists is read whole; it must be of its stream's kind, its ids those of its
-shard list in order, its recipe that of most shards of its stream. Decoded shards that are kept are read too. Missing
-feature shards are named. Nothing is changed.
+For every data set: each shard list must be that of its table of videos; each feature shard that exists is read whole;
+it must be of its stream's kind, say itself that it is this shard, hold the videos of its list in order, and have the
+recipe of most shards of its stream. Decoded shards that are kept, indexes and tables are read too, and so are seeded
+weights, models and scores. Missing feature shards are named. Nothing is changed.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import shlex
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pandas as pd
+from safetensors import SafetensorError
 from tqdm import tqdm
 
 from mcn.config.configuration import Configuration
 from mcn.errors import DamagedShard, UserError
-from mcn.files import canonical_json, read_table
+from mcn.files import canonical_json, table_batches
 from mcn.layout import Dataset
+from mcn.networks.checkpoints import CONFIG, WEIGHTS, load_model
+from mcn.networks.rows import load_rows_file
 from mcn.options.decode import FrameOptions
 from mcn.shards import ShardReader
+from mcn.shards.origin import require_inputs
 from mcn.sources.outside import changed_contents
+from mcn.sources.partition import list_text, shard_lists
 
 log = logging.getLogger(__name__)
 
@@ -43,26 +52,45 @@ def verify(datasets: list[Dataset], settings: Configuration) -> list[Problem]:
     """Every file of these data sets that has to be made anew; empty when all is well.
 
     Shards of features that an experiment reads must be there; of others, and of decoded streams, those that are there
-    are read.
+    are read. All data sets lie in one folder, whose weights, models and scores are read too.
     """
     problems: list[Problem] = []
     for dataset in datasets:
-        wanted = settings.features_of(dataset.name)
-        streams = [
-            (f"features/{name}", "text" if row.kind == "text" else "features", name in wanted)
-            for name, row in settings.features.items()
-        ]
-        for stream in dict.fromkeys(row.stream for row in settings.features.values()):
-            if stream is not None:
-                kind = "frames" if isinstance(stream, FrameOptions) else "audio"
-                streams.append((stream.folder, kind, False))
-        spoken = bool(settings.datasets[dataset.name].transcribe)
-        streams.append(("speech_account", "speech", spoken))
-        for folder, kind, required in tqdm(streams, desc=dataset.name, unit="stream", disable=None):
-            problems += _check_stream(dataset, folder, kind, required)
+        lists = _check_lists(dataset)
+        problems += lists
+        bad = {problem.path for problem in lists}
+        streams = [*_streams(dataset, settings)]
+        for stream in tqdm(streams, desc=dataset.name, unit="stream", disable=None):
+            problems += _check_stream(dataset, stream, bad)
         problems += _tables(dataset)
+    for results in dict.fromkeys(dataset.root.parent for dataset in datasets):
+        problems += _weights(results) + _models(results, settings) + _scores(results, settings)
     log.info("%d problems", len(problems))
     return problems
+
+
+class _Stream(NamedTuple):
+    """The shards of a data set in one folder, their kind, and whether they must be there."""
+
+    paths: list[Path]
+    kind: str
+    required: bool
+
+
+def _streams(dataset: Dataset, settings: Configuration) -> Iterator[_Stream]:
+    wanted = settings.features_of(dataset.name)
+    for name, row in settings.features.items():
+        kind = "text" if row.kind == "text" else "features"
+        yield _Stream(dataset.features(name), kind, name in wanted)
+    for stream in dict.fromkeys(row.stream for row in settings.features.values()):
+        if stream is not None:
+            kind = "frames" if isinstance(stream, FrameOptions) else "audio"
+            yield _Stream(dataset.paths(stream.folder), kind, False)
+    spoken = bool(settings.datasets[dataset.name].transcribe)
+    yield _Stream(dataset.paths("speech_account"), "speech", spoken)
+    for experiment in settings.experiments:
+        index = replace(dataset, root=dataset.root.parent / "index" / experiment)
+        yield _Stream(index.paths(dataset.name), "windows", False)
 
 
 def verify_content(datasets: list[Dataset]) -> list[Problem]:
@@ -87,45 +115,107 @@ def cure(problems: Sequence[Problem]) -> str:
     return f"rm -f {files}\nsnakemake --cores N -- {files}\nsnakemake --cores N"
 
 
-def _check_stream(dataset: Dataset, folder: str, kind: str, wanted: bool) -> list[Problem]:
+def _check_lists(dataset: Dataset) -> list[Problem]:
+    """Shard lists that are not those of the table of videos; none where either is missing or cannot be read."""
+    problems: list[Problem] = []
+    videos = dataset.table("videos")
+    if not videos.exists():
+        return problems
+    with contextlib.suppress(DamagedShard):  # which is named among the tables
+        for shard, rows in enumerate(shard_lists(videos, dataset.shards)):
+            path = dataset.shard_list(shard)
+            if path.exists() and path.read_bytes() != list_text(rows).encode():
+                problems.append(Problem(path, f"not the list of {videos}"))
+    return problems
+
+
+def _check_stream(dataset: Dataset, stream: _Stream, bad_lists: set[Path]) -> list[Problem]:
     problems: list[Problem] = []
     recipes: dict[Path, str] = {}
-    for shard, path in enumerate(dataset.paths(folder)):
+    silent = 0
+    for shard, path in enumerate(stream.paths):
         if not path.exists():
-            problems += [Problem(path, "missing")] if wanted else []
+            problems += [Problem(path, "missing")] if stream.required else []
             continue
+        shard_list = dataset.shard_list(shard)
         try:
-            recipes[path] = _check(path, kind, dataset.shard_list(shard))
+            reader = _read_whole(path, stream.kind, None if shard_list in bad_lists else shard_list)
+            recipes[path] = canonical_json(reader.recipe)
+            silent += reader.origin is None
         except DamagedShard as error:
             problems.append(Problem(path, error.reason))
         except UserError as error:
             problems.append(Problem(path, error.got))
+    if silent:
+        words = "%d shards in %s are of an earlier version and do not say what they are"
+        log.warning(words, silent, stream.paths[0].parent)
     usual = Counter(recipes.values()).most_common(1)
     reason = "made by another recipe than the other shards"
     return problems + [Problem(p, reason) for p, recipe in recipes.items() if recipe != usual[0][0]]
 
 
-def _check(path: Path, kind: str, shard_list: Path) -> str:
-    """Read a shard whole; its recipe. Errors: `DamagedShard`, `UserError` for other videos than the list's."""
+def _read_whole(path: Path, kind: str, shard_list: Path | None) -> ShardReader:
+    """A shard, all of whose rows are whole. Errors: `DamagedShard`, `UserError` for other videos than the list's."""
     reader = ShardReader(path, kind)
-    ids = [row["video_id"] for row in reader]
+    ids: list[str] = [row.get("video_id", "") for row in reader]
+    if shard_list is None or kind == "windows":
+        return reader
     expected = list(pd.read_csv(shard_list, dtype="string", keep_default_na=False).video_id)
     if ids != expected:
         absent, extra = sorted(set(expected) - set(ids)), sorted(set(ids) - set(expected))
         got = f"not the videos of {shard_list}: absent {absent}, extra {extra}"
         raise UserError(got, "its videos, in its order", "delete it and run snakemake again")
-    return canonical_json(reader.recipe)
+    require_inputs(path, reader.origin)
+    return reader
+
+
+TABLES = ("*.parquet", "vocabulary/*.parquet", "speech/*.parquet", "narration/*.parquet")
 
 
 def _tables(dataset: Dataset) -> list[Problem]:
-    problems = []
-    for path in sorted(
+    return _damaged(
+        (path for pattern in TABLES for path in dataset.root.glob(pattern)),
+        lambda path: deque(table_batches(path), maxlen=0),
+    )
+
+
+def _weights(results: Path) -> list[Problem]:
+    """Seeded weights that are not those that were written."""
+    return _damaged(results.glob("weights/*.safetensors"), load_rows_file)
+
+
+def _models(results: Path, settings: Configuration) -> list[Problem]:
+    """Models that are not those that were written, and logs of training that do not parse."""
+    folders = [results / "models" / name for name in settings.experiments]
+    weights = [folder / WEIGHTS for folder in folders if (folder / CONFIG).exists()]
+    logs = [folder / "metrics.jsonl" for folder in folders]
+    lines = _damaged(
+        (path for path in logs if path.exists()),
+        lambda path: [json.loads(line) for line in path.read_bytes().splitlines()],
+    )
+    return _damaged(weights, lambda path: load_model(path.parent)) + lines
+
+
+def _scores(results: Path, settings: Configuration) -> list[Problem]:
+    """Files of scores that do not parse."""
+    files = [
         path
-        for pattern in ("*.parquet", "vocabulary/*.parquet", "speech/*.parquet")
-        for path in dataset.root.glob(pattern)
-    ):
+        for experiment in settings.experiments
+        for path in (results / "evaluation" / experiment).glob("*.json")
+    ]
+    return _damaged(files, lambda path: json.loads(path.read_bytes()))
+
+
+def _damaged(paths: Iterable[Path], read: Callable[[Path], Any]) -> list[Problem]:
+    """The files, in order of their names, that cannot be read, and why."""
+    problems = []
+    for path in sorted(paths):
         try:
-            read_table(path)
+            read(path)
         except DamagedShard as error:
             problems.append(Problem(path, error.reason))
+        except UserError as error:
+            problems.append(Problem(path, error.got))
+        except (OSError, ValueError, SafetensorError) as error:
+            problems.append(Problem(path, f"cannot be read ({error})"))
     return problems
