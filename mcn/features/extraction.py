@@ -3,8 +3,9 @@
 Conventions
 -----------
 - Every batch of frames has the same number of rows: the last of a frame size is filled up with black items, and the
-  last item of a video with black frames. Convolutions may round differently for another batch size; so the bytes of a
-  video depend on its own frames and the recipe alone, not on its neighbours in the shard.
+  last item of a video with black frames, or with its last frame (`repeats_last_frame`). Convolutions may round
+  differently for another batch size; so the bytes of a video depend on its own frames and the recipe alone, not on its
+  neighbours in the shard.
 - On a CPU each of `threads` workers computes whole batches on one thread: convolutions may also round differently when
   they are split over threads; and nobody waits for anybody inside a layer.
 - Rows that are not `ok` are passed on with their error, and those that are with their remarks. Features are finite,
@@ -52,7 +53,7 @@ class Extractor:
     vectors float32 (n, D). workers: calls side by side. recipe: all that changes the numbers but the source's own
     recipe, which `extract` adds. items: of frames; None where whole videos are given. rows_per_vector: rows of the
     source that a vector stands for; step_seconds: what they come to, where the source is sound. ends_in_relu: vectors
-    are never negative.
+    are never negative. repeats_last_frame: what fills up the last item of a video; otherwise black.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Extractor:
     rows_per_vector: int = 1
     step_seconds: float | None = None
     ends_in_relu: bool = False
+    repeats_last_frame: bool = False
 
     @property
     def kind(self) -> str:
@@ -87,6 +89,8 @@ class Extractor:
         filled = np.zeros(size, np.uint8)  # what is not filled stays black
         for row, item in zip(filled, batch.items, strict=False):
             row[: len(item)] = item
+            if self.repeats_last_frame:
+                row[len(item) :] = item[-1]
         return self.encode(filled)[: len(batch.items)]
 
     def step(self, row: dict[str, Any]) -> float:
