@@ -40,9 +40,31 @@ APART = {
 }
 
 
+FRAMES, SOUND = {"frames_per_second": 2, "short_side": 64}, {"sample_rate": 16000}
+LIBRARIES = {
+    **{
+        f"{library}_{kind}": {"reads": FRAMES}
+        for library, kind in (
+            ("timm", "picture"),
+            ("open_clip", "picture"),
+            ("transformers", "picture"),
+            ("transformers", "video"),
+            ("torchvision", "picture"),
+            ("torchvision", "video"),
+        )
+    },
+    "transformers_audio": {"reads": SOUND},
+    "open_clip_text": {},
+    "transformers_text": {},
+}
+
+
 @pytest.fixture(scope="module")
 def settings():
     values = yaml.safe_load((ROOT / "config.yaml").read_text())
+    values["features"] |= {
+        name: {"encoder": name, "model": "someone/model", **row} for name, row in LIBRARIES.items()
+    }
     comparison = yaml.safe_load((ROOT / "config/comparison.yaml").read_text())["experiments"]
     values["experiments"] |= {
         name: one for name, one in comparison.items() if one and name != "mcn"

@@ -10,11 +10,15 @@ from mcn.commands.verbs import Verbs, add_verb
 from mcn.errors import UserError
 
 if TYPE_CHECKING:
-    from mcn.options.encoders import FeatureOptions, SentenceOptions, TextOptions
+    from mcn.options.encoders import FeatureOptions, TextsOptions
 
-ROWS = "mcn.options.encoders:" + ",".join(
+ROWS = "mcn.options.features:" + ",".join(
     f"{name}Options"
-    for name in ("Timm", "VideoNetwork", "LogMel", "Davenet", "Text", "Sentence", "Own")
+    for name in (
+        *("Timm", "VideoNetwork", "LogMel", "Davenet", "Text", "Sentence", "TimmPicture"),
+        *("OpenClipPicture", "OpenClipText", "TransformersPicture", "TransformersVideo"),
+        *("TransformersAudio", "TransformersText", "TorchvisionPicture", "TorchvisionVideo", "Own"),
+    )
 )
 
 
@@ -88,11 +92,11 @@ def vocabulary(arguments: Namespace) -> None:
     )
 
 
-def _text_row(arguments: Namespace) -> TextOptions | SentenceOptions:
-    from mcn.options.encoders import SentenceOptions, TextOptions
+def _text_row(arguments: Namespace) -> TextsOptions:
+    from mcn.options.encoders import TextsOptions
 
     row = _row(arguments)
-    if not isinstance(row, (TextOptions, SentenceOptions)):
+    if not isinstance(row, TextsOptions):
         got = f"feature {arguments.feature} with the encoder {row.encoder}"
         raise UserError(got, "a feature of texts", "name one")
     return row

@@ -22,6 +22,7 @@ from pydantic import Field, model_validator
 from mcn.config.composition import compose
 from mcn.config.features import Stream, decode_passes, feature_problems, with_sources
 from mcn.errors import UserError, several
+from mcn.features.registry import with_derived_reads
 from mcn.files import canonical_json, write_text
 from mcn.options.base import Options, field, nearest, parsed
 from mcn.options.decode import DecodeOptions
@@ -186,7 +187,9 @@ def configure(values: dict[str, Any], left_out: bool = False) -> Configuration:
     left_out: no data set need be left (see `mcn.config.left_out`).
     """
     settings = parsed(Configuration, values, "correct these keys", MOVED)
-    problems = _references(settings)
+    features, problems = with_derived_reads(settings.features)
+    settings = settings.model_copy(update={"features": features})
+    problems += _references(settings)
     if not settings.datasets and not left_out:
         problems.append("datasets: none; wanted one at least")
     if problems:

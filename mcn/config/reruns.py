@@ -233,6 +233,8 @@ def parts(settings: Configuration, stage: str, wildcards: Mapping[str, str]) -> 
         chosen = (own[wildcards["evaluation"]].evaluate,)
     if stage in ("feature", "seed_weights"):
         chosen = encoder_parts(settings.features[wildcards["feature"]])
+    if stage == "vocabulary":
+        chosen = tuple(filter(None, [encoder_row(settings.features[wildcards["feature"]]).texts]))
     if stage == "import_annotations":
         official = settings.datasets[wildcards["dataset"]].official
         kind = official.kind if official else ""

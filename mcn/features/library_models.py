@@ -146,6 +146,7 @@ def frames_extractor(
     recipe = recipe_of(options, opened, libraries)
     opened.network.to(place.device, place.dtype)
 
+    @torch.inference_mode()
     def encode(frames: np.ndarray) -> np.ndarray:
         clips = [[Image.fromarray(one) for one in clip] for clip in frames]
         return finished(vectors(clips, place), options)

@@ -31,17 +31,20 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
 from mcn.errors import UserError
 from mcn.options.decode import FrameOptions, SoundOptions
-from mcn.options.encoders import FeatureOptions, OwnOptions
+from mcn.options.encoders import FeatureOptions, OwnOptions, TextsOptions
 from mcn.options.features import RuntimeOptions
+from mcn.options.libraries import LibraryOptions
 from mcn.options.own_parts import load_part, part_errors
 
 if TYPE_CHECKING:  # both import torch, which the rules that only list encoders need not pay for
@@ -67,10 +70,20 @@ class Encoder:
         raise NotImplementedError
 
 
+class TextEncoder(Protocol):
+    """What embeds whole texts: vectors (n, width) float32, zeros for an empty text."""
+
+    width: int
+    recipe: dict[str, Any]
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray: ...
+
+
 @dataclass(frozen=True)
 class EncoderRow:
     """An encoder: `make` is `module:function` of its extractor; what a job takes; whether it
-    runs a network, whose numbers depend on `runtime`."""
+    runs a network, whose numbers depend on `runtime`. texts: of whole texts, `module:function` of what embeds them,
+    which has `encode(texts)`, `width` and `recipe`."""
 
     make: str
     threads: int = 2
@@ -78,6 +91,12 @@ class EncoderRow:
     disk_mb: int = 4000
     runtime: int = 240  # minutes
     network: bool = True
+    texts: str = ""
+
+
+def _whole_texts(made_by: str) -> EncoderRow:
+    """The row of an encoder of whole texts."""
+    return EncoderRow("mcn.features.text:extract_text", 1, 3000, 0, 60, texts=made_by)
 
 
 ENCODERS = {
@@ -86,7 +105,16 @@ ENCODERS = {
     "logmel": EncoderRow("mcn.features.audio:log_mel_extractor", 1, 2000, 1000, 60, network=False),
     "davenet": EncoderRow("mcn.features.davenet:davenet_extractor", mem_mb=3000, disk_mb=0),
     "word2vec": EncoderRow("mcn.features.text:extract_text", 1, 2000, 0, 60, network=False),
-    "sentence": EncoderRow("mcn.features.text:extract_text", 1, 2000, 0, 60),
+    "sentence": _whole_texts("mcn.features.sentences:SentenceEncoder"),
+    "timm_picture": EncoderRow("mcn.features.timm_pictures:timm_extractor"),
+    "open_clip_picture": EncoderRow("mcn.features.open_clip_pairs:picture_extractor"),
+    "open_clip_text": _whole_texts("mcn.features.open_clip_pairs:text_tower"),
+    "transformers_picture": EncoderRow("mcn.features.transformers_pictures:picture_extractor"),
+    "transformers_video": EncoderRow("mcn.features.transformers_video:video_extractor"),
+    "transformers_audio": EncoderRow("mcn.features.transformers_audio:audio_extractor"),
+    "transformers_text": _whole_texts("mcn.features.transformers_text:text_tower"),
+    "torchvision_picture": EncoderRow("mcn.features.torchvision_networks:torchvision_extractor"),
+    "torchvision_video": EncoderRow("mcn.features.torchvision_networks:torchvision_extractor"),
 }
 OWN_ENCODER = EncoderRow("mcn.features.registry:own_extractor")
 
@@ -116,8 +144,7 @@ def make_extractor(
     """
     from mcn.features.runtime import resolve
 
-    module, _, function = encoder_row(row).make.partition(":")
-    make = getattr(importlib.import_module(module), function)
+    make = _imported(encoder_row(row).make)
     place = resolve(runtime, threads)
     if isinstance(row, OwnOptions):
         made: Extractor = make(name, row, place, folder)
@@ -127,6 +154,57 @@ def make_extractor(
         raise UserError("weights `seeded` and no --weights", "the file of the seeded weights", cure)
     made = make(name, row, weights or getattr(row, "weights", ""), place)
     return made
+
+
+def make_text_encoder(row: TextsOptions, runtime: RuntimeOptions, threads: int = 0) -> TextEncoder:
+    """What embeds whole texts. Errors: `UserError` for a library or weights that are missing or do not fit."""
+    from mcn.features.runtime import resolve
+
+    made: TextEncoder = _imported(encoder_row(row).texts)(row, resolve(runtime, threads))
+    return made
+
+
+def derive_reads(row: FeatureOptions) -> FeatureOptions:
+    """A row of a library's model with `reads` as the model's own processor says, where the row leaves it out.
+
+    Errors: `UserError` for a model that cannot be opened, or whose processor does not say it.
+    """
+    if not isinstance(row, LibraryOptions) or row.kind == "text" or row.reads is not None:
+        return row
+    module = encoder_row(row).make.partition(":")[0]
+    return row.model_copy(update={"reads": _imported(f"{module}:stream")(row)})
+
+
+def with_derived_reads(
+    rows: Mapping[str, FeatureOptions],
+) -> tuple[dict[str, FeatureOptions], list[str]]:
+    """The rows with what they read (`derive_reads`), and what is wrong, a line each."""
+    derived, problems = dict(rows), []
+    for name, row in rows.items():
+        try:
+            derived[name] = derive_reads(row)
+        except UserError as error:
+            problems.append(f"features.{name}: {error.got}; wanted {error.wanted}; {error.do}")
+    return derived, problems
+
+
+def missing_libraries(rows: Mapping[str, FeatureOptions], used: Iterable[str]) -> list[str]:
+    """What pip has to install for the library models of the features that are used, a line each."""
+    problems = []
+    for name in used:
+        row = rows[name]
+        for package in row.packages if isinstance(row, LibraryOptions) else ():
+            if find_spec(package.removesuffix("_torch")) is None:
+                problems.append(
+                    f'features.{name}: no {package}; pip install "mcn[encoders]", or {package}'
+                )
+    return problems
+
+
+def _imported(part: str) -> Any:
+    """What `module:name` names."""
+    module, _, name = part.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def load_encoder(name: str, row: OwnOptions, folder: Path | None = None) -> type[Encoder]:

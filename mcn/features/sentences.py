@@ -20,7 +20,7 @@ import numpy as np
 
 from mcn.errors import UserError
 from mcn.features.embedded import INSTALL, locate
-from mcn.features.registry import library_versions
+from mcn.features.registry import TextEncoder, library_versions
 from mcn.files import file_sha256
 from mcn.options.encoders import EMBEDDED_PREFIX, SentenceOptions
 from mcn.shards.clips import text_units, unit_length
@@ -91,9 +91,7 @@ class SentenceEncoder:
                 yield whole[spans[first][0] : last[1]]
 
 
-def sentence_vocabulary(
-    texts: Iterable[str], encoder: SentenceEncoder
-) -> tuple[list[str], np.ndarray]:
+def sentence_vocabulary(texts: Iterable[str], encoder: TextEncoder) -> tuple[list[str], np.ndarray]:
     """The distinct texts, sorted, and their vectors (n, width) float32."""
     from mcn.features.runtime import repeatable
 

@@ -31,11 +31,11 @@ from gensim.models import KeyedVectors
 from tqdm import tqdm
 
 from mcn.errors import DamagedShard, UserError, VideoError
-from mcn.features.registry import library_versions
-from mcn.features.sentences import SentenceEncoder, sentence_vocabulary
+from mcn.features.registry import library_versions, make_text_encoder
+from mcn.features.sentences import sentence_vocabulary
 from mcn.features.vectors import load_vectors
 from mcn.files import read_table, table_batches, write_table
-from mcn.options.encoders import SentenceOptions, TextOptions
+from mcn.options.encoders import TextOptions, TextsOptions
 from mcn.options.features import RuntimeOptions
 from mcn.shards import TEXT_SCHEMA, ShardWriter, empty_row
 from mcn.shards.clips import text_units, tokenize
@@ -77,7 +77,7 @@ def make_vocabulary(
     tables: list[Path],
     vectors: Path | str,
     output: Path,
-    options: TextOptions | SentenceOptions,
+    options: TextsOptions,
     runtime: RuntimeOptions | None = None,
     threads: int = 0,
 ) -> None:
@@ -88,14 +88,12 @@ def make_vocabulary(
     and for a table without a column of text.
     """
     texts = (text for path in tables for text in _texts(path))
-    if isinstance(options, SentenceOptions):
-        from mcn.features.runtime import resolve  # imports torch, which words need not pay for
-
-        encoder = SentenceEncoder(options, resolve(runtime or RuntimeOptions(), threads))
+    if isinstance(options, TextOptions):
+        tokens, matrix, recipe = _word_vocabulary(texts, vectors, options)
+    else:
+        encoder = make_text_encoder(options, runtime or RuntimeOptions(), threads)
         tokens, matrix = sentence_vocabulary(texts, encoder)
         recipe = encoder.recipe
-    else:
-        tokens, matrix, recipe = _word_vocabulary(texts, vectors, options)
     if not np.isfinite(matrix).all():
         cure = "get an intact file of vectors or weights"
         raise UserError(f"{_source(recipe)} holds NaN or infinity", "finite vectors", cure)
@@ -147,7 +145,7 @@ def extract_text(
     narration: Path,
     vocabulary: Path,
     output: Path,
-    options: TextOptions | SentenceOptions,
+    options: TextsOptions,
 ) -> None:
     """Token ids of the narration of the videos that a shard list names, one row a video in its order.
 
@@ -198,20 +196,14 @@ def _text_row(
     }
 
 
-def _text_recipe(
-    table: pa.Table, vocabulary: Path, options: TextOptions | SentenceOptions
-) -> dict[str, Any]:
+def _text_recipe(table: pa.Table, vocabulary: Path, options: TextsOptions) -> dict[str, Any]:
     """The recipe of text shards; ids mean something only beside the vocabulary, so its tokens are hashed."""
     metadata = table.schema.metadata or {}
     if b"mcn" not in metadata or table.column_names != VOCABULARY.names:
         raise DamagedShard(vocabulary, "not a vocabulary of this pipeline")
     made = json.loads(metadata[b"mcn"])
-    wanted = (
-        {"prompt": options.prompt, "normalize": options.normalize}
-        if isinstance(options, SentenceOptions)
-        else {"case": options.case}
-    )
-    for key, value in wanted.items():
+    for key in {"case", "prompt", "normalize"} & set(type(options).model_fields):
+        value = getattr(options, key)
         if made.get(key) != value:
             got = f"{vocabulary} made with {key} {made.get(key)}, options with {value}"
             raise UserError(got, "one and the same", f"make it again (rm {vocabulary})")

@@ -62,7 +62,8 @@ def open_timm(options: TimmPictureOptions) -> tuple[nn.Module, Any]:
 
     _check_name(options)
     try:
-        network = timm.create_model(_source(options), pretrained=True, num_classes=0).eval()
+        network = timm.create_model(_source(options), pretrained=True, num_classes=0)
+        network = network.eval().requires_grad_(False)
         return network, timm.data.create_transform(**timm.data.resolve_model_data_config(network))
     except Exception as error:  # whatever the download or timm raises
         raise not_opened(options, error, "a picture model that timm can open") from error
@@ -99,8 +100,9 @@ def pooled(network: Any, pixels: Tensor, options: TimmPictureOptions) -> Tensor:
         (found,) = network.forward_intermediates(
             pixels, indices=[options.layer], intermediates_only=True, **asked
         )
-        spatial, first = found if prefix else (found, None)
-        return first[:, 0] if options.pooling == "cls" else spatial.mean(dim=(2, 3))
+        if options.pooling == "cls":
+            return found[1][:, 0]
+        return (found[0] if prefix else found).mean(dim=(2, 3))
     found = network.forward_features(pixels)
     if options.pooling == "cls":
         return found[:, 0]

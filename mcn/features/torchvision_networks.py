@@ -2,14 +2,15 @@
 
 Conventions
 -----------
-- `model` is torchvision's name (`convnext_tiny`, `r2plus1d_18`, `s3d`, `mvit_v2_s`, `swin3d_t`, ...); `weights` its name of
-  the weights, or a state dict, whose transforms are then those of `preset`.
+- `model` is torchvision's name (`convnext_tiny`, `r2plus1d_18`, `s3d`, `mvit_v2_s`, `swin3d_t`); `weights` its name
+  of the weights, or a state dict, whose transforms are then those of `preset`.
 - The classifier is the last layer with as many outputs as the weights have classes; what it is given is the vector.
-- Clip length and frame rate are those of the weights' own description.
+- Clip length and frame rate are those that torchvision's documentation of the weights names.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ def stream(options: Options) -> FrameOptions:
     preset = preset_of(options)
     transform = preset.transforms()
     side = min(int(one) for one in np.atleast_1d(transform.resize_size))
-    rate = options.frames_per_second or preset.meta.get("frame_rate")
+    rate = options.frames_per_second or documented(preset, "frame_rate")
     if not rate:
         got = f"{preset}, whose description names no frame rate"
         raise UserError(got, "frames a second", "give features.NAME.frames_per_second")
@@ -119,11 +120,17 @@ def _outputs(network: nn.Module) -> Iterator[tuple[str, int]]:
 
 def clip_frames(options: TorchvisionVideoOptions, preset: Any) -> int:
     """Frames of a clip. Errors: `UserError` where neither the row nor the weights say it."""
-    frames = options.frames_per_clip or preset.meta.get("clip_len")
+    frames = options.frames_per_clip or documented(preset, "clip_len")
     if not frames:
         got = f"{preset}, whose description names no length of clips"
         raise UserError(got, "the length of a clip", "give features.NAME.frames_per_clip")
     return int(frames)
+
+
+def documented(preset: Any, name: str) -> float | None:
+    """A number that the documentation of weights names, as `clip_len=16`."""
+    found = re.search(rf"{name}=([\d.]+)", preset.meta.get("_docs", ""))
+    return float(found[1]) if found else None
 
 
 def _input(clip: Pictures, options: Options) -> Any:

@@ -3,8 +3,8 @@
 Conventions
 -----------
 - Sound is cut into windows that the model hears at once: those of its own feature extractor (30 s of Whisper, 10 s of
-  CLAP, 10.24 s of AST), or `window_seconds`. Nothing is left out: the last window may be shorter, and is filled up as the
-  feature extractor does it; one shorter than `LEAST_SECONDS` is filled up with silence to that.
+  CLAP, 10.24 s of AST), or `window_seconds`. Nothing is left out: the last window may be shorter, and is filled up as
+  the feature extractor does it; one that is too short for a single token is filled up with silence to that.
 - Vector i stands for the sound from i * step on. Of models whose tokens follow time (Whisper, wav2vec 2.0, HuBERT; a
   mean is taken) the tokens of each step inside a window are averaged; of the others (a vector of the joint space or a
   pooled output) there is a window for each step.
@@ -39,7 +39,7 @@ from mcn.options.decode import SoundOptions
 from mcn.options.libraries import TransformersAudioOptions
 
 CPU_BATCH, CUDA_BATCH = 1, 16  # windows
-LEAST_SECONDS = 0.1
+LEAST_SECONDS = 0.025  # a frame of speech features
 FBANK_SECONDS = 0.01  # between the frames of AST's features, which its `max_length` counts
 
 
@@ -90,6 +90,7 @@ class Hearing:
             wanted = "a step as long as the window: its tokens do not follow time"
             raise UserError(got, wanted, "leave step_seconds out")
 
+    @torch.inference_mode()
     def encode(self, samples: np.ndarray) -> np.ndarray:
         """The whole sound of a video, (N,) -> (n, D)."""
         hop = self.window if self.in_time else self.step
@@ -143,7 +144,15 @@ class Hearing:
         return to_place(inputs, place)
 
     def _least(self) -> int:
-        return math.ceil(LEAST_SECONDS * self.rate)
+        """The fewest samples that give a token: a frame of the features, or what the convolutions span."""
+        span, stride = 1, 1
+        config = self.network.config
+        for kernel, step in zip(
+            getattr(config, "conv_kernel", ()), getattr(config, "conv_stride", ()), strict=True
+        ):
+            span += (kernel - 1) * stride
+            stride *= step
+        return max(math.ceil(LEAST_SECONDS * self.rate), span)
 
 
 def open_sound(options: TransformersAudioOptions) -> Any:
@@ -164,8 +173,14 @@ def stream(options: TransformersAudioOptions) -> SoundOptions:
 
 def window_seconds(options: TransformersAudioOptions, processor: Any) -> float:
     """What the model hears at once. Errors: `UserError` where it has no window, or a shorter one than the row's."""
-    own = getattr(processor, "chunk_length", None) or getattr(processor, "max_length_s", None)
-    if own is None and hasattr(processor, "num_mel_bins") and getattr(processor, "max_length", 0):
+    own: float | None = getattr(processor, "chunk_length", None) or getattr(
+        processor, "max_length_s", None
+    )
+    if (
+        own is None
+        and hasattr(processor, "num_mel_bins")
+        and getattr(processor, "max_length", None)
+    ):
         own = processor.max_length * FBANK_SECONDS
     if own is None and options.window_seconds is None:
         got = f"{options.model}, whose feature extractor names no window"
@@ -173,11 +188,11 @@ def window_seconds(options: TransformersAudioOptions, processor: Any) -> float:
     if own is not None and options.window_seconds is not None and options.window_seconds > own:
         got = f"window_seconds {options.window_seconds:g}"
         raise UserError(got, f"at most {own:g}, which {options.model} hears", "correct it")
-    return float(options.window_seconds or own)
+    return float(options.window_seconds or own or 0)
 
 
 def follows_time(network: Any) -> bool:
-    """Whether a model's tokens stand for one moment after the other: of encoders of speech, not of spectrogram patches."""
+    """Whether a model's tokens stand for one moment after the other: of encoders of speech, not of patches."""
     return bool(
         getattr(network.config, "is_encoder_decoder", False)
         or getattr(network.config, "conv_stride", None)

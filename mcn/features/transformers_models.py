@@ -2,7 +2,7 @@
 
 Conventions
 -----------
-- `model` is OWNER/NAME of the hub at `revision`, or a folder as `save_pretrained` writes it, with the processor's files.
+- `model` is OWNER/NAME of the hub at `revision`, or a folder as `save_pretrained` writes it, its processor included.
 - Code that a model's repository brings along is not run.
 - Weights that the file lacks would be drawn at random by the library: only a pooler may lack, which then counts as
   absent; anything else is an error.
@@ -10,6 +10,8 @@ Conventions
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -70,14 +72,14 @@ def open_config(options: LibraryOptions) -> Any:
 def open_network(options: LibraryOptions) -> nn.Module:
     """The network in float32 and eval mode, every weight from the file."""
     transformers = library("transformers")
-    transformers.utils.logging.disable_progress_bar()  # of files that are read in a second
     try:
-        network, found = transformers.AutoModel.from_pretrained(
-            **source(options),
-            dtype=torch.float32,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
+        with _quiet(transformers.utils.logging):
+            network, found = transformers.AutoModel.from_pretrained(
+                **source(options),
+                dtype=torch.float32,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
     except UserError:
         raise
     except Exception as error:
@@ -89,8 +91,20 @@ def open_network(options: LibraryOptions) -> nn.Module:
         raise UserError(got, "all weights of the network", "get it whole, or choose another model")
     for parent in {name.partition("pooler.")[0].rstrip(".") for name in missing}:
         network.get_submodule(parent).pooler = None
-    result: nn.Module = network.eval()
+    result: nn.Module = network.eval().requires_grad_(False)
     return result
+
+
+@contextlib.contextmanager
+def _quiet(logging: Any) -> Iterator[None]:
+    """Without the library's report of what a file lacks, which is checked here, and its bars of a second."""
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def commit_of(network: Any) -> str | None:

@@ -61,4 +61,5 @@ def short_side(processor: Any, model: str) -> int:
         got = f"{model}, whose processor names no size"
         cure = "give features.NAME.reads: {frames_per_second: 1, short_side: ...}"
         raise UserError(got, "the size of the pictures", cure)
-    return max(sizes)
+    shown = getattr(processor, "crop_pct", None) or 1.0  # of what is resized, of ConvNeXt
+    return int(max(sizes) / shown)

@@ -31,6 +31,17 @@ from mcn.options.encoders import (
     VideoNetworkOptions,
     reads_of,
 )
+from mcn.options.libraries import (
+    OpenClipPictureOptions,
+    OpenClipTextOptions,
+    TimmPictureOptions,
+    TorchvisionPictureOptions,
+    TorchvisionVideoOptions,
+    TransformersAudioOptions,
+    TransformersPictureOptions,
+    TransformersTextOptions,
+    TransformersVideoOptions,
+)
 
 OWN = "module:Class"  # what stands for an encoder of one's own among the names of encoders
 
@@ -48,6 +59,15 @@ AnyFeature = Annotated[
     | Annotated[DavenetOptions, Tag("davenet")]
     | Annotated[TextOptions, Tag("word2vec")]
     | Annotated[SentenceOptions, Tag("sentence")]
+    | Annotated[TimmPictureOptions, Tag("timm_picture")]
+    | Annotated[OpenClipPictureOptions, Tag("open_clip_picture")]
+    | Annotated[OpenClipTextOptions, Tag("open_clip_text")]
+    | Annotated[TransformersPictureOptions, Tag("transformers_picture")]
+    | Annotated[TransformersVideoOptions, Tag("transformers_video")]
+    | Annotated[TransformersAudioOptions, Tag("transformers_audio")]
+    | Annotated[TransformersTextOptions, Tag("transformers_text")]
+    | Annotated[TorchvisionPictureOptions, Tag("torchvision_picture")]
+    | Annotated[TorchvisionVideoOptions, Tag("torchvision_video")]
     | Annotated[OwnOptions, Tag(OWN)],
     Discriminator(encoder_of),
 ]

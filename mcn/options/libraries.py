@@ -21,7 +21,7 @@ from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
-from mcn.options.base import field
+from mcn.options.base import Options, field
 from mcn.options.decode import FrameOptions, SoundOptions
 from mcn.options.encoders import FeatureOptions, Sha256, TextsOptions
 
@@ -98,10 +98,10 @@ class TimmPictureOptions(LibraryPictureOptions):
     layer: int | None = field(None, "a block's output instead of the last, for pooling cls or mean")
 
 
-class OpenClipOptions(LibraryOptions):
+class OpenClipOptions(Options):
     """What both towers of a pair of open_clip share."""
 
-    packages = ("open_clip_torch",)
+    packages: ClassVar[tuple[str, ...]] = ("open_clip_torch",)
 
     pretrained: str | None = field(
         None, "open_clip's tag of the weights of a named model, as laion2b_s34b_b79k"
@@ -123,10 +123,10 @@ class TransformersPictureOptions(LibraryPictureOptions):
     layer: int | None = field(None, LAYER)
 
 
-class TorchvisionOptions(LibraryOptions):
+class TorchvisionOptions(Options):
     """What networks of torchvision share; `model` is torchvision's name of the network."""
 
-    packages = ("torchvision",)
+    packages: ClassVar[tuple[str, ...]] = ("torchvision",)
 
     weights: str = field(
         "DEFAULT",
@@ -215,7 +215,7 @@ class TransformersAudioOptions(LibraryOptions):
         return self
 
 
-class TowerOptions(LibraryOptions, TextsOptions):
+class TowerOptions(TextsOptions, LibraryOptions):
     """What text towers of dual encoders share: a vector of the joint space for a whole text."""
 
     unit: ClassVar[Literal["word", "text"]] = "text"

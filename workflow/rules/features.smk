@@ -83,7 +83,7 @@ for feature in text_features():
         params:
             feature=feature,
             recipe=recipe("vocabulary", feature=feature),
-            code=code("vocabulary"),
+            code=code("vocabulary", feature=feature),
             content=content(feature_weights(feature)),
         shell:
             "python -m mcn vocabulary {params.feature} {input.texts} --vectors {input.vectors:q} --output {output}"
