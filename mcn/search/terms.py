@@ -1,0 +1,63 @@
+"""Words of texts and of queries: in lower case, without accents, and one by one in scripts without spaces.
+
+Conventions
+-----------
+- A query is words, "phrases in quotes" and beginnings*. English function words (the, of, how) count in phrases, and
+  where there is nothing else.
+- What FTS5 is handed is always a quoted string, so that no character of a query means anything to it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import NamedTuple
+
+# scripts that are written without spaces between words: Thai to Khmer, kana, Han, and their extensions
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
+_TERM = re.compile(r'"([^"]*)"|([\w\'’]+\*?)')
+_WORD = re.compile(r"\w+")
+_FUNCTION_WORDS = frozenset(
+    _WORD.findall(
+        "a an and are as at be been but by can did do does for from had has have he her his how i if in is it its me "
+        "my of on or our she so that the their them then there these they this those to us was we were what when where "
+        "which who why will with you your"
+    )
+)
+
+
+class Term(NamedTuple):
+    """A part of a query. kind: word, phrase or beginning; text: in lower case."""
+
+    kind: str
+    text: str
+
+
+def parse(query: str) -> list[Term]:
+    """The terms of a query, each once: phrases, beginnings and words, function words only where nothing else is."""
+    clean = query.encode("utf-8", "ignore").decode().replace("\0", " ")
+    terms = []
+    for phrase, word in _TERM.findall(clean):
+        text = (phrase or word).rstrip("*")
+        if _WORD.search(text):
+            kind = "phrase" if phrase else "beginning" if word.endswith("*") else "word"
+            terms.append(Term(kind, text.casefold()))
+    content = [one for one in terms if one.kind != "word" or one.text not in _FUNCTION_WORDS]
+    return list(dict.fromkeys(content or terms))
+
+
+def quoted(text: str) -> str:
+    """A string of FTS5, which is a phrase where it holds several words."""
+    return '"' + spaced(text).replace('"', '""') + '"'
+
+
+def spaced(text: str) -> str:
+    return _UNSPACED.sub(r" \g<0> ", text)
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text in lower case, without accents."""
+    plain = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
+    return _WORD.findall(_UNSPACED.sub(" ", plain.casefold()))

@@ -1,0 +1,219 @@
+"""Search by what is said: words, stems, phrases, beginnings, near spellings; brought up to date; safe for any query."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from mcn.errors import DamagedShard, UserError
+from mcn.files import write_table
+from mcn.search.words import LONGEST_QUERY, WordsIndex, build_words, parse
+from mcn.sources.annotation_tables import NARRATION
+
+SAID = {
+    "soup": [
+        "Today we are making tomato soup.",
+        "First, cut the onions into small pieces.",
+        "Now stir the soup slowly,",
+        "and do not let it burn.",
+        "Serve it in a café with crème brûlée.",
+    ],
+    "bike": [
+        "This bicycle chain is rusty.",
+        "Brush off the rust and oil every link.",
+        "We'll put the chain back on the wheel.",
+    ],
+    "中文": ["我们先把洋葱切成小块", "然后把汤慢慢搅拌"],
+    "empty": [],
+}
+
+
+def table(path: Path, said: dict[str, list[str]], seconds: float = 4) -> Path:
+    """Lines of `seconds` each, one after the other."""
+    rows = [
+        {
+            "video_id": video,
+            "start_seconds": i * seconds,
+            "end_seconds": (i + 1) * seconds,
+            "text": text,
+        }
+        for video, lines in said.items()
+        for i, text in enumerate(lines)
+    ]
+    write_table(path, pa.Table.from_pylist(rows, NARRATION))
+    return path
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> WordsIndex:
+    folder = tmp_path_factory.mktemp("words")
+    output = folder / "words.sqlite"
+    build_words([table(folder / "00000.parquet", SAID)], output)
+    return WordsIndex(output)
+
+
+def found(index: WordsIndex, query: str) -> list[tuple[str, float]]:
+    return [(hit.video_id, hit.start_seconds) for hit in index.search(query)]
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("stir the soup", ("soup", 8.0)),  # a word more than the line that says soup alone
+        ("ONION", ("soup", 4.0)),  # case, plural
+        ("cutting onions", ("soup", 4.0)),  # stems
+        ('"brush off the rust"', ("bike", 4.0)),  # phrase
+        ("bicy*", ("bike", 0.0)),  # beginning
+        ("bycicle", ("bike", 0.0)),  # two letters changed places
+        ("onoins", ("soup", 4.0)),
+        ("cafe creme", ("soup", 16.0)),  # accents
+        ("洋葱", ("中文", 0.0)),
+        ("汤", ("中文", 4.0)),
+        ("we'll put", ("bike", 8.0)),
+    ],
+)
+def test_what_is_said_is_found_first(
+    index: WordsIndex, query: str, wanted: tuple[str, float]
+) -> None:
+    assert found(index, query)[0] == wanted
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", " ", "zebra", '"rust the off"', "...", '""', "***", "\0", "xyz*", "ont", "葱洋", "😀"],
+)
+def test_what_nobody_says_is_not_found(index: WordsIndex, query: str) -> None:
+    assert found(index, query) == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *(
+            '" OR "',
+            'soup"',
+            "soup AND",
+            "NEAR(soup rust, 5)",
+            "text: soup",
+            "soup - rust",
+            "(soup",
+            "^soup",
+            "{soup}",
+        ),
+        *(
+            "soup\0rust",
+            "soup; DROP TABLE lines",
+            "'",
+            "soup:*",
+            "\ud800 soup",
+            "soup\n\t",
+            "%_soup",
+            "soup + rust",
+        ),
+    ],
+)
+def test_any_text_is_a_safe_query(index: WordsIndex, query: str) -> None:
+    hits = index.search(query)
+    assert all(hit.score > 0 for hit in hits)
+    assert len(index) == sum(map(len, SAID.values()))
+    if "soup" in query and "OR" not in query:
+        assert "soup" in {hit.video_id for hit in hits}
+
+
+def test_a_query_that_is_too_long_is_refused_in_words(index: WordsIndex) -> None:
+    with pytest.raises(UserError, match="at most 1000"):
+        index.search("soup " * 20_000)
+    assert index.search(("soup " * 1000)[:LONGEST_QUERY])
+
+
+def test_lines_that_follow_each_other_are_one_moment(index: WordsIndex) -> None:
+    first = index.search("stir burn")[0]
+    assert (first.start_seconds, first.end_seconds) == (8.0, 16.0)
+    assert first.text == "Now stir the soup slowly, and do not let it burn."
+    assert index.search("stir burn", allowed={"bike"}) == []
+
+
+def test_function_words_count_in_phrases_and_alone() -> None:
+    assert [term.text for term in parse("stir the soup")] == ["stir", "soup"]
+    assert [term.text for term in parse("to be or not to be")] == ["not"]
+    assert [term.text for term in parse("it is")] == ["it", "is"]
+    assert [term.text for term in parse('"into the pan" of')] == ["into the pan"]
+
+
+def test_a_near_spelling_counts_less_than_the_word_itself(index: WordsIndex) -> None:
+    right, wrong = index.search("onions")[0], index.search("onoins")[0]
+    assert wrong.score == pytest.approx(right.score / 2)
+
+
+def test_shards_come_change_and_go(tmp_path: Path) -> None:
+    parts = {"00000": {"a": ["a red apple"]}, "00001": {"b": ["a green pear"]}}
+    shards = [table(tmp_path / f"{name}.parquet", said) for name, said in parts.items()]
+    output = tmp_path / "words.sqlite"
+    build_words(shards, output)
+    assert found(WordsIndex(output), "apple pear") == [("a", 0.0), ("b", 0.0)]
+    table(shards[0], {"a": ["a yellow lemon"], "c": ["an apple"]})
+    shards.append(table(tmp_path / "00002.parquet", {"d": ["plums"]}))
+    build_words(shards, output)
+    grown = WordsIndex(output)
+    assert found(grown, "apple") == [("c", 0.0)]
+    assert found(grown, "red") == []
+    assert found(grown, "plum") == [("d", 0.0)]
+    build_words(shards[1:], output)
+    assert found(WordsIndex(output), "lemon apple lenom") == []
+    assert found(WordsIndex(output), "pear") == [("b", 0.0)]
+
+
+def test_only_shards_that_changed_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shards = [
+        table(tmp_path / f"0000{i}.parquet", {f"v{i}": [f"word number{i}"]}) for i in range(3)
+    ]
+    output = tmp_path / "words.sqlite"
+    build_words(shards[:2], output)
+    read: list[Path] = []
+    import mcn.search.words as module
+
+    monkeypatch.setattr(
+        module, "read_table", lambda path, names: read.append(path) or real(path, names)
+    )
+    real = __import__("mcn.files", fromlist=["read_table"]).read_table
+    build_words(shards, output)
+    assert read == [shards[2]]
+    again = tmp_path / "again.sqlite"
+    build_words(shards, again)
+    both = [WordsIndex(path).search("word number1 number2") for path in (output, again)]
+    assert both[0] == both[1]
+    build_words(shards, tmp_path / "once more.sqlite")
+    assert (tmp_path / "once more.sqlite").read_bytes() == again.read_bytes()
+
+
+def test_a_damaged_or_missing_file_is_said(tmp_path: Path, index: WordsIndex) -> None:
+    with pytest.raises(UserError, match="snakemake"):
+        WordsIndex(tmp_path / "absent.sqlite")
+    (tmp_path / "text.sqlite").write_text("no database at all" * 100)
+    with pytest.raises(DamagedShard):
+        WordsIndex(tmp_path / "text.sqlite")
+    shutil.copy(index.path, tmp_path / "cut.sqlite")
+    with open(tmp_path / "cut.sqlite", "r+b") as file:
+        file.truncate(6000)
+    with pytest.raises(DamagedShard):
+        WordsIndex(tmp_path / "cut.sqlite").search("soup")
+    build_words([table(tmp_path / "00000.parquet", SAID)], tmp_path / "text.sqlite")
+    assert found(WordsIndex(tmp_path / "text.sqlite"), "rust")
+
+
+def test_several_threads_may_ask(index: WordsIndex) -> None:
+    answers: list[list] = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(found(index, "bycicle rust")))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(answers) == 8
+    assert all(one == answers[0] for one in answers)
