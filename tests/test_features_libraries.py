@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from mcn.features.registry import derive_reads, make_extractor, make_text_encoder
+from mcn.features.runtime import resolve
 from mcn.options.features import RuntimeOptions, parse_row
 from tests import library_models as models
 from tests.features_shards import pictures
@@ -21,6 +22,7 @@ transformers = pytest.importorskip("transformers")
 TOLERANCE = 1e-5
 TABLE = {}
 ON_CPU = RuntimeOptions(device="cpu")
+AT = resolve(ON_CPU, 1)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -295,7 +297,7 @@ def test_a_pair_of_open_clip(saved):
         said = [model.encode_text(tokenizer([one]), normalize=True)[0].numpy() for one in texts]
     extractor = extractor_of(encoder="open_clip_picture", model=folder)
     agree("open_clip", "picture", vectors_of(extractor, frames[:, None]), np.stack(seen))
-    tower = make_text_encoder(row_of(encoder="open_clip_text", model=folder), ON_CPU, 1)
+    tower = make_text_encoder(row_of(encoder="open_clip_text", model=folder), AT)
     agree("open_clip", "text", tower.encode(texts), np.stack(said))
     assert tower.recipe["weights"]["sha256"] == extractor.recipe["weights"]["sha256"]
     long = " ".join(["onion"] * 100)  # 102 tokens, of which it reads 77
@@ -307,7 +309,7 @@ def test_a_pair_of_open_clip(saved):
 @pytest.mark.parametrize("kind", ["clip", "siglip", "siglip2", "xclip", "clap"])
 def test_text_towers_of_transformers(kind, saved):
     folder, texts = saved("transformers", kind), ["cut", "pan", "a b c"]
-    tower = make_text_encoder(row_of(encoder="transformers_text", model=folder), ON_CPU, 1)
+    tower = make_text_encoder(row_of(encoder="transformers_text", model=folder), AT)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModel.from_pretrained(folder).eval()
     full = {"padding": "max_length", "max_length": 12} if "siglip" in kind else {}

@@ -28,6 +28,7 @@ from mcn.networks.checkpoints import save_model
 from mcn.networks.frozen import ClassVectors, FrozenPair, PictureSettings
 from mcn.options.encoders import EMBEDDED_PREFIX, FeatureOptions, TimmOptions
 from mcn.options.frozen import FrozenOptions
+from mcn.options.libraries import LibraryOptions
 from mcn.options.sections import Experiment
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,8 @@ def freeze(
     Errors: `UserError` for weights that are missing or have another sha256, and classifiers without named classes.
     """
     video, text = experiment.features.video, str(experiment.features.text)
+    settled = experiment.frozen.settled(rows[name] for name in video)
+    experiment = experiment.model_copy(update={"frozen": settled})
     with repeatable():
         texts = TextVectors(text, rows[text], place)
         classifiers = {
@@ -107,6 +110,10 @@ def describe(
 
 def _weights(row: FeatureOptions) -> dict[str, Any]:
     """What config.yaml says of the weights of a picture encoder."""
+    if isinstance(row, LibraryOptions):
+        revision = {"revision": row.revision} if row.revision else {}
+        found = {"sha256": file_sha256(row.file)} if row.file else {}
+        return {"source": Path(row.model).name if row.is_folder else row.model, **revision, **found}
     source = str(getattr(row, "weights", row.encoder))
     if source.startswith(EMBEDDED_PREFIX):
         return locate(source).recipe

@@ -24,15 +24,15 @@ from PIL import Image
 from mcn.errors import UserError
 from mcn.evaluation.annotations import Vocabulary
 from mcn.evaluation.embed import evaluating, features_of
-from mcn.features.registry import make_extractor
+from mcn.features.registry import TextEncoder, derive_reads, make_extractor, make_text_encoder
 from mcn.features.runtime import Runtime, resolve
-from mcn.features.sentences import SentenceEncoder
 from mcn.features.text import build_vocabulary
 from mcn.features.vectors import load_vectors
 from mcn.media.frames import scaled_size
 from mcn.networks.checkpoints import CONFIG, load_model
 from mcn.options.base import parsed
-from mcn.options.encoders import FeatureOptions, SentenceOptions, TextOptions, TimmOptions
+from mcn.options.decode import FrameOptions
+from mcn.options.encoders import FeatureOptions, TextOptions, TextsOptions
 from mcn.options.features import FeatureRows, RuntimeOptions
 from mcn.shards.clips import unit_length
 
@@ -46,9 +46,9 @@ class TextVectors:
     def __init__(self, name: str, row: FeatureOptions, place: Runtime) -> None:
         """Errors: `UserError` for a row that is not of texts, or whose vectors or weights cannot be read."""
         self._words: Any = None
-        self._encoder: SentenceEncoder | None = None
-        if isinstance(row, SentenceOptions):
-            self._encoder = SentenceEncoder(row, place)
+        self._encoder: TextEncoder | None = None
+        if isinstance(row, TextsOptions) and row.unit == "text":
+            self._encoder = make_text_encoder(row, place)
             self.width = self._encoder.width
             self.recipe: dict[str, Any] = self._encoder.recipe["weights"]
         elif isinstance(row, TextOptions) and row.vectors:
@@ -115,8 +115,8 @@ class QueryEncoder:
             got = f"a model of {', '.join(self._features.video) or 'no pictures'}"
             raise UserError(got, "a model of one feature of single frames", "ask with words")
         (name,) = self._features.video
-        row = _row(self._rows, name)
-        if not isinstance(row, TimmOptions) or row.is_seeded:
+        row = derive_reads(_row(self._rows, name))
+        if row.kind != "frame" or not isinstance(row.reads, FrameOptions) or row.is_seeded:
             got = f"features.{name}, of encoder {row.encoder}"
             raise UserError(got, "a trained encoder of single frames", "ask with words")
         if self._pictures is None:

@@ -156,11 +156,9 @@ def make_extractor(
     return made
 
 
-def make_text_encoder(row: TextsOptions, runtime: RuntimeOptions, threads: int = 0) -> TextEncoder:
+def make_text_encoder(row: TextsOptions, place: Runtime) -> TextEncoder:
     """What embeds whole texts. Errors: `UserError` for a library or weights that are missing or do not fit."""
-    from mcn.features.runtime import resolve
-
-    made: TextEncoder = _imported(encoder_row(row).texts)(row, resolve(runtime, threads))
+    made: TextEncoder = _imported(encoder_row(row).texts)(row, place)
     return made
 
 

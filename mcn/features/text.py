@@ -91,7 +91,9 @@ def make_vocabulary(
     if isinstance(options, TextOptions):
         tokens, matrix, recipe = _word_vocabulary(texts, vectors, options)
     else:
-        encoder = make_text_encoder(options, runtime or RuntimeOptions(), threads)
+        from mcn.features.runtime import resolve  # imports torch, which words need not pay for
+
+        encoder = make_text_encoder(options, resolve(runtime or RuntimeOptions(), threads))
         tokens, matrix = sentence_vocabulary(texts, encoder)
         recipe = encoder.recipe
     if not np.isfinite(matrix).all():

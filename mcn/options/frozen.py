@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field
 
 from mcn.options.base import Options, nearest
-from mcn.options.encoders import FeatureOptions, SentenceOptions, TextOptions, TimmOptions
+from mcn.options.encoders import FeatureOptions, TextsOptions, TimmOptions
+from mcn.options.libraries import LibraryOptions
 
 Wording = Literal["name", "synonyms", "photo", "definition"]
 WORDINGS: tuple[Wording, ...] = ("name", "synonyms", "photo", "definition")
@@ -18,9 +19,9 @@ NOT_TRAINED = ("dataset", "checkpoint", "early_evaluation", "objective", "traini
 class FrozenOptions(Options):
     """How pictures and texts meet; every default is the best that docs/encoders.md measured on real clips."""
 
-    pairing: Literal["conse", "same_space"] = Field(
-        "conse",
-        description="conse: the classes that a classifier sees become the text encoder's vectors of their names "
+    pairing: Literal["auto", "conse", "same_space"] = Field(
+        "auto",
+        description="auto: same_space where a picture encoder is of a library's dual encoder, otherwise conse; conse: the classes that a classifier sees become the text encoder's vectors of their names "
         "(Norouzi et al., ICLR 2014); same_space: pictures and texts have one space already, as in CLIP",
     )
     temperature: float = Field(
@@ -39,6 +40,12 @@ class FrozenOptions(Options):
         True, description="of conse: take the mean vector of all classes off each class's vector"
     )
 
+    def settled(self, pictures: Iterable[FeatureOptions | None]) -> FrozenOptions:
+        """The options with a pairing that is not `auto`. pictures: rows of the picture encoders."""
+        towers = any(isinstance(row, LibraryOptions) for row in pictures)
+        pairing = "same_space" if towers else "conse"
+        return self if self.pairing != "auto" else self.model_copy(update={"pairing": pairing})
+
 
 def frozen_problems(
     video: Sequence[str],
@@ -52,8 +59,9 @@ def frozen_problems(
         texts = [name for name, one in rows.items() if one.kind == "text"]
         near = nearest(text, texts) if text else f"; known: {', '.join(texts)}"
         yield f"model.text: got {text!r}, wanted the text encoder of the pair{near}"
-    elif not isinstance(row, (SentenceOptions, TextOptions)):
+    elif not isinstance(row, TextsOptions):
         yield f"model.text: {text} is a feature of kind {row.kind}; wanted text"
+    said, given = row, given.settled(map(rows.get, video))
     if not video:
         yield "model.video: none; wanted the picture encoders of the pair"
     for name in video:
@@ -70,3 +78,25 @@ def frozen_problems(
             elif row.normalize:
                 cure = f"set features.{name}.normalize: false"
                 yield f"model.video: {name} is normalised, and its classifier wants what the network gives; {cure}"
+        elif said is not None:
+            yield from _space_problems(name, row, str(text), said)
+
+
+def _space_problems(
+    name: str, row: FeatureOptions, text: str, said: FeatureOptions
+) -> Iterator[str]:
+    """Towers of libraries that cannot have one space: of two models, or whose vectors are not of the space."""
+    pooling = getattr(row, "pooling", "auto")
+    if isinstance(row, LibraryOptions) and pooling not in ("auto", "projected"):
+        yield (
+            f"model.video: {name} has pooling {pooling}, which lies in no space of texts; set "
+            f"features.{name}.pooling: projected"
+        )
+    if isinstance(row, LibraryOptions) and isinstance(said, LibraryOptions):
+        keys = ("model", "revision", "pretrained")
+        one, other = ([getattr(each, key, None) for key in keys] for each in (row, said))
+        if one != other:
+            yield (
+                f"model.text: {text} is of {said.model}, {name} of {row.model}; wanted both towers of one model, "
+                "at one revision"
+            )

@@ -1,0 +1,157 @@
+"""The towers of a dual encoder as an experiment of kind frozen: what is scored and asked is the library's own cosine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from mcn.cli import main
+from mcn.config.configuration import configure
+from mcn.errors import UserError
+from mcn.evaluation.queries import basis, load_query_encoder
+from mcn.files import write_table
+from mcn.sources.annotation_tables import CAPTIONS
+from tests import library_models as models
+from tests.features_shards import pictures, write_frames
+
+transformers = pytest.importorskip("transformers")
+
+ROOT = Path(__file__).parent.parent
+TEXTS = ["cut the onion", "the pan", "a b c"]
+TOLD = '{"kind": "frozen", "model": {"video": ["seen"], "text": "said"}}'
+
+
+def rows_of(library: str, folder: Path) -> dict[str, Any]:
+    return {
+        "seen": {"encoder": f"{library}_picture", "model": str(folder)},
+        "said": {"encoder": f"{library}_text", "model": str(folder)},
+    }
+
+
+def own_vectors(library: str, folder: Path, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors of frames and of TEXTS as the library computes them, one item after the other."""
+    images = [Image.fromarray(frame) for frame in frames]
+    with torch.inference_mode():
+        if library == "open_clip":
+            import open_clip
+
+            pair, transform = open_clip.create_model_from_pretrained(f"local-dir:{folder}")
+            tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
+            pair.eval()
+            seen = [pair.encode_image(transform(one)[None], normalize=True) for one in images]
+            said = [pair.encode_text(tokenizer([one]), normalize=True) for one in TEXTS]
+            return torch.cat(seen).numpy(), torch.cat(said).numpy()
+        model = transformers.CLIPModel.from_pretrained(folder).eval()
+        processor = transformers.AutoImageProcessor.from_pretrained(folder)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        text = tokenizer(["pan"], return_tensors="pt")
+        pixels = processor(images=images[0], return_tensors="pt")["pixel_values"]
+        seen = [
+            model(**text, **processor(images=one, return_tensors="pt")).image_embeds
+            for one in images
+        ]
+        said = [
+            model(**tokenizer([one], return_tensors="pt"), pixel_values=pixels).text_embeds
+            for one in TEXTS
+        ]
+        return torch.cat(seen).numpy(), torch.cat(said).numpy()
+
+
+@pytest.fixture(scope="module", params=["transformers", "open_clip"])
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A dual encoder in its folder, and the model folder of the frozen experiment."""
+    root = tmp_path_factory.mktemp(request.param)
+    if request.param == "open_clip":
+        pytest.importorskip("open_clip")
+        models.save_open_clip(root / "pair")
+    else:
+        models.save_transformers(root / "pair", "clip")
+    rows = rows_of(request.param, root / "pair")
+    words = ["freeze", "--options", TOLD, "--rows", json.dumps(rows)]
+    assert main([*words, "--runtime", "{device: cpu}", "--output", str(root / "model")]) == 0
+    return request.param, root, rows
+
+
+def test_queries_and_pictures_meet_as_in_the_library(pair: Any) -> None:
+    library, root, rows = pair
+    assert basis(root / "model") == (
+        "seen + said, trained by others (one space), nothing trained here"
+    )
+    config = yaml.safe_load((root / "model/config.yaml").read_text())
+    assert config["options"]["pairing"] == "same_space"
+    assert config["encoders"]["seen"]["sha256"]
+    encoder = load_query_encoder(root / "model", {"features": rows})
+    size = 36 if library == "transformers" else 32  # what decoding would leave as it is
+    frames = pictures(3, size, 50)
+    seen, said = own_vectors(library, root / "pair", frames)
+    np.testing.assert_allclose(encoder.embed_text(TEXTS), said, atol=1e-5)
+    np.testing.assert_allclose(encoder.embed_pictures(list(frames)), seen, atol=1e-3)  # float16
+
+
+def test_a_data_set_is_scored_by_the_pair(pair: Any) -> None:
+    """Frames are extracted, captions embedded, and ranked as by the cosines of the library's own vectors."""
+    library, root, rows = pair
+    data = root / "own"
+    clips = {name: pictures(4, 36, 50, seed) for seed, name in enumerate("xyz")}
+    source = write_frames(data / "decoded/frames.parquet", dict(clips))
+    shard = data / "features/seen/00000.parquet"
+    runtime = ["--runtime", "{device: cpu}", "--threads", "1"]
+    row = ["--options", json.dumps(rows["seen"]), *runtime]
+    assert main(["extract", "seen", str(source), str(shard), *row]) == 0
+    table = [(name, name, 1.5, 2.5, text) for name, text in zip("xyz", TEXTS, strict=True)]
+    columns = [list(column) for column in zip(*table, strict=True)]
+    captions = pa.Table.from_arrays([*map(pa.array, columns)], schema=CAPTIONS)
+    write_table(data / "captions.parquet", captions)
+    told = ["vocabulary", "said", str(data / "captions.parquet"), "--output"]
+    row = ["--options", json.dumps(rows["said"]), *runtime]
+    assert main([*told, str(data / "vocabulary/said.parquet"), *row]) == 0
+    output = root / "scores.json"
+    where = [str(root / "model"), str(data), "--output", str(output)]
+    assert main(["evaluate", "retrieval", *where, "--options", '{"shards": 1}']) == 0
+    scores = json.loads(output.read_text())["scores"]["t->v"]
+    means = []
+    for frames in clips.values():
+        seen, said = own_vectors(library, root / "pair", frames)
+        means.append(seen.mean(axis=0) / np.linalg.norm(seen.mean(axis=0)))
+    cosines = said @ np.stack(means).T
+    ranks = [1 + int((row > row[i]).sum()) for i, row in enumerate(cosines)]
+    assert scores["MeanR"] == pytest.approx(np.mean(ranks))
+    assert scores["n"] == 3
+
+
+def configuration(**rows: Any) -> dict[str, Any]:
+    """The demo's configuration with a frozen pair of the rows."""
+    values: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
+    values["features"] |= rows
+    values["experiments"]["pair"] = yaml.safe_load(TOLD)
+    return values
+
+
+def test_a_configuration_reads_what_the_tower_wants(pair: Any) -> None:
+    library, _, rows = pair
+    settings = configure(configuration(**rows))
+    reads = settings.features["seen"].reads
+    assert reads is not None
+    assert reads.folder == f"decoded/frames_1fps_{36 if library == 'transformers' else 32}px"
+    assert reads in [one for each in settings.decode_passes().values() for one in each]
+    scored = [task for name, _, task in settings.evaluations() if name == "pair"]
+    assert "retrieval" in scored
+
+
+def test_towers_of_two_models_are_refused_before_any_job(pair: Any) -> None:
+    library, _, rows = pair
+    other = rows["said"] | {"model": "someone/else"}
+    with pytest.raises(UserError, match="wanted both towers of one model"):
+        configure(configuration(seen=rows["seen"], said=other))
+    if library == "transformers":
+        seen = rows["seen"] | {"pooling": "mean"}
+        with pytest.raises(UserError, match="lies in no space of texts"):
+            configure(configuration(seen=seen, said=rows["said"]))
