@@ -144,6 +144,9 @@ TABLE: dict[str, Run | NotRun] = {
     "mcn evaluate localization": help_of("--output"),
     "mcn evaluate alignment": help_of("--probabilities"),
     "mcn evaluate recognition": help_of("--output"),
+    "snakemake --cores 8 --configfile config.yaml config/howto100m.yaml config/youcook2.yaml -- sweep": plan(
+        says="mcn_howto100m_e30"
+    ),
     "mcn align": help_of("--rows"),
     "mcn align --rows seconds": help_of("--rows"),
     "mcn align probs --classes weakYouTube_dict.txt --lengths weakYouTube_length.txt --transcripts "

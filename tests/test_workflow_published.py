@@ -81,6 +81,7 @@ def project(tmp_path_factory) -> Path:
                 "training": {
                     "start_from": "e16.pth",
                     "keep_state": True,
+                    "keep_epochs": 1,
                     "schedule": "epochs",
                     "epochs": 2,
                     "warmup_steps": 0,
@@ -123,6 +124,17 @@ def test_models_are_fine_tuned_on_the_captions_of_clips(project):
         scores = project / f"results/evaluation/{experiment}/clips.retrieval.json"
         assert json.loads(scores.read_text())["total"] == 6
     assert not list((project / "results/evaluation").glob("*/tuning.*"))  # trained on, not scored
+
+
+def test_every_epoch_is_scored_in_one_target(project):
+    done = snakemake(project, "sweep")
+    assert done.returncode == 0, (done.stdout + done.stderr)[-8000:]
+    table = pd.read_csv(project / "results/sweep.csv")
+    assert {("tuned", 1), ("tuned", 2)} <= set(zip(table.experiment, table.epoch, strict=True))
+    last = table[(table.experiment == "tuned") & (table.epoch == 2)].set_index("measure").value
+    scores = json.loads((project / "results/evaluation/tuned/clips.retrieval.json").read_text())
+    assert last["t->va R@5"] == scores["scores"]["t->va"]["R@5"]
+    assert "tuned" in (project / "results/sweep.html").read_text()
 
 
 def test_the_ledger_accounts_for_what_was_not_published(project):

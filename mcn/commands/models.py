@@ -26,6 +26,11 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("--processes", type=int, default=1, help="processes a node, one a GPU (1)")
     verb.add_argument("--nodes", type=int, default=1, help="nodes of the Slurm job (1)")
 
+    verb = add_verb(verbs, "epoch", take_epoch)
+    verb.add_argument("model", type=Path, help="folder of a model, trained with keep_epochs")
+    verb.add_argument("epoch", type=int, help="which epoch, from 1")
+    verb.add_argument("--output", type=Path, required=True, help="folder of its model")
+
     verb = add_verb(verbs, "freeze", freeze, "mcn.options.sections:Experiment", runtime=True)
     verb.add_argument("--rows", required=True, help="JSON of the rows of the features, by name")
     verb.add_argument("--output", type=Path, required=True, help="folder of the model")
@@ -73,6 +78,13 @@ def freeze(arguments: Namespace) -> None:
     rows = parsed(FeatureRows, {"features": read_values(arguments.rows)}).features
     runtime = parse_options(RuntimeOptions, arguments.runtime)
     freeze(experiment, rows, arguments.output, resolve(runtime, arguments.threads))
+
+
+def take_epoch(arguments: Namespace) -> None:
+    """Take the model of one epoch out of a trained model that kept it."""
+    from mcn.training.epochs import take_epoch
+
+    take_epoch(arguments.model, arguments.epoch, arguments.output)
 
 
 def _early_scores(arguments: Namespace, experiment: Experiment) -> EarlyScores | None:

@@ -1,4 +1,4 @@
-"""Verbs that set measured scores beside published ones: table."""
+"""Verbs that set scores beside others: table, beside published ones; sweep, those of every epoch."""
 
 from __future__ import annotations
 
@@ -25,6 +25,12 @@ def register(verbs: Verbs) -> None:
         "--missing", action="append", default=[], help="a line on what is missing (repeatable)"
     )
 
+    verb = add_verb(verbs, "sweep", sweep)
+    verb.add_argument("results", type=Path, help="folder of a run")
+    verb.add_argument(
+        "--output", type=Path, required=True, help="page (.html); the table .csv is written beside"
+    )
+
 
 def table(arguments: Namespace) -> None:
     """Write published rows with the measured ones beside them, as HTML, Markdown and CSV."""
@@ -45,3 +51,10 @@ def table(arguments: Namespace) -> None:
         files = [one for one in files if one.dataset in benchmarks]
     page = build_page(arguments.name, files, benchmarks, arguments.missing, labels)
     write_page(page, arguments.output)
+
+
+def sweep(arguments: Namespace) -> None:
+    """Draw the scores of the model after every kept epoch."""
+    from mcn.report.sweep import write_sweep
+
+    write_sweep(arguments.results, arguments.output)

@@ -5,6 +5,7 @@ Conventions
 - A data set or experiment that an overlay sets to null is left out.
 - An experiment's values are laid over those of its `base`, and of its base's base; dictionaries are merged key by
   key, everything else is replaced. A section of another `kind` replaces the one below it, whose keys it does not know.
+- An experiment that is an epoch of another one (`epoch_of`) inherits its values likewise.
 - `seeds: [1, 2]` makes of an experiment X the experiments X_seed1 and X_seed2, which differ in `training.seed` alone.
   Seeds are inherited from a base like everything else.
 """
@@ -56,11 +57,13 @@ def _seeded(name: str, values: Any) -> dict[str, Any]:
 def _inherited(name: str, experiments: dict[str, Any], above: tuple[str, ...] = ()) -> Any:
     """The values of an experiment laid over those of its `base`, and of its base's base."""
     values = experiments[name]
-    base = values.get("base") if isinstance(values, dict) else None
+    given = values if isinstance(values, dict) else {}
+    key = "base" if given.get("base") is not None else "epoch_of"
+    base = given.get(key)
     if base is None:
         return values
     if base not in experiments or base in (name, *above):
-        raise ValueError(f"{name}.base: no other experiment {base!r}{nearest(base, experiments)}")
+        raise ValueError(f"{name}.{key}: no other experiment {base!r}{nearest(base, experiments)}")
     return _laid_over(_inherited(base, experiments, (name, *above)), values)
 
 

@@ -78,6 +78,35 @@ class Configuration(Options):
             if options.measurable(task, self.datasets[name].evaluations.get(task))
         ]
 
+    def epoch_models(self) -> dict[str, tuple[str, int]]:
+        """Model -> the experiment and epoch that it is of: the kept ones, NAME_eN, and those with own names."""
+        found = {
+            f"{name}_e{epoch}": (name, epoch)
+            for name, one in self.experiments.items()
+            for epoch in one.kept_epochs
+        }
+        chosen = self.experiments.items()
+        return found | {
+            name: (one.epoch_of, one.epoch) for name, one in chosen if one.epoch_of and one.epoch
+        }
+
+    def experiment(self, model: str) -> Experiment:
+        """The experiment that a model is of, or is an epoch of."""
+        if model in self.experiments:
+            return self.experiments[model]
+        return self.experiments[self.epoch_models()[model][0]]
+
+    def sweep(self) -> list[tuple[str, str, str]]:
+        """(model, data set, evaluation) of every kept epoch."""
+        scored = self.evaluations()
+        return [
+            (model, dataset, task)
+            for model, (experiment, _) in self.epoch_models().items()
+            if model not in self.experiments
+            for name, dataset, task in scored
+            if name == experiment
+        ]
+
     def indexes(self) -> list[tuple[str, str]]:
         """(experiment, data set) of every index: a searchable data set, and a model that sees or hears."""
         return [
@@ -214,6 +243,7 @@ def _references(settings: Configuration) -> list[str]:
         elif not (experiment.checkpoint or experiment.is_frozen):
             problems.append(f"experiments.{name}.dataset: missing; or give a checkpoint to import")
         problems += _start_problems(name, experiment, settings)
+        problems += _epoch_problems(name, experiment, settings)
         early = experiment.early_evaluation
         if early is not None:
             uses[f"experiments.{name}.early_evaluation.dataset"] = early.dataset
@@ -254,9 +284,26 @@ def _start_problems(name: str, experiment: Experiment, settings: Configuration) 
     model = Path(start).parts[2] if len(Path(start).parts) > 2 else ""
     if model == name:
         return [f"{key}: the experiment itself; name another one"]
-    if model in settings.experiments or Path(start).exists():
+    if model in {*settings.experiments, *settings.epoch_models()} or Path(start).exists():
         return []
     return [f"{key}: no experiment {model!r}{nearest(model, settings.experiments)}"]
+
+
+def _epoch_problems(name: str, experiment: Experiment, settings: Configuration) -> list[str]:
+    """An epoch that is not kept, and names of epochs that other experiments have."""
+    taken = [f"{name}_e{one}" for one in experiment.kept_epochs]
+    problems = [
+        f"experiments.{one}: the name of an epoch that {name} keeps; give it another one"
+        for one in taken
+        if one in settings.experiments
+    ]
+    if bool(experiment.epoch_of) != bool(experiment.epoch):
+        return [*problems, f"experiments.{name}: epoch_of and epoch come together"]
+    whole = settings.experiments.get(experiment.epoch_of or "")
+    if whole is not None and experiment.epoch not in whole.kept_epochs:
+        kept = ", ".join(map(str, whole.kept_epochs)) or "none: set its training.keep_epochs"
+        problems.append(f"experiments.{name}.epoch: {experiment.epoch}; kept: {kept}")
+    return problems
 
 
 def _wildcards(key: str, value: Any) -> list[str]:

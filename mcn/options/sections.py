@@ -159,6 +159,11 @@ class Experiment(ExperimentOptions):
         role="runtime",
     )
     dataset: Name | None = Field(None, description="the data set to train on")
+    epoch_of: str | None = field(
+        None,
+        "take the model that this experiment was after `epoch` epochs, and its other values; it needs keep_epochs",
+    )
+    epoch: int | None = Field(None, ge=1, description="which epoch of `epoch_of`, from 1 [epochs]")
     checkpoint: str | None = Field(
         None,
         description="published .pth of MCN, AVLnet or HowTo100M, imported instead of training",
@@ -216,3 +221,11 @@ class Experiment(ExperimentOptions):
             return super().measurable(task, own)
         has = {"video", "text"}
         return has >= set(own.modalities) if own else TASKS[task].suits(has)
+
+    @property
+    def kept_epochs(self) -> list[int]:
+        """The epochs whose models are kept; none of one that is itself an epoch, or is not trained here."""
+        every = self.training.keep_epochs
+        if not every or self.checkpoint or self.epoch_of:
+            return []
+        return list(range(every, self.training.epochs + 1, every))

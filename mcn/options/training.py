@@ -170,6 +170,14 @@ class TrainingOptions(Options):
         "model's size)",
         strict=True,
     )
+    keep_epochs: int | None = field(
+        None,
+        "keep the model after every so many epochs, as NAME_e1, NAME_e2, ...; `snakemake sweep` scores them; null: the "
+        "last one alone",
+        "epochs",
+        "1: MCN, AVLnet and HowTo100M write e1.pth, e2.pth, ...",
+        ge=1,
+    )
     learning_rate: float = field(1e-4, "highest learning rate of Adam", "", "MCN README --lr", gt=0)
     schedule: Literal["cosine", "epochs", "constant"] = field(
         "cosine",

@@ -2,8 +2,9 @@
 
 Conventions
 -----------
-- After a step comes, in this order: the line of its interval, the line of its epoch with early scores, the
-  checkpoint. A checkpoint therefore knows every line up to its step, and means that span it are part of it.
+- After a step comes, in this order: the line of its interval, the line of its epoch with early scores, the model of
+  its epoch where it is kept, the checkpoint. A checkpoint therefore knows every line up to its
+  step, and means that span it are part of it.
 - Of several processes all take every step; the first alone logs, scores and saves.
 - Steps and epochs in lines and checkpoints are counted as done; inside a step both count from 0.
 """
@@ -58,7 +59,10 @@ class Means:
 
 
 class Loop:
-    """Runs `trainer` over `data` from where `state` stands to step `total`."""
+    """Runs `trainer` over `data` from where `state` stands to step `total`.
+
+    keep_epoch: told the number of every epoch that is kept, after it is done.
+    """
 
     def __init__(
         self,
@@ -67,9 +71,11 @@ class Loop:
         state: RunState,
         early_scores: EarlyScores | None,
         stop: StopRequest,
+        keep_epoch: Callable[[int], None] | None = None,
     ) -> None:
         self.data, self.trainer, self.state = data, trainer, state
         self.options, self.early_scores, self.stop = data.options, early_scores, stop
+        self.keep_epoch = keep_epoch
         self.interval, self.epoch_means = Means(), Means()
         self.processes = trainer.processes
         self.step, lines, self.saved_step = 0, "", 0
@@ -149,6 +155,8 @@ class Loop:
             self._write_interval(report)
         if inside == 0:
             self._write_epoch(epoch, last)
+            if self.keep_epoch and self.first and epoch % (self.options.keep_epochs or 1) == 0:
+                self.keep_epoch(epoch)
         if done % options.checkpoint_every_steps == 0 or last:
             self._save()
 

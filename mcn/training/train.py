@@ -43,6 +43,7 @@ from mcn.options.own_parts import part_file
 from mcn.options.training import ExperimentOptions
 from mcn.shards.mapped import vocabulary_vectors
 from mcn.training.data import TrainingSet
+from mcn.training.epochs import KeptEpochs
 from mcn.training.loop import EarlyScores, Loop, StopRequest
 from mcn.training.start import save_state, start, start_sha256
 from mcn.training.state import RunState, lock_file, publish
@@ -108,15 +109,19 @@ def _train(job: TrainingJob) -> None:
         start(trainer, options.training)
     state = RunState(job.checkpoints, identity(options, trainer.precision, inputs))
     with stop_on_signals() as stop:
-        loop = Loop(data, trainer, state, job.early, stop)
+        description = describe(options, data, trainer, inputs)
+        kept = KeptEpochs(job.checkpoints, trainer.network, description)
+        keeps = options.training.keep_epochs is not None
+        loop = Loop(data, trainer, state, job.early, stop, kept.keep if keeps else None)
         finished = loop.run()
     if not finished:
         logger.warning("stopped after a checkpoint in %s; run again to continue", job.checkpoints)
         raise SystemExit(128 + (stop.signal or signal.SIGTERM))
     if loop.log:
         publish(loop.log.text, job.output)
-        save_model(job.output, trainer.network, describe(options, data, trainer, inputs))
+        save_model(job.output, trainer.network, description)
         save_state(trainer, job.output)
+        kept.publish(job.output, keeps)
         state.clear()
     processes.wait()
 

@@ -43,6 +43,9 @@ if workflow.is_main_process:
         logger.warning(line)
 
 
+epochs = settings.epoch_models()
+
+
 def one_of(names):
     """A pattern of a wildcard that is one of `names`; without any, one that nothing fits."""
     return "|".join(names) or "(?!)"
@@ -83,7 +86,7 @@ def imported_experiments():
 
 def trained_experiments():
     """Experiments whose model is trained here."""
-    other = imported_experiments() + frozen_experiments()
+    other = imported_experiments() + frozen_experiments() + list(epochs)
     return [name for name in settings.experiments if name not in other]
 
 
@@ -95,7 +98,7 @@ def frozen_experiments():
 wildcard_constraints:
     shard=r"\d{5}",
     dataset=one_of(settings.datasets),
-    experiment=one_of(settings.experiments),
+    experiment=one_of([*settings.experiments, *epochs]),
     feature=one_of(settings.features),
     evaluation=one_of(
         [name for one in settings.datasets.values() for name in one.evaluations]
@@ -242,6 +245,17 @@ def evaluations(*tasks):
 def all_evaluations():
     """Result files of every evaluation, those of the user's own among them."""
     return evaluations(*settings.evaluation_sets())
+
+
+def sweep_evaluations(wildcards):
+    """Result files of every kept epoch; without one, it is said how to keep them."""
+    found = [
+        f"results/evaluation/{model}/{dataset}.{task}.json"
+        for model, dataset, task in settings.sweep()
+    ]
+    if not found:
+        raise WorkflowError("no epoch to score: set training.keep_epochs: 1")
+    return found
 
 
 def all_models():

@@ -31,3 +31,24 @@ rule comparison:
     shell:
         "python -m mcn compare experiments results --output {output.page} --threads {threads}"
         " {params.recipe} &> {log}"
+
+
+rule sweep:
+    """The scores of every kept epoch as curves. No part of `rule all`."""
+    input:
+        sweep_evaluations,
+    output:
+        page=report(
+            "results/sweep.html",
+            caption="../report/sweep.rst",
+            category="Comparison",
+        ),
+        table="results/sweep.csv",
+    log:
+        "results/logs/sweep.log",
+    conda:
+        "../../envs/mcn.yaml"
+    params:
+        code=code("sweep"),
+    shell:
+        "python -m mcn sweep results --output {output.page} &> {log}"

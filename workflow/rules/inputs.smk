@@ -208,13 +208,24 @@ def start_file(wildcards):
 
 def evaluation_inputs(wildcards):
     """Features of the evaluated data set in the form that the experiment's model reads."""
-    experiment = settings.experiments[wildcards.experiment]
+    experiment = settings.experiment(wildcards.experiment)
     return model_inputs(wildcards.dataset, experiment.features)
+
+
+def whole_model(wildcards):
+    """The trained model that a model is an epoch of."""
+    experiment, _ = epochs[wildcards.experiment]
+    return f"results/models/{experiment}/model.safetensors"
+
+
+def epoch_number(wildcards):
+    """Which epoch a model is."""
+    return epochs[wildcards.experiment][1]
 
 
 def indexed_shards(wildcards):
     """The features of one shard that an experiment's model sees and hears."""
-    features = settings.experiments[wildcards.experiment].features
+    features = settings.experiment(wildcards.experiment).features
     names = [*features.video, *([features.audio] if features.audio else [])]
     return expand(
         "results/{dataset}/features/{feature}/{shard}.parquet",

@@ -70,3 +70,26 @@ rule freeze:
     shell:
         "python -m mcn freeze --output results/models/{wildcards.experiment} --rows {params.rows:q}"
         " {params.recipe} &> {log}"
+
+
+rule epoch_model:
+    """The model that an experiment was after one of its epochs."""
+    input:
+        whole_model,
+    output:
+        model="results/models/{experiment}/model.safetensors",
+        config="results/models/{experiment}/config.yaml",
+        metrics="results/models/{experiment}/metrics.jsonl",
+    log:
+        "results/logs/epoch_model/{experiment}.log",
+    wildcard_constraints:
+        experiment=one_of(epochs),
+    conda:
+        "../../envs/mcn.yaml"
+    params:
+        whole=subpath(input[0], parent=True),
+        directory=subpath(output.model, parent=True),
+        epoch=epoch_number,
+        code=code("epoch_model"),
+    shell:
+        "python -m mcn epoch {params.whole} {params.epoch} --output {params.directory} &> {log}"
