@@ -1,4 +1,4 @@
-"""The towers of a dual encoder as an experiment of kind frozen: what is scored and asked is the library's own cosine."""
+"""The towers of a dual encoder as an experiment of kind frozen: scores and queries have the library's own cosines."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,11 +64,12 @@ def library(module: str) -> Any:
 def not_opened(options: LibraryOptions, error: BaseException, wanted: str) -> UserError:
     """The error for whatever a library raises when it opens a model."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    words = lines[0] if lines else type(error).__name__
-    cure = (
-        f"check `model`; a model of the hub is fetched by `mcn fetch hf:{options.model}` where there is a connection, "
-        "and a folder in the library's own format may be named instead"
-    )
+    words = textwrap.shorten(lines[0], 300, placeholder=" ...") if lines else type(error).__name__
+    cure = "check the folder, which has to be in the library's own format"
+    if not options.is_folder:
+        cure = (
+            f"check `model`, and fetch it where there is a connection: mcn fetch hf:{options.model}"
+        )
     return UserError(f"{options.model}: {words}", wanted, cure)
 
 

@@ -49,7 +49,9 @@ def audio_extractor(
     """The extractor of a row. Errors: `UserError` for a model or processor that is not there."""
     place = placed(options, place)
     hearing = Hearing(options, place)
-    opened = Opened(hearing.network, hearing.processor, commit_of(hearing.network), hearing.pooling)
+    opened = Opened(
+        hearing.network, hearing.processor, commit_of(hearing.network, options), hearing.pooling
+    )
     recipe = {
         "feature": name,
         **recipe_of(options, opened, ("transformers",)),
@@ -78,7 +80,7 @@ class Hearing:
         self.step = round((options.step_seconds or self.window / self.rate) * self.rate)
         if self.step > self.window:
             got = f"step_seconds {options.step_seconds}"
-            wanted = f"at most the window of {self.window / self.rate:g} s"
+            wanted = f"at most the window of {self.window / self.rate:g} s of {options.model}"
             raise UserError(got, wanted, "set features.NAME.step_seconds")
         self.batch = place.batch(CPU_BATCH, CUDA_BATCH)
         with torch.inference_mode():

@@ -18,7 +18,14 @@ import torch
 from torch import Tensor, nn
 
 from mcn.errors import UserError
-from mcn.features.library_models import folder_of, is_hub_name, library, not_opened, token_mean
+from mcn.features.library_models import (
+    folder_of,
+    hub_commit,
+    is_hub_name,
+    library,
+    not_opened,
+    token_mean,
+)
 from mcn.options.libraries import (
     LibraryOptions,
     TransformersAudioOptions,
@@ -107,10 +114,12 @@ def _quiet(logging: Any) -> Iterator[None]:
         logging.set_verbosity(before)
 
 
-def commit_of(network: Any) -> str | None:
+def commit_of(network: Any, options: LibraryOptions) -> str | None:
     """The commit of a hub's model; None of a folder."""
-    commit: str | None = getattr(network.config, "_commit_hash", None)
-    return commit
+    if options.is_folder:
+        return None
+    known: str | None = getattr(network.config, "_commit_hash", None)
+    return known or hub_commit(options.model, options.revision)
 
 
 def joint(network: nn.Module, modality: str) -> Any:
@@ -186,5 +195,5 @@ def special_tokens(tower: nn.Module) -> int:
 
 def _refuse_layer(options: Sequences, pooling: str) -> None:
     if options.layer is not None:
-        got = f"layer {options.layer} with pooling {pooling}"
+        got = f"layer {options.layer} of {options.model} with pooling {pooling}"
         raise UserError(got, "pooling cls or mean, which are of a layer", "set pooling: mean")

@@ -45,7 +45,7 @@ def text_tower(options: TransformersTextOptions, place: Runtime) -> TextTower:
     return TextTower(
         options,
         place,
-        Opened(network, f"{type(tokenizer).__name__}, {most} tokens", commit_of(network)),
+        Opened(network, f"{type(tokenizer).__name__}, {most} tokens", commit_of(network, options)),
         ("transformers", "tokenizers"),
         tokenize,
         lambda inputs: joint_vectors(method, inputs),

@@ -52,7 +52,7 @@ def video_extractor(
 
     with torch.inference_mode():
         pooling = both([[BLACK] * frames], Runtime(torch.device("cpu"), "fp32", 1))[1]
-    opened = Opened(network, processor, commit_of(network), pooling)
+    opened = Opened(network, processor, commit_of(network, options), pooling)
     items = FrameItems(frames, place.batch(CPU_BATCH, CUDA_BATCH))
     return frames_extractor(
         name, options, opened, lambda clips, at: both(clips, at)[0], place, items, LIBRARIES

@@ -21,8 +21,9 @@ class FrozenOptions(Options):
 
     pairing: Literal["auto", "conse", "same_space"] = Field(
         "auto",
-        description="auto: same_space where a picture encoder is of a library's dual encoder, otherwise conse; conse: the classes that a classifier sees become the text encoder's vectors of their names "
-        "(Norouzi et al., ICLR 2014); same_space: pictures and texts have one space already, as in CLIP",
+        description="auto: same_space where a picture encoder is of a library's dual encoder, otherwise conse; "
+        "conse: the classes that a classifier sees become the text encoder's vectors of their names (Norouzi et al., "
+        "ICLR 2014); same_space: pictures and texts have one space already, as in CLIP",
     )
     temperature: float = Field(
         1.5, gt=0, description="of conse: divides the logits before the softmax; larger is flatter"
