@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,11 @@ def pictures(count: int, height: int, width: int, seed: int = 0) -> np.ndarray:
 
 def encode_rgb(frames: Iterable[np.ndarray]) -> bytes:
     """The bytes of the lossless file of frames, each uint8 (H, W, 3)."""
-    buffer = io.BytesIO()
-    with LosslessWriter(buffer) as writer:
-        for frame in frames:
-            writer.write(frame)
-    return buffer.getvalue()
+    with tempfile.TemporaryDirectory() as folder:
+        with LosslessWriter(Path(folder) / "frames") as writer:
+            for frame in frames:
+                writer.write(frame)
+        return writer.files[0].read_bytes()
 
 
 def frame_row(video_id: str, frames: np.ndarray, step_seconds: float = STEP) -> dict[str, Any]:

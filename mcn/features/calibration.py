@@ -14,6 +14,7 @@ from torch import Tensor
 from mcn.errors import UserError
 from mcn.features.reading import frame_items_of
 from mcn.shards import ShardReader, feature_sequence
+from mcn.shards.parts import Parts
 
 
 def frame_items(
@@ -31,7 +32,7 @@ def frame_items(
     each = -(-wanted // sizes[size])
     found = []
     for path in shards:
-        for row in ShardReader(path, "frames"):
+        for row in ShardReader(path, "frames").lazily():
             if row["status"] == "ok" and (row["height"], row["width"]) == size:
                 chosen = _spread(max(1, row["length"] // frames_per_item), each)
                 items = frame_items_of(row, path, frames_per_item)
@@ -69,12 +70,12 @@ def _heads(shards: Sequence[Path], kind: str) -> tuple[list[dict[str, Any]], dic
     for path in shards:
         reader = ShardReader(path, kind)
         recipe = recipe or reader.recipe
-        rows += [_light(row) for row in reader if row["status"] == "ok"]
+        rows += [_light(row) for row in reader.lazily() if row["status"] == "ok"]
     return rows, recipe
 
 
 def _light(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if not isinstance(value, bytes)}
+    return {name: value for name, value in row.items() if not isinstance(value, Parts)}
 
 
 def _spread(count: int, wanted: int) -> set[int]:

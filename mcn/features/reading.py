@@ -5,7 +5,7 @@ Conventions
 - An item is what the network turns into one vector: at most `frames_per_item` frames, uint8 RGB (F, H, W, 3); only the
   last item of a video can be shorter.
 - A batch holds items of one frame size from consecutive videos. Rows that are not `ok` pass through without items.
-- Memory holds one video's compressed frames and one batch, whatever the length of the videos.
+- Memory holds a part of one video's compressed frames and one batch, whatever the length of the videos.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 from mcn.errors import DamagedShard, VideoError
 from mcn.media.lossless import decode_rgb
 from mcn.shards import ShardReader, feature_sequence
+from mcn.shards.parts import Parts, joined
 
 
 class Part(NamedTuple):
@@ -45,7 +46,7 @@ class Batch:
 def batches_of(reader: ShardReader, frames_per_item: int, batch_size: int) -> Iterator[Batch]:
     """The items of every video of a shard, in order, in batches of one frame size."""
     batch = Batch()
-    for row in reader:
+    for row in reader.lazily():
         head = {name: value for name, value in row.items() if name != "video"}
         if row["status"] != "ok":
             batch.parts.append(Part(head, 0, True))
@@ -68,17 +69,18 @@ def whole_videos(reader: ShardReader) -> Iterator[Batch]:
 
     Sound that is not finite fails with `decode_error`.
     """
-    for row in reader:
-        head = {name: value for name, value in row.items() if not isinstance(value, bytes)}
+    for row in reader.lazily():
+        head = {name: value for name, value in row.items() if not isinstance(value, Parts)}
         values = None
         if row["status"] == "ok" and "samples" in row:
-            values = np.frombuffer(row["samples"], "<f4")
+            values = joined(row["samples"], "<f4")
             if not np.isfinite(values).all():
                 error = VideoError("decode_error", "waveform holds NaN or infinity")
                 head |= {"status": "failed", "error": str(error)}
                 values = None
         elif row["status"] == "ok":
-            values = feature_sequence(row).values
+            (blob,) = row["features"]
+            values = feature_sequence({**row, "features": blob}).values
         yield (
             Batch([], [Part(head, 0, True)])
             if values is None

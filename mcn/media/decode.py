@@ -9,7 +9,8 @@ Conventions
   fails under its code; nothing is shortened, zeroed or skipped in silence. A failure never stops the run. What is
   worth knowing of a stream that is ok stands in its row (`mcn.media.remarks`).
 - Each video is decoded in a child process under limits of time and memory (`mcn.media.isolation`). Its results come
-  back through files in the folder for temporary files (TMPDIR): memory holds one video's compressed frames at most.
+  back through files in the folder for temporary files (TMPDIR), which are mapped: memory holds a part of a video's
+  compressed frames at most (`mcn.shards.parts`), whatever its length.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from mcn.media.remarks import Remarks
 from mcn.options.decode import DecodeOptions, FrameOptions, SoundOptions
 from mcn.shards import AUDIO_SCHEMA, FRAME_SCHEMA, ShardWriter, empty_row
 from mcn.shards.origin import list_digest
+from mcn.shards.parts import cut_file, file_parts
 
 log = logging.getLogger(__name__)
 
@@ -84,10 +86,10 @@ def decode(
         targets = [scratch / stream.stream for stream in frames]
         limit = _time_limit(worker, video.path, options)
         job = (store_frames, video, frames, options, targets)
-        shapes, remarks = worker.run(*job, seconds=limit)
+        files, shapes, remarks = worker.run(*job, seconds=limit)
         return [
-            _frame_row(video.video_id, stream, shape, remarks, target)
-            for stream, shape, target in zip(frames, shapes, targets, strict=True)
+            _frame_row(video.video_id, stream, shape, remarks, stored)
+            for stream, shape, stored in zip(frames, shapes, files, strict=True)
         ]
 
     def decode_sound(worker: Worker, video: ListedVideo, scratch: Path) -> list[dict[str, Any]]:
@@ -159,8 +161,8 @@ def store_frames(
     rates: Sequence[FrameOptions],
     options: DecodeOptions,
     targets: Sequence[Path],
-) -> tuple[list[tuple[int, int, int]], str]:
-    """Decode one video into a lossless file a rate; (length, height, width) of each, and remarks.
+) -> tuple[list[list[Path]], list[tuple[int, int, int]], str]:
+    """Decode one video into lossless files, for each rate: these, (length, height, width), and remarks on all.
 
     Errors: `VideoError`.
     """
@@ -170,7 +172,8 @@ def store_frames(
         writers = [stack.enter_context(LosslessWriter(target)) for target in targets]
         for index, frame in rgb_frames(video.path, rates, options.tolerated_errors, remarks):
             writers[index].write(frame)
-    return [(writer.length, writer.height, writer.width) for writer in writers], str(remarks)
+    shapes = [(writer.length, writer.height, writer.width) for writer in writers]
+    return [writer.files for writer in writers], shapes, str(remarks)
 
 
 def store_samples(
@@ -212,10 +215,12 @@ def _decode_shard(
             try:
                 with scratch_folder("mcn-decode") as scratch:
                     rows = decode(worker, video, scratch)
+                    for writer, row in zip(writers, rows, strict=True):
+                        writer.write(row)
             except VideoError as error:
                 rows = [_unusable(schema, video, error)] * len(writers)
-            for writer, row in zip(writers, rows, strict=True):
-                writer.write(row)
+                for writer, row in zip(writers, rows, strict=True):
+                    writer.write(row)
             tally[_outcome(rows[0])] += 1
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(tally.items()))
     log.info("%s: %d videos: %s", shard_csv, len(videos), counts or "none")
@@ -242,7 +247,11 @@ def _time_limit(worker: Worker, path: Path, options: DecodeOptions) -> float:
 
 
 def _frame_row(
-    video_id: str, rate: FrameOptions, shape: tuple[int, int, int], remarks: str, stored: Path
+    video_id: str,
+    rate: FrameOptions,
+    shape: tuple[int, int, int],
+    remarks: str,
+    stored: Sequence[Path],
 ) -> dict[str, Any]:
     return {
         "video_id": video_id,
@@ -253,7 +262,7 @@ def _frame_row(
         "length": shape[0],
         "height": shape[1],
         "width": shape[2],
-        "video": stored.read_bytes(),
+        "video": file_parts(stored),
     }
 
 
@@ -267,5 +276,5 @@ def _audio_row(
         "start_seconds": 0.0,
         "sample_rate": sample_rate,
         "length": length,
-        "samples": stored.read_bytes(),
+        "samples": cut_file(stored),
     }

@@ -18,6 +18,8 @@ from mcn.errors import DamagedShard, UserError
 from mcn.files import atomic_path, canonical_json
 from mcn.shards.made_by import KEY, MadeBy, current_record
 from mcn.shards.origin import Origin, place_of, read_origin, require_place
+from mcn.shards.parts import STATUS as PART_STATUS
+from mcn.shards.parts import Parts, layout_metadata, row_groups
 
 SCHEMA_VERSION = 1
 HEADER = {"schema_version", "kind", "recipe", "origin"}  # the last is not in shards of version 0.1
@@ -177,6 +179,10 @@ class ShardWriter:
             header["origin"] = Origin(place, inputs).header
         self.schema = schema.with_metadata({"mcn": canonical_json(header)})
         self._record = made_by or current_record()
+        self._rows = 0
+        self._parts: dict[
+            int, int
+        ] = {}  # number of a row -> its row groups, where they are several
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> ShardWriter:
@@ -203,13 +209,39 @@ class ShardWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if kind is None and self._parts:
+            self._writer.add_key_value_metadata(layout_metadata(self._parts))
         self._stack.__exit__(kind, error, traceback)
 
     def write(self, row: Mapping[str, Any]) -> None:
-        """Append one video; ValueError where the row's columns are not the schema's."""
+        """Append one video, whose blob may be `Parts`; ValueError where the row's columns are not the schema's."""
         if set(row) != set(self.schema.names):
             raise ValueError(f"row has {sorted(row)}, the schema wants {sorted(self.schema.names)}")
-        self._writer.write_table(pa.Table.from_pylist([dict(row)], schema=self.schema))
+        blob = next((name for name, value in row.items() if isinstance(value, Parts)), None)
+        if blob is None:
+            self._write_group(row)
+        else:
+            group = dict(row)
+            for part in row[blob]:
+                self._write_group({**group, blob: part})
+                group = dict.fromkeys(self.schema.names)
+                group |= {"video_id": row["video_id"], "status": PART_STATUS}
+            if len(row[blob]) > 1:
+                self._parts[self._rows] = len(row[blob])
+        self._rows += 1
+
+    def _write_group(self, row: Mapping[str, Any]) -> None:
+        arrays = [_cell(row[field.name], field.type) for field in self.schema]
+        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self.schema))
+
+
+def _cell(value: Any, kind: pa.DataType) -> pa.Array:
+    """An array of one value; a blob is not copied."""
+    if value is None or kind != _BLOB:
+        return pa.array([value], kind)
+    blob = pa.py_buffer(value)
+    offsets = pa.py_buffer(np.array([0, blob.size], np.int64))
+    return pa.Array.from_buffers(kind, 1, [None, offsets, blob])
 
 
 class ShardReader:
@@ -226,6 +258,7 @@ class ShardReader:
         with self._damage():
             self._file = pq.ParquetFile(self.path, page_checksum_verification=True)
             header = self._header()
+            self._groups = row_groups(self._file.metadata.metadata, self._file.num_row_groups)
             self.origin = read_origin(header.get("origin"))
         self.kind: str = header["kind"]
         self.recipe: dict[str, Any] = header["recipe"]
@@ -235,7 +268,8 @@ class ShardReader:
         if not self._file.schema_arrow.equals(SCHEMAS.get(self.kind, pa.schema([]))):
             raise DamagedShard(path, f"its columns are not those of a shard of {self.kind}")
         with self._damage():
-            self._check_rows(self._file.metadata.num_rows, len(self), "the file")
+            found, wanted = self._file.metadata.num_rows, self._file.num_row_groups
+            self._check_rows(found, wanted, "the file")
         if kind is not None and self.kind != kind:
             raise DamagedShard(path, f"a shard of {self.kind}, wanted one of {kind}")
         require_place(self.path, self.origin)
@@ -260,15 +294,16 @@ class ShardReader:
             raise DamagedShard(self.path, str(error)) from error
 
     def __len__(self) -> int:
-        return int(self._file.num_row_groups)
+        return len(self._groups) if self._groups else int(self._file.num_row_groups)
 
     def columns(self, *names: str) -> pa.Table:
         """Some columns over all rows."""
         with self._damage():
             table = {name: self._file.read(columns=[name]).column(0) for name in names}
             for name, values in table.items():
-                self._check_rows(len(values), len(self), f"column {name}")
-            return pa.table(table)
+                self._check_rows(len(values), self._file.num_row_groups, f"column {name}")
+            whole = pa.table(table)
+            return whole.take([group[0] for group in self._groups]) if self._groups else whole
 
     def column(self, name: str) -> list[Any]:
         """One column over all rows."""
@@ -280,11 +315,47 @@ class ShardReader:
         return self.column("video_id")
 
     def read(self, index: int) -> dict[str, Any]:
-        """Row `index` as a dict."""
+        """Row `index` as a dict; a blob that has several parts is `Parts`."""
+        if self._groups and len(self._groups[index]) > 1:
+            return self._lazy(index)
+        group = self._groups[index][0] if self._groups else index
         with self._damage():
-            rows = self._file.read_row_group(index).to_pylist()
-            self._check_rows(len(rows), 1, f"row group {index}")
-            return dict(rows[0])
+            return self._row(group, self._file.schema_arrow.names)
+
+    def lazily(self) -> Iterator[dict[str, Any]]:
+        """Every row as a dict, blobs as `Parts`: memory holds the part that is read."""
+        return (self._lazy(index) for index in range(len(self)))
+
+    def _lazy(self, index: int) -> dict[str, Any]:
+        groups = self._groups[index] if self._groups else range(index, index + 1)
+        schema = self._file.schema_arrow
+        blobs = [field.name for field in schema if field.type == _BLOB]
+        with self._damage():
+            row = self._row(groups[0], [name for name in schema.names if name not in blobs])
+        for name in blobs:  # of kinds with blobs, each has one
+            row[name] = None
+            if row["status"] == "ok":
+                row[name] = self._parts_of(groups, name)
+        return row
+
+    def _parts_of(self, groups: range, name: str) -> Parts:
+        return Parts(len(groups), lambda part: self._blob(groups[part], name))
+
+    def _row(self, group: int, names: list[str]) -> dict[str, Any]:
+        rows = self._file.read_row_group(group, columns=names).to_pylist()
+        self._check_rows(len(rows), 1, f"row group {group}")
+        if rows[0].get("status") == PART_STATUS:
+            raise ValueError(f"row group {group} is a part of another video")
+        return dict(rows[0])
+
+    def _blob(self, group: int, name: str) -> pa.Buffer:
+        with self._damage():
+            column = self._file.read_row_group(group, columns=[name]).column(0)
+            self._check_rows(len(column), 1, f"row group {group}")
+            cell = column[0].as_buffer()
+            if cell is None:
+                raise ValueError(f"row group {group} has no {name}")
+            return cell
 
     @staticmethod
     def _check_rows(found: int, wanted: int, what: str) -> None:

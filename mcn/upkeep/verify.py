@@ -31,6 +31,7 @@ from mcn.networks.rows import load_rows_file
 from mcn.options.decode import FrameOptions
 from mcn.shards import ShardReader
 from mcn.shards.origin import require_inputs
+from mcn.shards.parts import Parts
 from mcn.sources.outside import changed_contents
 from mcn.sources.partition import list_text, shard_lists
 
@@ -157,7 +158,11 @@ def _check_stream(dataset: Dataset, stream: _Stream, bad_lists: set[Path]) -> li
 def _read_whole(path: Path, kind: str, shard_list: Path | None) -> ShardReader:
     """A shard, all of whose rows are whole. Errors: `DamagedShard`, `UserError` for other videos than the list's."""
     reader = ShardReader(path, kind)
-    ids: list[str] = [row.get("video_id", "") for row in reader]
+    ids: list[str] = []
+    for row in reader:
+        ids.append(row.get("video_id", ""))
+        for value in row.values():
+            deque(value if isinstance(value, Parts) else (), maxlen=0)
     if shard_list is None or kind == "windows":
         return reader
     expected = list(pd.read_csv(shard_list, dtype="string", keep_default_na=False).video_id)

@@ -1,0 +1,160 @@
+"""Blobs in parts: what is long is written and read a part at a time, and nothing else changes."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mcn.media.decode
+import mcn.shards.parts
+from mcn.errors import DamagedShard
+from mcn.features.reading import batches_of, whole_videos
+from mcn.media.decode import decode
+from mcn.media.lossless import LosslessWriter, decode_rgb
+from mcn.options.decode import DecodeOptions, FrameOptions, SoundOptions
+from mcn.shards import ShardReader
+from mcn.shards.parts import Parts, layout_metadata, row_groups
+from mcn.upkeep.retry import merge
+from tests.media_files import make, run_ffmpeg
+
+FAST, SOUND = FrameOptions(frames_per_second=24, short_side=32), SoundOptions(sample_rate=16000)
+SMALL = 1 << 15  # bytes a part
+
+
+def small_writer(target: Path) -> LosslessWriter:
+    return LosslessWriter(target, SMALL)
+
+
+def store(folder: Path, name: str) -> tuple[Path, Path]:
+    listed = folder / "list.csv"
+    rows = [f"{video},{make(file)}," for video, file in VIDEOS.items()]
+    listed.write_text("\n".join(["video_id,path,sha256", *rows]) + "\n")
+    frames, sound = folder / f"{name}.frames.parquet", folder / f"{name}.sound.parquet"
+    decode(listed, [FAST], [frames], DecodeOptions())
+    decode(listed, [SOUND], [sound], DecodeOptions())
+    return frames, sound
+
+
+VIDEOS = {"long": "plain.mp4", "bad": "text.mp4", "short": "long_audio.mp4"}
+
+
+class InProcess:
+    """Runs jobs here, where `small_writer` is known."""
+
+    def __init__(self, memory_limit_mb: int) -> None:
+        pass
+
+    def __enter__(self) -> InProcess:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def run(self, function, *arguments, seconds: float):  # type: ignore[no-untyped-def]
+        return function(*arguments)
+
+
+@pytest.fixture
+def both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Path], list[Path]]:
+    """Shards of frames and of sound in one part a video, and in parts of `SMALL` bytes."""
+    monkeypatch.setattr(mcn.media.decode, "Worker", InProcess)
+    whole = store(tmp_path, "whole")
+    monkeypatch.setattr(mcn.shards.parts, "PART_BYTES", SMALL)
+    monkeypatch.setattr(mcn.media.decode, "LosslessWriter", small_writer)
+    return list(whole), list(store(tmp_path, "parts"))
+
+
+def test_parts_hold_what_one_blob_holds(both: tuple[list[Path], list[Path]]) -> None:
+    (whole, heard), (parts, heard_in_parts) = both
+    one, many = ShardReader(whole), ShardReader(parts)
+    assert many.video_ids == list(VIDEOS)
+    assert many.column("status") == ["ok", "failed", "ok"]
+    assert len(many) == len(one) == 3
+    assert many._file.num_row_groups > 3
+    for ours, theirs in zip(many, one, strict=True):
+        if ours["status"] == "ok":
+            frames = [np.concatenate(list(decode_rgb(row["video"], 5))) for row in (ours, theirs)]
+            assert np.array_equal(*frames)
+            assert len(frames[0]) == ours["length"] == theirs["length"]
+    assert isinstance(many.read(0)["video"], Parts)
+    sounds = [list(whole_videos(ShardReader(path))) for path in (heard, heard_in_parts)]
+    for ours, theirs in zip(*sounds, strict=True):
+        for mine, yours in zip(ours.items, theirs.items, strict=True):
+            assert np.array_equal(mine, yours)
+
+
+def test_items_of_a_network_cross_the_borders_of_parts(both: tuple[list[Path], list[Path]]) -> None:
+    items = [
+        [item for batch in batches_of(ShardReader(path), 16, 4) for item in batch.items]
+        for path in (both[0][0], both[1][0])
+    ]
+    assert len(items[0]) == len(items[1])
+    assert all(np.array_equal(mine, theirs) for mine, theirs in zip(*items, strict=True))
+
+
+def test_parts_are_merged(both: tuple[list[Path], list[Path]]) -> None:
+    before = both[1][0].read_bytes()
+    merge(both[1][0], both[1][0])
+    assert both[1][0].read_bytes() == before
+    merge(both[1][0], both[0][0])
+    reader = ShardReader(both[1][0])
+    assert not isinstance(reader.read(0)["video"], Parts)
+
+
+def test_a_list_of_parts_that_does_not_fit_is_damage(
+    both: tuple[list[Path], list[Path]],
+) -> None:
+    metadata = layout_metadata({0: 3, 2: 2})
+    assert row_groups(metadata, 6) == [range(3), range(3, 4), range(4, 6)]
+    assert row_groups({}, 6) is None
+    with pytest.raises(ValueError, match="6 row groups"):
+        row_groups(layout_metadata({0: 8}), 6)
+    data = both[1][0].read_bytes()
+    key = b"mcn.parts.again"
+    both[1][0].write_bytes(data.replace(key, b"mcn.parts.agaIn"))
+    with pytest.raises(DamagedShard, match="lists of parts differ"):
+        ShardReader(both[1][0])
+    both[1][0].write_bytes(data.replace(b"mcn.parts", b"mcn.pArts"))
+    with pytest.raises(DamagedShard, match="part of another video"):
+        list(ShardReader(both[1][0]))
+
+
+LONG_HOURS = 5
+
+
+@pytest.mark.slow
+def test_a_video_of_hours_takes_a_gigabyte_at_most(tmp_path: Path) -> None:
+    """Decoding, and reading as extractors do, at 1 and 24 frames a second."""
+    seconds = 3600 * LONG_HOURS
+    clip, long = tmp_path / "clip.mp4", tmp_path / "long.mp4"
+    source = "-f lavfi -i testsrc2=size=128x112:rate=24:duration=60"
+    sine = "-f lavfi -i sine=duration=60"
+    run_ffmpeg(f"{source} {sine} -c:v libx264 -preset ultrafast -c:a aac {clip}".split())
+    command = f"-stream_loop {seconds // 60 - 1} -i {clip} -c copy {long}"
+    run_ffmpeg(command.split())
+    listed = tmp_path / "list.csv"
+    listed.write_text(f"video_id,path,sha256\nlong,{long},\n")
+    code = f"""
+import sys
+from pathlib import Path
+from mcn.media.decode import decode
+from mcn.options.decode import DecodeOptions
+from mcn.options.features import FRAMES_1FPS, FRAMES_24FPS
+if __name__ == "__main__":
+    names = [Path({str(tmp_path)!r}) / name for name in ("1.parquet", "24.parquet")]
+    decode(Path({str(listed)!r}), [FRAMES_1FPS, FRAMES_24FPS], names, DecodeOptions())
+"""
+    script = tmp_path / "job.py"
+    script.write_text(code)
+    subprocess.run([sys.executable, str(script)], check=True)
+    frames = 0
+    for batch in batches_of(ShardReader(tmp_path / "24.parquet"), 16, 8):
+        frames += sum(len(item) for item in batch.items)
+    assert abs(frames - 24 * seconds) < 24
+    for who in (resource.RUSAGE_CHILDREN, resource.RUSAGE_SELF):
+        assert resource.getrusage(who).ru_maxrss < 1_000_000  # KiB
