@@ -14,9 +14,10 @@ from mcn.config.configuration import (
     dump_json,
     write_schema,
 )
-from mcn.config.reference import PAGE_PATH, page
+from mcn.config.reference import PAGE_PATH, PUBLISHED_PATH, page, with_recipes
 from mcn.config.reruns import leaves
 from mcn.errors import UserError
+from mcn.options.recipes import SWITCHES, recipe_words
 
 ROOT = Path(__file__).parent.parent
 
@@ -105,6 +106,34 @@ def test_the_model_that_an_experiment_starts_from_is_made_or_there(values, tmp_p
         "training": {"start_from": "results/models/mcn"},
     }
     assert configure(values).experiments["second"].training.start_from == "results/models/mcn"
+
+
+@pytest.mark.parametrize("recipe", ["paper", "released", "ours"])
+def test_a_recipe_sets_every_switch_of_the_table(values, recipe):
+    values["experiments"] = {"one": {"dataset": "demo_train", "recipe": recipe}}
+    made = configure(values).experiments["one"].model_dump()
+    for switch in SWITCHES:
+        section, _, key = switch.key.partition(".")
+        assert made[section][key] == switch.value(recipe), switch.key
+    assert "(" not in recipe_words(made)
+    values["experiments"]["two"] = {"base": "one", "objective": {"queue_steps": 7}}
+    other = configure(values).experiments["two"].model_dump()
+    assert other["objective"]["queue_steps"] == 7
+    assert f"objective.queue_steps 7 ({recipe}: " in recipe_words(other)
+    values["experiments"] = {
+        "one": values["experiments"]["one"] | {"objective": {"kind": "norm_softmax"}}
+    }
+    assert (
+        configure(values).experiments["one"].training.empty_clips == made["training"]["empty_clips"]
+    )
+    values["experiments"]["one"]["recipe"] = "papper"
+    with pytest.raises(ValueError, match=r"one\.recipe: got 'papper', did you mean 'paper'"):
+        configure(values)
+
+
+def test_the_table_of_recipes_is_that_of_the_model():
+    written = (ROOT / PUBLISHED_PATH).read_text()
+    assert with_recipes(written) == written, "run: python -m mcn.config.reference"
 
 
 def test_captions_as_narration_make_a_training_set(values):

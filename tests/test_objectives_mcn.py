@@ -51,6 +51,16 @@ def test_terms(reduction):
     assert objective.health.used <= 3
 
 
+def test_the_released_mean_of_two_modalities_divides_by_three():
+    batch = reconstructed(views(8))
+    pairs, weights = ("video_text",), {"contrast_weight": 0.0, "reconstruction_weight": 0.0}
+    present, three = (
+        make(pairs=pairs, cluster_mean_over=over, **weights).losses(batch, inputs(8))["cluster"]
+        for over in ("present", "three")
+    )
+    assert three.item() == pytest.approx(present.item() * 2 / 3)
+
+
 def test_what_clips_lack_is_in_no_term():
     """Clip 2 has no sound, clip 5 no words: fused over two modalities, absent from their pairs and losses."""
     objective = make()

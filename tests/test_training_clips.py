@@ -39,6 +39,13 @@ def data(tmp_path_factory):
     return write_topic_shards(tmp_path_factory.mktemp("data"), videos=6, spoil=True)
 
 
+def test_sound_before_the_first_whole_column_is_lost_as_released():
+    narrated = video(lines([0.0, 0.0125], [1.0, 1.0], [[1], [1]]))
+    for value, counts in (("kept", [98, 98]), ("lost", [0, 98])):
+        options = TrainingOptions(early_sound=value, min_clip_seconds=0.5)
+        assert [len(narrated.clip(line, options).audio) for line in (0, 1)] == counts
+
+
 def test_further_texts_are_the_nearest_lines_that_have_words():
     #                gap of 5 s before the last line; line 2 has no known word
     narration = lines([0, 2, 4, 6, 13], [2, 4, 6, 8, 15], [[1], [2], [], [4], [5]])

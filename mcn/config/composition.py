@@ -6,6 +6,8 @@ Conventions
 - An experiment's values are laid over those of its `base`, and of its base's base; dictionaries are merged key by
   key, everything else is replaced. A section of another `kind` replaces the one below it, whose keys it does not know.
 - An experiment that is an epoch of another one (`epoch_of`) inherits its values likewise.
+- An experiment's values are laid over the switches of its `recipe` (`mcn.options.recipes`), own and inherited ones
+  alike.
 - `seeds: [1, 2]` makes of an experiment X the experiments X_seed1 and X_seed2, which differ in `training.seed` alone.
   Seeds are inherited from a base like everything else.
 """
@@ -16,6 +18,7 @@ from typing import Any
 
 from mcn.options.base import nearest
 from mcn.options.objectives import DEFAULT_KIND
+from mcn.options.recipes import RECIPES, switches
 
 
 def compose(values: Any) -> Any:
@@ -30,7 +33,8 @@ def compose(values: Any) -> Any:
             composed[section] = kept
     experiments = composed.get("experiments")
     if isinstance(experiments, dict):
-        whole = {name: _inherited(name, experiments) for name in experiments}
+        inherited = {name: _inherited(name, experiments) for name in experiments}
+        whole = {name: _with_recipe(name, entry) for name, entry in inherited.items()}
         composed["experiments"] = {}
         for key, entry in whole.items():
             made = _seeded(key, entry)
@@ -39,6 +43,18 @@ def compose(values: Any) -> Any:
                 raise ValueError(f"{key}.seeds: there is already an experiment {twice[0]!r}")
             composed["experiments"] |= made
     return composed
+
+
+def _with_recipe(name: str, values: Any) -> Any:
+    """An experiment laid over the switches of its recipe. An unknown recipe: ValueError."""
+    recipe = values.get("recipe") if isinstance(values, dict) else None
+    if recipe is None:
+        return values
+    if recipe not in RECIPES:
+        raise ValueError(f"{name}.recipe: got {recipe!r}{nearest(str(recipe), RECIPES)}")
+    objective = values.get("objective") or {}
+    kind = objective.get("kind", DEFAULT_KIND) if isinstance(objective, dict) else ""
+    return _laid_over(switches(recipe, kind), values)
 
 
 def _seeded(name: str, values: Any) -> dict[str, Any]:

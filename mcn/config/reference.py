@@ -1,6 +1,7 @@
 """The page docs/configuration.md, written from the typed model and the table of reruns.
 
-`python -m mcn.config.reference` writes the page and the schema anew; a test fails where either drifts from the model.
+`python -m mcn.config.reference` writes the page and the schema anew, and the table of recipes in docs/published.md; a
+test fails where one of them drifts from the model.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ from pydantic.fields import FieldInfo
 from mcn.config.configuration import SCHEMA_PATH, write_schema
 from mcn.config.reruns import ASKED, STAGES, Leaf, leaves, remade
 from mcn.files import canonical_json, write_text
+from mcn.options import recipes
+from mcn.options.training import ExperimentOptions
 
 PAGE_PATH = Path("docs/configuration.md")
+PUBLISHED_PATH = Path("docs/published.md")
 PAGES = [name for name, stage in STAGES.items() if stage.section == ""]
 
 HEAD = f"""# Configuration: every key
@@ -102,6 +106,14 @@ def _plain(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
+def with_recipes(text: str) -> str:
+    """The text of docs/published.md with the table of recipes as it is now, which begins and ends the same way."""
+    before, _, rest = text.partition("| topic | paper |")
+    after = rest.partition("\n\n")[2]
+    return f"{before}{recipes.table(ExperimentOptions().model_dump())}\n\n{after}"
+
+
 if __name__ == "__main__":
     write_schema(SCHEMA_PATH)
     write_text(PAGE_PATH, page())
+    write_text(PUBLISHED_PATH, with_recipes(PUBLISHED_PATH.read_text(encoding="utf-8")))

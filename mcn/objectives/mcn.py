@@ -26,8 +26,8 @@ Conventions
 - The fused feature of clip i is the mean of the modalities that it has (equation 4), without gradient; its clusters are
   those of a running k-means (`KMeansClustering`), or learned prototypes take their place (`mcn.objectives.prototypes`).
 - R is the mean or the sum over modalities, or one loss of the fused feature itself, with gradient
-  (`cluster_reduction`). The released code divides by 3 even with two modalities; the mean
-  here is over the modalities there are.
+  (`cluster_reduction`). The released code divides by 3 even with two modalities (`cluster_mean_over: three`); by
+  default the mean is over the modalities there are.
 - Everything is taken in float32, also where the network runs in half precision.
 """
 
@@ -182,6 +182,8 @@ class MultimodalClusteringObjective(Objective):
                 )
             )
         total = torch.stack(losses)
+        if options.cluster_reduction == "mean" and options.cluster_mean_over == "three":
+            return total.sum() / 3
         return total.sum() if options.cluster_reduction == "sum" else total.mean()
 
     def _fused(self, views: Mapping[str, Tensor], inputs: StepInputs) -> Tensor:

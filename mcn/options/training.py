@@ -20,6 +20,7 @@ from mcn.options.base import Options, field, nearest
 from mcn.options.encoders import FeatureOptions
 from mcn.options.evaluation import TASKS, OwnEvaluation
 from mcn.options.objectives import AnyObjective, ClusteringOptions
+from mcn.options.recipes import RecipeName
 
 
 class ModelFeatures(NamedTuple):
@@ -133,6 +134,13 @@ class TrainingOptions(Options):
         "",
         "keep: MCN youtube_dataloader.py",
     )
+    early_sound: Literal["kept", "lost"] = field(
+        "kept",
+        "sound of a clip that starts before 12.5 ms, whose first log-mel column would be negative: kept from column 0, "
+        "or lost",
+        "",
+        "lost: MCN youtube_dataloader.py:140",
+    )
     min_clip_seconds: float = field(
         10.0,
         "narration lines are joined until a clip is this long",
@@ -241,6 +249,11 @@ class TrainingOptions(Options):
 class ExperimentOptions(Options):
     """One model to train."""
 
+    recipe: RecipeName | None = field(
+        None,
+        "sets every switch of the table of docs/published.md at once; one that is given beside it wins. null: defaults",
+        role="runtime",
+    )
     model: ModelOptions = ModelOptions()
     objective: AnyObjective = ClusteringOptions()
     training: TrainingOptions = TrainingOptions()

@@ -34,6 +34,7 @@ from mcn.shards.clips import (
 from mcn.shards.mapped import Lines
 
 FRAME_SECONDS = 0.01
+EARLY_SECONDS = 0.0125  # half a window: before it there is no whole column
 NOTHING = np.zeros((0, 0), np.float16)
 
 
@@ -96,7 +97,7 @@ class Video:
             start,
             end,
             tuple(rows_of(sequence, start, end) for sequence in self.visual),
-            self._audio_rows(start, end, options.audio_frames),
+            self._audio_rows(start, end, options),
             words or [],
             candidates or [],
         )
@@ -126,10 +127,13 @@ class Video:
                 return self.window(start, end, options)
         return clip._replace(visual=(NOTHING,) * len(self.visual), audio=NOTHING, words=[])
 
-    def _audio_rows(self, start: float, end: float, frames: int) -> np.ndarray:
+    def _audio_rows(self, start: float, end: float, options: TrainingOptions) -> np.ndarray:
+        frames = options.audio_frames
         if not self.log_mel or self.audio is None:
             return rows_of(self.audio, start, min(end, start + frames * FRAME_SECONDS))
         first = self.audio.start_seconds
+        if options.early_sound == "lost" and start - first < EARLY_SECONDS:
+            return NOTHING
         return mel_rows(values_of(self.audio), start - first, end - first, frames)
 
 

@@ -40,6 +40,7 @@ from mcn.networks.checkpoints import load_davenet, load_rows, save_model
 from mcn.objectives.objective import Setting, make_objective
 from mcn.options.base import recipe
 from mcn.options.own_parts import part_file
+from mcn.options.recipes import recipe_words
 from mcn.options.training import ExperimentOptions
 from mcn.shards.mapped import vocabulary_vectors
 from mcn.training.data import TrainingSet
@@ -89,6 +90,8 @@ def _train(job: TrainingJob) -> None:
     data = TrainingSet(job.shards, options.training, options.objective.needs)
     vectors, vocabulary_sha256 = word_vectors(job)
     trainer = build_trainer(data, vectors, options, runtime, processes)
+    if options.recipe:
+        logger.info("recipe %s: %s", options.recipe, recipe_words(options.model_dump(mode="json")))
     logger.info(
         "%d videos, %d a step, %d steps an epoch, %d in all, on %s in %s",
         len(data.videos),

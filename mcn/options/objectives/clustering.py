@@ -16,17 +16,7 @@ from mcn.options.objectives.base import (
     field,
     modalities_of,
 )
-
-# switches in which the formulas of the paper differ from the released code, whose values are the defaults below
-PAPER_VARIANT: dict[str, Any] = {
-    "cluster_reduction": "sum",  # Eq. 7
-    "cluster_metric": "euclidean",  # Eq. 5
-    "margin_in_denominator": False,  # Eq. 6
-    "queue_steps": 0,  # Fig. 2: clusters "in a batch"
-    "refit_every_steps": 1,
-    "reconstruction_weight": 1.0,  # Eq. 1
-    "reconstruction_target": "common",  # Eq. 8
-}
+from mcn.options.recipes import PAPER_VARIANT
 
 
 class ClusteringOptions(ContrastOptions):
@@ -37,7 +27,7 @@ class ClusteringOptions(ContrastOptions):
     kind: Literal["mcn"] = field("mcn", "which objective", "", "docs/objectives.md")
     variant: Literal["released", "paper"] = field(
         "released",
-        "which set of switches stands where a switch is not given",
+        "which switches of the objective stand where one is not given; `recipe` of the experiment sets all others too",
         "",
         "docs/published.md",
     )
@@ -71,6 +61,12 @@ class ClusteringOptions(ContrastOptions):
         "mean or sum over the modalities, or one loss of the fused feature",
         "",
         "mean: MCN train_tri_kmeans.py:375; sum: paper Eq. 7; fused: MCN --mean=1",
+    )
+    cluster_mean_over: Literal["present", "three"] = field(
+        "present",
+        "what the mean of a run with two modalities divides by: the modalities that are there, or always three",
+        "",
+        "three: MCN train_tri_kmeans.py:375",
     )
     cluster_metric: Literal["cosine", "euclidean"] = field(
         "cosine", "distance that clips are assigned by", "", "cosine: MCN; euclidean: paper Eq. 5"
