@@ -14,9 +14,10 @@ from mcn.cli import main
 from mcn.config.configuration import configure
 from mcn.errors import UserError
 from mcn.evaluation.annotations import Moment, read_vocabulary
+from mcn.evaluation.basis import basis
 from mcn.evaluation.embed import EvaluatedModel
 from mcn.evaluation.localization.stage import StepScorer
-from mcn.evaluation.queries import as_frame, basis, load_query_encoder
+from mcn.evaluation.queries import as_frame, load_query_encoder
 from mcn.evaluation.retrieval.stage import evaluate
 from mcn.features.embedded import locate
 from mcn.networks.checkpoints import load_model, save_model

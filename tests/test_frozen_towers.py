@@ -16,7 +16,8 @@ from PIL import Image
 from mcn.cli import main
 from mcn.config.configuration import configure
 from mcn.errors import UserError
-from mcn.evaluation.queries import basis, load_query_encoder
+from mcn.evaluation.basis import basis
+from mcn.evaluation.queries import load_query_encoder
 from mcn.files import write_table
 from mcn.sources.annotation_tables import CAPTIONS
 from tests import library_models as models

@@ -66,15 +66,13 @@ def test_ids_are_safe_unique_and_depend_on_the_path_alone():
     assert all(SAFE_ID.fullmatch(one) for one in ids)
 
 
-def test_the_manifest_names_narration_and_is_read_back(tmp_path):
+def test_the_manifest_is_read_back(tmp_path):
     name = 'My "soup", hot.mp4'
     shutil.copy(make("plain.mp4"), tmp_path / name)
-    (tmp_path / 'My "soup", hot.srt').write_text("1\n00:00:00,000 --> 00:00:01,000\nsoup\n")
     rows = [row_of(file) for file, is_taken in choose(walk(tmp_path)) if is_taken]
     (tmp_path / "out.csv").write_text(manifest_text(rows))
     (row,) = read_manifest(tmp_path / "out.csv")
     assert row.path == tmp_path / name
-    assert row.narration == tmp_path / 'My "soup", hot.srt'
     assert row.video_id == video_id_of(name)
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import yaml
 from PIL import Image
 
 from mcn.errors import UserError
-from mcn.files import write_table
+from mcn.files import write_table, write_text
 from mcn.options.search import SearchOptions
 from mcn.search.answers import Answers, Filters, Line, Video
 from mcn.search.catalogue import join
@@ -145,9 +146,11 @@ def folder(root: Path, weights: str, synthetic: bool = False) -> Path:
     join(place, 1, SearchOptions())
     settings = {
         "datasets": {"other": {}, "mine": {"synthetic": synthetic}},
-        "features": {"look": {"kind": "frame", "weights": weights}},
-        "experiments": {"small": {"model": {"video": ["look"], "audio": None}}},
+        "features": {"look": {"kind": "frame"}},
+        "experiments": {"small": {}},
     }
+    model = {"features": {"video": ["look"]}, "recipes": {"look": {"weights": weights}}}
+    write_text(results / "models" / "small" / "config.yaml", yaml.safe_dump(model))
     (results / "settings.json").write_text(json.dumps(settings))
     rows = [{"video_id": one, "path": f"../{one}.mp4"} for one in (*SHOWN, "broken", "new")]
     write_table(results / "mine" / "videos.parquet", pa.Table.from_pylist(rows, VIDEOS))
@@ -155,7 +158,10 @@ def folder(root: Path, weights: str, synthetic: bool = False) -> Path:
     write_table(results / "mine" / "narration.parquet", pa.Table.from_pylist([line], NARRATION))
     ok = [(one, "look", "ok", "", "") for one in SHOWN]
     accounts = [*ok, ("broken", "look", "failed", "truncated", "ends")]
-    accounts = [dict(zip(LEDGER.names, row, strict=True)) for row in accounts]
+    accounts = [
+        dict.fromkeys(LEDGER.names, "") | dict(zip(LEDGER.names, row, strict=False))
+        for row in accounts
+    ]
     write_table(results / "mine" / "ledger.parquet", pa.Table.from_pylist(accounts, LEDGER))
     return root
 
@@ -173,7 +179,9 @@ def test_a_folder_says_what_became_of_each_video(tmp_path):
 
 
 def test_seeded_weights_answer_about_synthetic_videos_alone(tmp_path):
-    with pytest.raises(UserError, match="look has seeded weights, which understand nothing"):
+    with pytest.raises(
+        UserError, match="small is not asked: seeded weights, which understand nothing"
+    ):
         Answers.open(folder(tmp_path, "seeded"))
     demo = Answers.open(folder(tmp_path, "seeded", synthetic=True))
     assert demo.sources == ("seen",)

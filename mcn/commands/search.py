@@ -1,7 +1,8 @@
-"""Verbs from features to answers: index, join-index, search."""
+"""Verbs from videos to answers: run, search, and the stages of the index."""
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 from pathlib import Path
 
@@ -12,6 +13,21 @@ OPTIONS = "mcn.options.search:SearchOptions"
 
 def register(verbs: Verbs) -> None:
     """Add the parsers of this group."""
+    verb = add_verb(verbs, "run", run)
+    verb.add_argument("source", type=Path, metavar="FOLDER", help="folder of videos, or a manifest")
+    verb.add_argument(
+        "--output", type=Path, required=True, metavar="DIR", help="folder of the answers"
+    )
+    verb.add_argument(
+        "--configfile",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="OVERLAY",
+        help="YAML laid over the configuration that is written",
+    )
+    verb.add_argument("--cores", type=_positive, help="processor cores (all)")
+
     verb = add_verb(verbs, "index", index, OPTIONS, runtime=True)
     verb.add_argument("model", type=Path, help="folder of the model")
     verb.add_argument("dataset", type=Path, help="results/{dataset}")
@@ -48,6 +64,14 @@ def _positive(text: str) -> int:
     if value < 1:
         raise ValueError(text)
     return value
+
+
+def run(arguments: Namespace) -> int:
+    """Make a folder of videos searchable: speech, pictures, index; run again after files came, went or changed."""
+    from mcn.search.run import run
+
+    cores = arguments.cores or len(os.sched_getaffinity(0))
+    return run(arguments.source, arguments.output, arguments.configfile, cores)
 
 
 def index(arguments: Namespace) -> None:

@@ -125,14 +125,16 @@ class Configuration(Options):
     def used_features(self) -> list[str]:
         """Features that an experiment reads, and those that they are made of.
 
-        Without experiments: all that can be made without an optional package of weights.
+        Without experiments: all that can be made without an optional package of weights, and none where a data set is
+        searchable, which words answer alone then.
         """
         wanted = [
             name
             for one in self.experiments.values()
             for name in (*one.features.names, *one.training_features.names)
         ]
-        if not self.experiments:
+        searched = any(dataset.searchable for dataset in self.datasets.values())
+        if not self.experiments and not searched:
             rows = self.features.items()
             wanted = [name for name, row in rows if not row.lacks and not row.is_embedded]
         return with_sources(self.features, wanted)

@@ -6,7 +6,6 @@ Conventions
   row of the configuration says. A query without a known word has a zero vector.
 - Vectors are float32 of unit length.
 - Pictures: of a model whose only video feature is of single frames. They are scaled and cut as the feature's frames.
-- `basis` says in a sentence what the answers of a model rest on.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-import yaml
 from PIL import Image
 
 from mcn.errors import UserError
@@ -29,7 +27,7 @@ from mcn.features.runtime import Runtime, resolve
 from mcn.features.text import build_vocabulary
 from mcn.features.vectors import load_vectors
 from mcn.media.frames import scaled_size
-from mcn.networks.checkpoints import CONFIG, load_model
+from mcn.networks.checkpoints import load_model
 from mcn.options.base import parsed
 from mcn.options.decode import FrameOptions
 from mcn.options.encoders import FeatureOptions, TextOptions, TextsOptions
@@ -37,7 +35,6 @@ from mcn.options.features import FeatureRows, RuntimeOptions
 from mcn.shards.clips import unit_length
 
 MAX_WORDS = 20  # of a query (MCN args.py)
-SEEDED = "seeded weights, which understand nothing"
 
 
 class TextVectors:
@@ -158,30 +155,6 @@ def as_frame(picture: np.ndarray, short_side: int, crop: int | None) -> np.ndarr
         left, top = (size[0] - crop) // 2, (size[1] - crop) // 2
         scaled = scaled.crop((left, top, left + crop, top + crop))
     return np.array(scaled)
-
-
-def basis(directory: Path) -> str:
-    """What the answers of the model of a folder rest on, in a sentence without its full stop.
-
-    Errors: `UserError` where there is no model.
-    """
-    path = Path(directory) / CONFIG
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}", "a model", "make it") from None
-    if config.get("kind") == "frozen":
-        return str(config["basis"])
-    if "imported" in config:
-        imported = config["imported"]
-        return f"{imported['kind']}, trained by others ({imported['source']})"
-    recipes = (config.get("recipes") or {}).values()
-    if any("seeded" in str(one.get("weights") or {}) for one in recipes):
-        return SEEDED
-    names = [*config["features"]["video"], config["features"].get("audio")]
-    read = ", ".join(filter(None, names))
-    videos = (config.get("training_set") or {}).get("videos")
-    return f"a head trained here on {videos} videos, reading {read}"
 
 
 def _row(rows: Mapping[str, FeatureOptions], name: str) -> FeatureOptions:

@@ -10,7 +10,6 @@ Conventions
   texts are not taken.
 - Ids come from the path below the folder, so that they stay when other files come and go: a plain name that is safe is
   the id; of everything else unsafe characters become `_`, and 8 digits of a hash of the path are added.
-- Narration is a file beside the video, of its name with the suffix .srt or .vtt, with or without that of the video.
 """
 
 from __future__ import annotations
@@ -36,7 +35,6 @@ _SUFFIXES = (
     ".tak .ts .tta .vob .w64 .wav .webm .wma .wmv .wtv .wv .y4m"
 )
 SUFFIXES = frozenset(_SUFFIXES.split())
-NARRATION = (".srt", ".vtt")
 _STILL = ("gif", "apng", "mjpeg")  # formats of still pictures too
 _HASHED_END = re.compile(r".*-[0-9a-f]{8}")
 _LOOKED_AT = 4096  # bytes: a file that begins with so much text is one
@@ -162,18 +160,9 @@ def video_id_of(below: str) -> str:
     return f"{safe[-100:].lstrip('.')}-{digest}"
 
 
-def narration_of(path: Path) -> Path | None:
-    """The narration file beside a video."""
-    candidates = [path.with_suffix(end) for end in NARRATION]
-    candidates += [path.with_name(path.name + end) for end in NARRATION]
-    return next((one for one in candidates if one.is_file() and one != path), None)
-
-
 def row_of(file: FoundFile) -> ManifestRow:
     """The row of a file in a manifest."""
-    return ManifestRow(
-        video_id_of(file.below), file.path, narration_of(file.path), None, None, None
-    )
+    return ManifestRow(video_id_of(file.below), file.path, None, None, None, None)
 
 
 def manifest_text(rows: Collection[ManifestRow]) -> str:

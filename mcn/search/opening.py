@@ -2,47 +2,92 @@
 
 Conventions
 -----------
+- `words.sqlite` of the data set gives the source `words`, its folder `meaning` the source of that name.
 - Every experiment with an index gives the source `seen`, and `heard` where its model has sound. Models whose features
-  come from seeded weights give none, unless the data set is synthetic.
-- The order of the sentences is that of `SOURCES`.
+  come from seeded weights give none, unless the data set is synthetic; the sentences say so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from mcn.evaluation.basis import SEEDED, basis
+from mcn.options.base import parsed
 from mcn.search.catalogue import CATALOGUE, read_catalogue
 from mcn.search.folder import Folder
-from mcn.search.sources import Encoder, TextSource, VectorSource
+from mcn.search.fusion import Hit
+from mcn.search.sources import Allowed, Encoder, TextSource, VectorSource
+from mcn.search.words import WordsIndex
 
 
 def open_sources(folder: Folder) -> tuple[list[TextSource], list[VectorSource], list[str]]:
     """What finds moments in a folder, and sentences that say what it rests on."""
-    basis: list[str] = []
-    vectors: list[VectorSource] = []
+    texts = _words(folder)
+    said = [f"{one.name}: {one.basis}" for one in texts]
+    vectors = _meaning(folder)
+    said += [f"{one.name}: {one.basis}" for one in vectors]
     for path in sorted((folder.results / "index").glob(f"*/{folder.dataset}/{CATALOGUE}")):
         experiment = path.parent.parent.name
         if experiment not in folder.settings["experiments"]:
             continue
-        seeded = _seeded(folder.settings, experiment)
-        if seeded and not folder.options.get("synthetic"):
-            words = f"{experiment} is not asked: {', '.join(seeded)} has seeded weights, which understand nothing"
-            basis.append(words)
+        rests = basis(folder.results / "models" / experiment)
+        if rests == SEEDED and not folder.options.get("synthetic"):
+            said.append(f"{experiment} is not asked: {SEEDED}")
             continue
-        rests = _basis(folder, experiment, seeded)
-        basis.append(f"{experiment}: {rests}")
-        vectors += _of_model(folder, experiment, path.parent, rests)
-    return [], vectors, basis
+        found = _of_model(folder, experiment, path.parent, rests)
+        said += [f"{one.name}, by {experiment}: {rests}" for one in found]
+        vectors += found
+    return texts, vectors, said
+
+
+class WordsSource:
+    """The full-text index of what is said."""
+
+    name = "words"
+    basis = "words that were said, as narration, subtitles or recognised speech"
+
+    def __init__(self, index: WordsIndex) -> None:
+        self._index = index
+
+    def by_text(self, query: str, limit: int, allowed: Allowed) -> list[Hit]:
+        return self._index.search(query, limit, allowed)
+
+
+def _words(folder: Folder) -> list[TextSource]:
+    path = folder.results / folder.dataset / "words.sqlite"
+    index = WordsIndex(path) if path.exists() else None
+    return [WordsSource(index)] if index is not None and len(index) else []
+
+
+def _meaning(folder: Folder) -> list[VectorSource]:
+    """Passages of what is said, by their meaning."""
+    place = folder.results / folder.dataset / "meaning"
+    name = (folder.settings.get("search") or {}).get("meaning")
+    if not name or not (place / CATALOGUE).exists():
+        return []
+
+    def load() -> Encoder:
+        from mcn.options.features import FeatureRows, RuntimeOptions
+        from mcn.search.passages import PassageEncoder
+
+        rows = parsed(FeatureRows, {"features": folder.settings["features"]}).features
+        return PassageEncoder(name, rows[name], RuntimeOptions(device="cpu"))
+
+    return _of_catalogue(place, f"the meaning of what is said, by {name}", load)
 
 
 def _of_model(folder: Folder, experiment: str, place: Path, rests: str) -> list[VectorSource]:
+    return _of_catalogue(place, rests, _encoder(folder, experiment))
+
+
+def _of_catalogue(place: Path, rests: str, load: Callable[[], Encoder]) -> list[VectorSource]:
+    """The sources of an index that have any window."""
     catalogue = read_catalogue(place)
-    load = _encoder(folder, experiment)
     return [
         VectorSource.open(source, rests, place, catalogue["parts"], entry["approximate"], load)
         for source, entry in catalogue["sources"].items()
+        if entry["windows"]
     ]
 
 
@@ -50,20 +95,6 @@ def _encoder(folder: Folder, experiment: str) -> Callable[[], Encoder]:
     def load() -> Encoder:
         from mcn.evaluation.queries import load_query_encoder
 
-        model = folder.results / "models" / experiment
-        return load_query_encoder(model, folder.settings)
+        return load_query_encoder(folder.results / "models" / experiment, folder.settings)
 
     return load
-
-
-def _seeded(settings: Mapping[str, Any], experiment: str) -> list[str]:
-    """The features of pictures and sound that an experiment reads and whose weights are drawn from a seed."""
-    model = settings["experiments"][experiment]["model"]
-    read = [*(model.get("video") or []), *filter(None, [model.get("audio")])]
-    return [one for one in read if settings["features"].get(one, {}).get("weights") == "seeded"]
-
-
-def _basis(folder: Folder, experiment: str, seeded: list[str]) -> str:
-    if seeded:
-        return "seeded weights, which understand nothing"
-    return "a model trained here"

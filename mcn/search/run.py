@@ -1,0 +1,231 @@
+"""A folder of videos to answers: `mcn run`.
+
+Conventions
+-----------
+- The folder that is written, DIR, holds `manifest.csv`, `config.yaml`, `run.json` (what is known of each file) and
+  `results/`, which Snakemake makes, and nothing is written outside it. One `mcn run` at a time writes there.
+- Files are looked at once: again only when their size or time has changed.
+- A run succeeds where anything can be searched afterwards, whatever became of single files or jobs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mcn.config.configuration import configure
+from mcn.config.workflow import workflow_file
+from mcn.errors import UserError
+from mcn.files import write_json, write_text
+from mcn.media.doctor import examine
+from mcn.media.folders import FoundFile, choose, manifest_text, row_of, walk
+from mcn.options.decode import DecodeOptions
+from mcn.search.answers import Answers
+from mcn.search.planning import DATASET, Plan, make_plan
+from mcn.search.progress import follow
+from mcn.sources.manifest import ManifestRow, read_manifest
+from mcn.sources.outside import KNOWN_BYTES
+
+VERSION = 1
+NOTES = "run.json"
+_OWN = {NOTES, "manifest.csv", "config.yaml", "results", ".snakemake", ".lock"}
+
+
+@dataclass
+class Notes:
+    """What a folder of answers knows: the number of its shards, and each file's size, time and verdict."""
+
+    shards: int = 0
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, output: Path) -> Notes:
+        """Errors: `UserError` for a folder that holds something else, or was written by another version."""
+        path = output / NOTES
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if found["version"] != VERSION:
+                got = f"{output} of version {found['version']}"
+                cure = "choose another folder, or delete that one"
+                raise UserError(got, f"one of version {VERSION}", cure)
+            return cls(found["shards"], found["files"])
+        except FileNotFoundError:
+            foreign = (
+                sorted({one.name for one in output.glob("*")} - _OWN) if output.exists() else []
+            )
+            if foreign:
+                got = f"{output} holds other files ({', '.join(foreign[:3])})"
+                cure = "choose another folder: --output"
+                raise UserError(got, "an empty folder, or one that `mcn run` wrote", cure) from None
+            return cls()
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            cure = f"delete it (rm {path}): files are then looked at again"
+            raise UserError(f"{path}: {error!r}", "what `mcn run` wrote", cure) from error
+
+    def write(self, output: Path) -> None:
+        values = {"version": VERSION, "shards": self.shards, "files": self.files}
+        write_json(output / NOTES, values)
+
+
+def run(source: Path, output: Path, overlays: Sequence[Path], cores: int) -> int:
+    """Bring the answers of a folder, or of a manifest, up to date; returns the exit status.
+
+    Errors: `UserError` for a source without videos, an output that is not ours, a configuration that is wrong.
+    """
+    if output.exists() and not output.is_dir():
+        raise UserError(f"{output} is a file", "a folder to write to", "choose another: --output")
+    notes = Notes.read(output)
+    with _alone(output):
+        rows = _rows(source, output, notes)
+        _examine(rows, notes)
+        plan = make_plan(source.resolve().name, len(rows), notes.shards, overlays)
+        configure(plan.configuration)
+        notes.shards = plan.shards
+        notes.write(output)
+        _write_where_new(output / "manifest.csv", manifest_text(rows))
+        _write_where_new(
+            output / "config.yaml", yaml.safe_dump(plan.configuration, sort_keys=False)
+        )
+        for sentence in plan.sentences:
+            print(sentence)
+        status = _snakemake(output, cores)
+        return _finish(output, plan, status)
+
+
+@contextlib.contextmanager
+def _alone(output: Path) -> Iterator[None]:
+    """Hold the folder's lock, which ends with the process; `UserError` where another one has it."""
+    with contextlib.ExitStack() as stack:
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(open(output / ".lock", "a"))
+        except OSError as error:
+            cure = "choose another folder: --output"
+            raise UserError(
+                f"{output} cannot be written: {error.strerror}", "a folder to write to", cure
+            ) from None
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            cure = "wait until it has ended, or choose another folder"
+            raise UserError(
+                f"another `mcn run` is writing {output}", "one at a time", cure
+            ) from None
+        yield
+
+
+def _rows(source: Path, output: Path, notes: Notes) -> list[ManifestRow]:
+    """The rows of the manifest; `notes` is brought up to date with the files that were looked at."""
+    if source.is_file():
+        rows = read_manifest(source, check_files=False)
+        known = {row.video_id: notes.files.get(row.video_id, {}) for row in rows}
+        for row in rows:
+            stat = row.path.stat() if row.path.is_file() else None
+            now = [stat.st_size, stat.st_mtime_ns] if stat else [0, 0]
+            if known[row.video_id].get("known") != now:
+                known[row.video_id] = {"known": now, "taken": True}
+        notes.files = known
+        return rows
+    files = walk(source, [output])
+    fresh = [one for one in files if notes.files.get(one.below, {}).get("known") != list(one.known)]
+    taken = {file.below: is_taken for file, is_taken in choose(fresh)}
+    notes.files = {
+        file.below: {"known": list(file.known), "taken": taken[file.below]}
+        if file.below in taken
+        else notes.files[file.below]
+        for file in files
+    }
+    chosen = [file for file in files if notes.files[file.below]["taken"]]
+    if not chosen:
+        got = f"no videos or sound below {source} ({len(files)} files were looked at)"
+        raise UserError(got, "one file at least that FFmpeg can play", "name another folder")
+    return [_noted(file, notes) for file in chosen]
+
+
+def _noted(file: FoundFile, notes: Notes) -> ManifestRow:
+    row = row_of(file)
+    notes.files[file.below]["video_id"] = row.video_id
+    return row
+
+
+def _examine(rows: Sequence[ManifestRow], notes: Notes) -> None:
+    """Look at files that are new or have changed, as `mcn doctor` does, and print its verdict in short."""
+    by_id = {one.get("video_id", key): one for key, one in notes.files.items() if one["taken"]}
+    fresh = [row for row in rows if "verdict" not in by_id[row.video_id]]
+    for diagnosis in examine(fresh, DecodeOptions()).diagnoses if fresh else ():
+        found = [f"{one.code}: {one.words}" for one in diagnosis.findings]
+        by_id[diagnosis.video_id] |= {"verdict": diagnosis.verdict, "words": "; ".join(found)}
+    counts = Counter(by_id[row.video_id]["verdict"] for row in rows)
+    tally = ", ".join(f"{counts[one]} {one}" for one in ("ok", "warning", "failed") if counts[one])
+    print(f"{len(rows)} files: {tally} (mcn doctor says more)")
+    for row in rows:
+        if by_id[row.video_id]["verdict"] == "failed":
+            print(f"  {row.video_id}: {by_id[row.video_id]['words']}")
+
+
+def _write_where_new(path: Path, text: str) -> None:
+    """Write a file where its content differs: its time then says when it changed."""
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
+
+
+def _snakemake(output: Path, cores: int) -> int:
+    """Run the workflow in the folder; its exit status."""
+    words = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "-s",
+        str(workflow_file("")),
+        "--directory",
+        str(output.resolve()),
+    ]
+    words += ["--cores", str(cores), "--nolock"]
+    words += ["--runtime-source-cache-path", str(output.resolve() / ".snakemake" / "sources")]
+    targets = ["answers"]
+    if (output / "manifest.csv").stat().st_size > KNOWN_BYTES:
+        targets.insert(0, "partition")  # first and alone: shards without a change are then left
+    status = 0
+    for target in targets:
+        print(shlex.join(["snakemake", *words[3:], "--", target]), flush=True)
+        status = follow(
+            [*words, "--", target], output / "results" / "logs" / "run.log", _environment()
+        )
+    return status
+
+
+def _environment() -> Mapping[str, str]:
+    """Jobs run this Python, also where its environment is not activated."""
+    here = str(Path(sys.executable).parent)
+    return {**os.environ, "PATH": os.pathsep.join([here, os.environ.get("PATH", "")])}
+
+
+def _finish(output: Path, plan: Plan, status: int) -> int:
+    """Say what can be searched, and what to do next; the exit status of the run."""
+    try:
+        answers = Answers.open(output, DATASET)
+    except UserError as error:
+        print(f"Nothing can be searched: {error.got}.", file=sys.stderr)
+        return 1
+    ok = sum(video.status == "ok" for video in answers.videos.values())
+    print(f"{ok} of {len(answers.videos)} files can be searched. Their answers rest on:")
+    for sentence in answers.basis:
+        print(f"  {sentence}")
+    if status:
+        print(f"Some jobs failed, and what hangs on them is missing: {output}/results/logs/run.log")
+    print(plan.training)
+    print("Next:")
+    print(f'  mcn search {shlex.quote(str(output))} "what you are looking for"')
+    print(f"  mcn serve {shlex.quote(str(output))}")
+    return 0

@@ -1,0 +1,160 @@
+"""`mcn run`: what is written before the workflow starts, who may write, and what is said of bad input."""
+
+import fcntl
+import json
+import shutil
+
+import pytest
+import yaml
+
+from mcn.cli import main
+from mcn.search import planning, run
+from mcn.search.planning import make_plan
+from mcn.sources.manifest import read_manifest
+from tests.media_files import make
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder of three videos; Snakemake is asked, but does nothing."""
+    videos = tmp_path / "videos"
+    (videos / "trips").mkdir(parents=True)
+    shutil.copy(make("plain.mp4"), videos / "soup.mp4")
+    shutil.copy(make("no_video.m4a"), videos / "trips" / "talk one.m4a")
+    (videos / "broken.mp4").write_bytes(b"\0" * 99)
+    (videos / "notes.txt").write_text("nothing to play")
+    asked = []
+    monkeypatch.setattr(run, "follow", lambda command, *rest: asked.append(command) or 0)
+    return tmp_path, asked
+
+
+def start(root, *more):
+    return main(["run", str(root / "videos"), "--output", str(root / "out"), "--cores", "2", *more])
+
+
+def test_manifest_and_configuration_are_written_and_the_command_is_said(folder, capsys):
+    root, asked = folder
+    assert start(root) == 1, "nothing was made, so that nothing can be searched"
+    said = capsys.readouterr()
+    assert "3 files: 1 ok, 1 warning, 1 failed" in said.out
+    assert "broken.mp4: unreadable" in said.out
+    (line,) = [one for one in said.out.splitlines() if one.startswith("snakemake ")]
+    assert line.endswith("-- answers")
+    assert asked[0][-1] == "answers"
+    assert "Nothing can be searched" in said.err
+    rows = read_manifest(root / "out" / "manifest.csv")
+    assert [one.video_id for one in rows][:2] == ["broken.mp4", "soup.mp4"]
+    assert rows[2].path == root / "videos" / "trips" / "talk one.m4a"
+    written = yaml.safe_load((root / "out" / "config.yaml").read_text())
+    assert written["datasets"]["videos"]["shards"] == 2
+    names = sorted(one.name for one in (root / "out").iterdir())
+    assert names == [".lock", "config.yaml", "manifest.csv", "run.json"]
+
+
+def test_files_are_looked_at_again_only_when_they_change(folder, monkeypatch):
+    root, _ = folder
+    start(root)
+    looked = []
+    real = run.examine
+
+    def examine(rows, options):
+        looked.extend(rows)
+        return real(rows, options)
+
+    monkeypatch.setattr(run, "examine", examine)
+    before = (root / "out" / "manifest.csv").stat().st_mtime_ns
+    start(root)
+    assert looked == []
+    assert (root / "out" / "manifest.csv").stat().st_mtime_ns == before, "it was written again"
+    shutil.copy(make("vp9.webm"), root / "videos" / "new.webm")
+    (root / "videos" / "soup.mp4").unlink()
+    start(root)
+    assert [one.video_id for one in looked] == ["new.webm"]
+    ids = [one.video_id for one in read_manifest(root / "out" / "manifest.csv")]
+    assert ids == ["broken.mp4", "new.webm", *ids[2:]]
+    assert len(ids) == 3
+
+
+def test_a_manifest_is_taken_as_it_is(folder):
+    root, _ = folder
+    listed = root / "list.csv"
+    listed.write_text("video_id,path,title\na,videos/soup.mp4,Soup\nb,videos/gone.mp4,\n")
+    assert main(["run", str(listed), "--output", str(root / "out")]) == 1
+    rows = read_manifest(root / "out" / "manifest.csv", check_files=False)
+    assert [(one.video_id, one.path, one.title) for one in rows] == [
+        ("a", root / "videos/soup.mp4", "Soup"),
+        ("b", root / "videos/gone.mp4", None),
+    ]
+
+
+def test_two_runs_do_not_write_one_folder(folder, capsys):
+    root, _ = folder
+    (root / "out").mkdir()
+    with open(root / "out" / ".lock", "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert start(root) == 1
+    assert "another `mcn run` is writing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ({}, "no videos or sound below"),
+        ({"a.txt": b"words", "b.srt": b"1\n"}, "no videos or sound below"),
+        (None, "no folder"),
+    ],
+)
+def test_a_folder_without_videos_is_one_clear_sentence(tmp_path, capsys, content, says):
+    if content is not None:
+        (tmp_path / "videos").mkdir()
+        for name, data in content.items():
+            (tmp_path / "videos" / name).write_bytes(data)
+    assert start(tmp_path) == 1
+    assert says in capsys.readouterr().err
+
+
+def test_other_peoples_folders_and_other_versions_are_refused(folder, capsys):
+    root, _ = folder
+    (root / "out").mkdir()
+    (root / "out" / "thesis.doc").touch()
+    assert start(root) == 1
+    assert "holds other files (thesis.doc)" in capsys.readouterr().err
+    (root / "out" / "run.json").write_text(json.dumps({"version": 0, "shards": 1, "files": {}}))
+    assert start(root) == 1
+    assert "of version 0" in capsys.readouterr().err
+    (root / "out" / "run.json").write_text("{")
+    assert start(root) == 1
+    assert "run.json" in capsys.readouterr().err
+
+
+def test_an_overlay_chooses_and_its_paths_are_its_own(folder, capsys):
+    root, _ = folder
+    (root / "over").mkdir()
+    (root / "over" / "words.txt").write_text("x")
+    overlay = root / "over" / "mine.yaml"
+    overlay.write_text(
+        "decode: {time_limit_seconds: 7}\nfeatures: {word2vec: {vectors: words.txt}}\n"
+        "datasets: {videos: {shards: 9}}\n"
+    )
+    start(root, "--configfile", str(overlay))
+    written = yaml.safe_load((root / "out" / "config.yaml").read_text())
+    assert written["decode"] == {"time_limit_seconds": 7}
+    assert written["datasets"]["videos"]["shards"] == 9
+    assert written["features"]["word2vec"]["vectors"] == str(root / "over" / "words.txt")
+    capsys.readouterr()
+    overlay.write_text("decod: {}\n")
+    assert start(root, "--configfile", str(overlay)) == 1
+    assert "decod: unknown key, did you mean 'decode'?" in capsys.readouterr().err
+
+
+def test_shards_follow_the_number_of_files_and_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr(planning, "_can_embed", lambda: False)
+    counts = [make_plan("x", files, 0, []).shards for files in (1, 10, 39, 1000)]
+    assert counts == [1, 4, 7, 32]
+    assert make_plan("x", 60, 4, []).shards == 4, "eight would do, which is not more than twice"
+    assert make_plan("x", 65, 4, []).shards == 9
+    assert make_plan("x", 2, 4, []).shards == 4, "files that go remake nothing else"
+    plan = make_plan("x", 10, 0, [])
+    assert "the words that were said answer alone" in plan.sentences[-1]
+    assert plan.configuration["experiments"] == {}
+    assert "10,000 narrated clips" in plan.training

@@ -1,0 +1,39 @@
+"""The line of progress is made from what Snakemake says."""
+
+import sys
+
+from mcn.search.progress import Progress, follow
+
+SAID = """Job stats:
+job              count
+-------------  -------
+decode_frames        4
+index                4
+total                8
+
+Finished jobid: 3 (Rule: decode_frames)
+1 of 8 steps (12%) done
+Finished jobid: 4 (Rule: decode_frames)
+2 of 8 steps (25%) done
+Error in rule index:
+Error in rule index, jobid: 5
+Finished jobid: 6 (Rule: index)
+3 of 8 steps (38%) done
+"""
+
+
+def test_stage_shards_jobs_and_time_left_are_said():
+    progress = Progress()
+    for line in SAID.splitlines()[:11]:
+        progress.read(line)
+    assert progress.text(2) == "decode_frames: 2 of 4 shards, 2 of 8 jobs"
+    for line in SAID.splitlines()[11:]:
+        progress.read(line)
+    assert progress.text(3) == "index: 1 of 4 shards, 3 of 8 jobs, about 0:00 left"
+
+
+def test_everything_is_kept_and_the_exit_status_is_that_of_the_run(tmp_path, capsys):
+    command = [sys.executable, "-c", f"print({SAID!r}); raise SystemExit(3)"]
+    assert follow(command, tmp_path / "logs" / "run.log", {}) == 3
+    assert (tmp_path / "logs" / "run.log").read_text() == SAID + "\n"
+    assert capsys.readouterr().out.splitlines()[-1] == "index: 2 jobs failed"
