@@ -20,7 +20,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -33,6 +33,7 @@ from mcn.layout import Dataset
 from mcn.options.base import recipe, role_of
 from mcn.options.encoders import FeatureOptions, OwnOptions
 from mcn.options.evaluation import TASKS
+from mcn.options.features import AnyFeature
 
 SETTINGS = "results/settings.json"  # written by the head of a run, named by every job
 
@@ -64,10 +65,6 @@ def _evaluation(task: str, *keys: str) -> Stage:
 
 
 FROZEN = ("kind", "model", "frozen")
-FROZEN_ROW = (  # what a frozen experiment is told of each feature
-    *("kind", "encoder", "network", "weights", "weights_sha256", "normalize"),
-    *("vectors", "vectors_sha256", "case", "prompt"),
-)
 EXPERIMENT = ("dataset", "early_evaluation", "model", "objective", "training")
 STAGES: dict[str, Stage] = {
     "demo": Stage("demo", (), ("mcn.demo.dataset",)),
@@ -153,6 +150,18 @@ def asked_rules(results: Path, settings: Configuration) -> dict[str, Made]:
     return rules
 
 
+def row_keys() -> set[str]:
+    """The keys of rows of features that change numbers, but for what they read."""
+    (union, *_) = get_args(AnyFeature)
+    classes = [get_args(one)[0] for one in get_args(union)]
+    return {
+        key
+        for one in classes
+        for key, info in one.model_fields.items()
+        if role_of(info) == "recipe" and key != "reads"
+    }
+
+
 # Keys that name or count files: pattern -> the rules whose inputs or outputs they change.
 FILES: dict[str, tuple[str, ...]] = {
     "keep_decoded": (),
@@ -169,9 +178,9 @@ FILES: dict[str, tuple[str, ...]] = {
     "datasets.*.segments": ("prepare_alignment",),
     "datasets.*.actions": ("prepare_actions",),
     "datasets.*.labels": ("prepare_actions",),
-    "features.*.reads.*": ("decode",),
+    "features.*.reads.*": ("decode", "freeze"),
     "seeding.*": ("seed_weights",),
-    **{f"features.*.{key}": ("freeze",) for key in FROZEN_ROW},
+    **{f"features.*.{key}": ("freeze",) for key in sorted(row_keys())},
     "experiments.*.checkpoint": ("import_checkpoint",),
     "experiments.*.epoch_of": ("epoch_model",),
     "experiments.*.epoch": ("epoch_model",),
@@ -216,11 +225,7 @@ def arguments(settings: Configuration, stage: str, wildcards: Mapping[str, str])
 def rows_of_frozen(settings: Configuration, experiment: str) -> dict[str, Any]:
     """What a frozen experiment is told of its features: their weights, and how they are used."""
     names = settings.experiments[experiment].features.names
-    rows = {name: settings.features[name].model_dump(mode="json") for name in names}
-    return {
-        name: {key: value for key, value in row.items() if key in FROZEN_ROW}
-        for name, row in rows.items()
-    }
+    return {name: recipe(settings.features[name]) for name in names}
 
 
 def _keys(section: str, wildcards: Mapping[str, str]) -> list[str]:
