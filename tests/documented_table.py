@@ -69,6 +69,7 @@ TABLE: dict[str, Run | NotRun] = {
         ("demo_test", "small"), makes="results/index/mcn/small/index.json"
     ),
     'mcn search . "chop the onion"': NotRun("tests/test_search_answers.py asks a folder"),
+    "mcn serve .": NotRun("serves until Ctrl-C: tests/test_serve.py"),
     "mcn doctor my/manifest.csv": Run("planned", says="soup"),
     "snakemake --cores 2 --configfile config.yaml config/own_videos.yaml": plan(),
     "snakemake --cores 2 partition": done(says="Nothing to be done"),
@@ -196,4 +197,9 @@ TABLE: dict[str, Run | NotRun] = {
         ("00..49", "00..01"), extras=("slurm",)
     ),
     "snakemake --dry-run": plan(("snakemake --dry-run", "snakemake ")),
+    # serve.md
+    "mcn serve": NotRun("serves until Ctrl-C: tests/test_serve.py"),
+    "mcn serve answers": NotRun("serves until Ctrl-C: tests/test_serve.py"),
+    "mcn serve answers --host 0.0.0.0": NotRun("serves until Ctrl-C: tests/test_serve.py"),
+    "python benchmarks/serve.py answers --users 50 --seconds 60": NotRun("takes a minute"),
 }
