@@ -1,14 +1,13 @@
 """Whatever dies, the next run continues: the same bytes, nothing damaged, nothing left over.
 
-The reference is one undisturbed run (`tests.conftest`). Killed runs get SIGKILL for the whole process group (head, jobs
-and decoders) at seeded random moments. `test_kills_in_every_stage` is marked slow (minutes): `pytest -m slow`.
+The reference is one undisturbed run (`tests.conftest`). Kills are those of `tests.kill_machine`: of the head, a worker
+or the whole group, at seeded random moments. `test_kills_in_every_stage` is marked slow (minutes): `pytest -m slow`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -16,7 +15,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -27,82 +25,50 @@ from safetensors.torch import save_file
 
 from mcn import files
 from mcn.errors import UserError
+from tests.kill_machine import STAGES, Kill, differences, suffer
 from tests.small_run import SmallRun
 
 pytestmark = pytest.mark.workflow
 
 
-class Stage(NamedTuple):
-    """A rule, a file that it makes, kills in it, and the seconds after its start within which they come."""
-
-    rule: str
-    target: str
-    kills: int
-    seconds: float
-
-
-STAGES = (
-    Stage("prepare", "small/videos.parquet", 1, 2),
-    Stage("prepare_captions", "small/captions.parquet", 1, 2),
-    Stage("partition_small", "small/shards/00000.csv", 1, 2),
-    Stage("decode_frames", "small/decoded/frames_4fps_32px_crop32/00000.parquet", 3, 2),
-    Stage("decode_audio", "small/decoded/audio_16khz/00000.parquet", 2, 2),
-    Stage("vocabulary", "small/vocabulary.parquet", 1, 4),
-    Stage("word2vec", "small/features/word2vec/00000.parquet", 1, 3),
-    Stage("logmel", "small/features/logmel/00000.parquet", 2, 3),
-    Stage("seed_weights", "weights/resnext101.safetensors", 2, 6),
-    Stage("resnext101", "small/features/resnext101/00000.parquet", 2, 4),
-    Stage("resnet152", "small/features/resnet152/00000.parquet", 2, 6),
-    Stage("train", "models/mcn/model.safetensors", 4, 8),
-    Stage("evaluate_retrieval", "evaluation/mcn/small.retrieval.json", 1, 3),
-    Stage("ledger", "small/ledger.parquet", 1, 2),
-    Stage("report", "report.html", 1, 3),
-)
 ONE_DECODED = ("results/small/decoded/frames_4fps_32px_crop32/00000.parquet",)
-FEW = tuple(stage._replace(kills=1) for stage in STAGES if stage.rule == "train")
-
-
-def kill_in(run: SmallRun, stage: Stage, after: float) -> bool:
-    """Run up to a stage and kill everything `after` seconds into it; False where the run had ended by then."""
-    target = f"results/{stage.target}"
-    head = run.start("--cores", "2", "--forcerun", stage.rule, "--", target)
-    run.wait_for(f"rule {stage.rule}:", head)
-    time.sleep(after)
-    alive = run.kill(head)
-    run.run("--cores", "1", "--unlock")
-    return alive
-
-
-def kill_often(run: SmallRun, stages: tuple[Stage, ...], seed: int) -> int:
-    """Kill a run in every stage as often as it says, at random moments; the number of kills."""
-    moments = random.Random(seed)
-    kills = 0
-    for stage in stages:
-        done = 0
-        while done < stage.kills:
-            done += kill_in(run, stage, moments.uniform(0, stage.seconds / (1 + done)))
-        kills += done
-    return kills
+TRAIN = next(stage for stage in STAGES if stage.rule == "train")
 
 
 def same_as(run: SmallRun, undisturbed: SmallRun) -> None:
-    """Assert that a run has ended as if nothing had happened."""
+    """Assert that a run ends as if nothing had happened."""
     run.run()
-    assert run.digests() == undisturbed.digests()
-    assert run.leftovers() == []
-    assert "Nothing to be done" in run.run()
+    assert differences(run, undisturbed) == []
 
 
-def test_a_run_that_was_killed_continues(undisturbed: SmallRun, finished: SmallRun) -> None:
-    assert kill_often(finished, FEW, seed=1) == len(FEW)
-    same_as(finished, undisturbed)
+@pytest.mark.parametrize("victim", ["head", "group"])
+def test_a_run_that_was_killed_continues(
+    undisturbed: SmallRun, finished: SmallRun, victim: str
+) -> None:
+    """In the middle of training; the orphan of a head that was killed ends by itself."""
+    assert suffer(Kill(0, TRAIN, victim, "SIGKILL", 4.0), finished, undisturbed) == []
 
 
 @pytest.mark.slow
-def test_kills_in_every_stage(undisturbed: SmallRun, tmp_path: Path) -> None:
-    run = SmallRun(tmp_path)
-    assert kill_often(run, STAGES, seed=0) >= 20
-    same_as(run, undisturbed)
+def test_kills_in_every_stage(undisturbed: SmallRun, finished: SmallRun) -> None:
+    """Ten kills of the machine, drawn from the seeds 0 to 9; `python -m tests.kill_machine --kills 100` for more."""
+    ends = {str(kill): suffer(kill, finished, undisturbed) for kill in map(Kill.drawn, range(10))}
+    assert {kill: wrong for kill, wrong in ends.items() if wrong} == {}
+
+
+@pytest.mark.slow
+def test_a_second_run_in_one_folder_stops_at_once(
+    undisturbed: SmallRun, finished: SmallRun
+) -> None:
+    first = finished.start("--cores", "2", "--forcerun", "train")
+    finished.wait_for("rule train:", first)
+    second = subprocess.run(
+        finished.command("--cores", "2"), capture_output=True, text=True, check=False
+    )
+    assert second.returncode != 0
+    assert "Directory cannot be locked" in second.stdout + second.stderr
+    assert first.wait(300) == 0, finished.output()
+    same_as(finished, undisturbed)
 
 
 @pytest.mark.slow

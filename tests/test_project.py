@@ -119,3 +119,19 @@ def test_the_page_of_the_architecture_names_every_room_and_files_that_exist():
     assert rooms <= set(re.findall(r"`(mcn/\w+/)`", table)), "one sentence for every room"
     drawing = text.split("## Which room imports which")[1].split("## ")[0]
     assert {room.split("/")[1] for room in rooms} <= set(re.findall(r"\b[a-z]+\b", drawing))
+
+
+def test_every_rule_asks_for_more_with_every_attempt():
+    """A job that runs out of memory or time would otherwise do so for ever."""
+    asked = [
+        (path.name, line.strip())
+        for path in (ROOT / "workflow/rules").glob("*.smk")
+        for line in path.read_text().splitlines()
+        if re.match(r" +(mem_mb|runtime)=", line)
+    ]
+    assert len(asked) > 30
+    assert [line for line in asked if "=growing(" not in line[1]] == []
+    profile = yaml.safe_load((ROOT / "profiles/slurm/profile.yaml").read_text())
+    assert profile["retries"] > 0
+    defaults = profile["default-resources"]
+    assert all("attempt" in str(defaults[name]) for name in ("mem_mb", "runtime"))

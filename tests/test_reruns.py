@@ -188,6 +188,7 @@ class Project:
         for name in ("captions.csv", "tasks.csv", "steps.csv"):
             (videos / name).write_text("x\n")
         (folder / "vectors.bin").write_text("x")
+        (folder / "audio.pth").write_text("x")
         self.write({})
         summary = self.snakemake("--summary")
         for line in summary.splitlines():
@@ -212,6 +213,7 @@ class Project:
             }
         }
         values["features"]["word2vec"]["vectors"] = "vectors.bin"
+        values["experiments"]["mcn"].setdefault("model", {})["audio_weights"] = "audio.pth"
         text = yaml.safe_dump(values).replace("demo_train", "own").replace("demo_test", "own")
         values = yaml.safe_load(text)
         for key, value in changes.items():
@@ -311,6 +313,16 @@ def test_an_edited_module_remakes_what_it_computes(project, file, wanted):
     path.write_text(before)
     assert planned == wanted
     assert after == {}
+
+
+def test_other_weights_of_the_audio_network_with_an_old_time_train_anew(project):
+    weights = project.folder / "audio.pth"
+    time = weights.stat()
+    weights.write_text("y")
+    os.utime(weights, ns=(time.st_atime_ns, time.st_mtime_ns))
+    assert project.planned() == {"train": 1, **SCORES}
+    weights.write_text("x")
+    os.utime(weights, ns=(time.st_atime_ns, time.st_mtime_ns))
 
 
 def test_a_replaced_video_and_an_edited_narration_remake_their_shard(project):

@@ -28,7 +28,7 @@ PROFILE = ("--profile", str(ROOT / "profiles/slurm"), "--slurm-status-command", 
 HASTE = ("--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2")
 LATENCY = ("--latency-wait", "5")
 PATIENCE_SECONDS = 180
-GPU_RULES = ("resnet152", "resnext101", "davenet", "train")
+GPU_RULES = ("resnet152", "resnext101", "train")
 
 
 @dataclass

@@ -174,13 +174,13 @@ def content(*sources):
     return digest
 
 
-def growing(megabytes):
-    """Memory of a job, MB: as much again with every attempt, where a profile retries."""
+def growing(amount):
+    """A resource of a job, MB or minutes: as much again with every attempt, where a profile retries."""
 
-    def memory(wildcards, attempt):
-        return megabytes * attempt
+    def resource(wildcards, attempt):
+        return amount * attempt
 
-    return memory
+    return resource
 
 
 def shard_names(dataset):

@@ -23,8 +23,8 @@ rule comparison:
         "../../envs/mcn.yaml"
     threads: 2
     resources:
-        mem_mb=3000,
-        runtime=240,
+        mem_mb=growing(3000),
+        runtime=growing(240),
     params:
         recipe=recipe("comparison"),
         code=code("comparison"),

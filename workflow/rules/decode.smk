@@ -27,7 +27,7 @@ for name, streams in settings.decode_passes().items():
         resources:
             mem_mb=growing(2000),
             disk_mb=decoding_disk(streams),
-            runtime=240,
+            runtime=growing(240),
         params:
             streams=stream_options(streams),
             recipe=recipe("decode"),

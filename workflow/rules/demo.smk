@@ -22,7 +22,7 @@ rule demo:
     threads: 2
     resources:
         mem_mb=growing(2000),
-        runtime=30,
+        runtime=growing(30),
     params:
         recipe=recipe("demo"),
         code=code("demo"),

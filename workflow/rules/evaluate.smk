@@ -24,7 +24,7 @@ for task, row in TASKS.items():
             "../../envs/mcn.yaml"
         resources:
             mem_mb=growing(3000),
-            runtime=row.minutes,
+            runtime=growing(row.minutes),
         params:
             task=task,
             recipe=recipe(f"evaluate_{task}"),
@@ -54,7 +54,7 @@ rule evaluate_own:
         "../../envs/mcn.yaml"
     resources:
         mem_mb=growing(3000),
-        runtime=240,
+        runtime=growing(240),
     params:
         flags=own_evaluation_flags,
         recipe=recipe("evaluate_own"),

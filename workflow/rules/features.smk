@@ -21,7 +21,7 @@ rule seed_weights:
     resources:
         mem_mb=growing(4000),
         disk_mb=4000,
-        runtime=30,
+        runtime=growing(30),
     params:
         seed=settings.seeding.seed,
         recipe=recipe("seed_weights"),
@@ -53,7 +53,7 @@ for feature in sequence_features():
         resources:
             mem_mb=growing(encoder(feature).mem_mb),
             disk_mb=encoder(feature).disk_mb,
-            runtime=encoder(feature).runtime,
+            runtime=growing(encoder(feature).runtime),
         params:
             feature=feature,
             recipe=recipe("feature", feature=feature),
@@ -79,7 +79,7 @@ for feature in text_features():
             "../../envs/mcn.yaml"
         resources:
             mem_mb=growing(6000),
-            runtime=60,
+            runtime=growing(60),
         params:
             feature=feature,
             recipe=recipe("vocabulary", feature=feature),
@@ -104,7 +104,7 @@ for feature in text_features():
             "../../envs/mcn.yaml"
         resources:
             mem_mb=growing(2000),
-            runtime=60,
+            runtime=growing(60),
         params:
             feature=feature,
             recipe=recipe("texts", feature=feature),

@@ -16,7 +16,7 @@ rule index:
     threads: 2
     resources:
         mem_mb=growing(3000),
-        runtime=240,
+        runtime=growing(240),
     params:
         recipe=recipe("index"),
         code=code("index"),
@@ -38,7 +38,7 @@ rule join_index:
     threads: 2
     resources:
         mem_mb=growing(4000),
-        runtime=240,
+        runtime=growing(240),
     params:
         shards=shard_count,
         recipe=recipe("join_index"),

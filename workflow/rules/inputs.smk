@@ -188,6 +188,8 @@ def training_inputs(wildcards):
     inputs = model_inputs(experiment.dataset, experiment.training_features)
     if experiment.training.start_from:
         inputs["start"] = start_file(wildcards)
+    if experiment.model.audio_weights:
+        inputs["audio_weights"] = audio_file(wildcards)
     if experiment.early_evaluation:
         dataset = experiment.early_evaluation.dataset
         early = model_inputs(dataset, experiment.features)
@@ -204,6 +206,11 @@ def start_file(wildcards):
     made_here = Path(start).parts[:2] == ("results", "models")
     folder = made_here or Path(start).is_dir()
     return f"{start.rstrip('/')}/model.safetensors" if folder else start
+
+
+def audio_file(wildcards):
+    """The checkpoint that the audio network of an experiment starts from."""
+    return settings.experiments[wildcards.experiment].model.audio_weights or []
 
 
 def evaluation_inputs(wildcards):

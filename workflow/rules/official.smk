@@ -21,7 +21,7 @@ for adapter, names in official_sets().items():
             "../../envs/mcn.yaml"
         resources:
             mem_mb=growing(2000),
-            runtime=720,
+            runtime=growing(720),
         params:
             directory=subpath(output[0], parent=True),
             options=official_options,

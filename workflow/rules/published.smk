@@ -21,7 +21,7 @@ rule import_clips:
         "../../envs/mcn.yaml"
     resources:
         mem_mb=growing(2000),
-        runtime=240,
+        runtime=growing(240),
     params:
         directory=subpath(output.manifest, parent=True),
         code=code("import_clips"),
@@ -46,7 +46,7 @@ rule import_features:
         "../../envs/mcn.yaml"
     resources:
         mem_mb=growing(2000),
-        runtime=240,
+        runtime=growing(240),
     params:
         source=published_source,
         layout=published_layout,
@@ -73,7 +73,7 @@ rule import_checkpoint:
         "../../envs/mcn.yaml"
     resources:
         mem_mb=growing(4000),
-        runtime=60,
+        runtime=growing(60),
     params:
         directory=subpath(output.model, parent=True),
         sha256=checkpoint_sha256,

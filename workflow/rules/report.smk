@@ -47,7 +47,7 @@ rule report:
         "../../envs/mcn.yaml"
     resources:
         mem_mb=growing(2000),
-        runtime=60,
+        runtime=growing(60),
     params:
         recipe=recipe("report"),
         code=code("report"),
@@ -77,7 +77,7 @@ rule retry:
     resources:
         mem_mb=growing(4000),
         disk_mb=4000,
-        runtime=240,
+        runtime=growing(240),
     params:
         settings=SETTINGS,
     shell:

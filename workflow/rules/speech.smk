@@ -24,7 +24,7 @@ rule transcribe:
     threads: 1
     resources:
         mem_mb=growing(3000),
-        runtime=720,
+        runtime=growing(720),
     params:
         recipe=recipe("transcribe"),
         videos=shard_videos,

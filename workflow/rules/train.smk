@@ -28,13 +28,13 @@ rule train:
     threads: 2
     resources:
         mem_mb=growing(4000),
-        runtime=2880,
+        runtime=growing(2880),
         nodes=1,
         processes=1,
     params:
         recipe=recipe("train"),
         code=code("train"),
-        content=content(start_file),
+        content=content(start_file, audio_file),
         shards=training_shard_count,
         early_shards=early_shard_count,
     shell:
@@ -61,7 +61,7 @@ rule freeze:
         "../../envs/mcn.yaml"
     resources:
         mem_mb=growing(3000),
-        runtime=30,
+        runtime=growing(30),
     params:
         recipe=recipe("freeze"),
         code=code("freeze"),
