@@ -28,13 +28,16 @@ GROUND = frozenset(
     {
         "mcn",
         "mcn.cli",
+        "mcn.content",
         "mcn.errors",
         "mcn.features.registry",
         "mcn.files",
         "mcn.layout",
+        "mcn.lifetime",
         "mcn.options.base",
         "mcn.options.own_parts",
         "mcn.shards.made_by",
+        "mcn.shards.origin",
     }
 )
 REGISTRIES = ("mcn.features.registry", "mcn.options")  # and what lies below
