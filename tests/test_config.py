@@ -127,7 +127,7 @@ def test_a_recipe_sets_every_switch_of_the_table(values, recipe):
         configure(values).experiments["one"].training.empty_clips == made["training"]["empty_clips"]
     )
     values["experiments"]["one"]["recipe"] = "papper"
-    with pytest.raises(ValueError, match=r"one\.recipe: got 'papper', did you mean 'paper'"):
+    with pytest.raises(UserError, match=r"one\.recipe: got 'papper', did you mean 'paper'"):
         configure(values)
 
 

@@ -202,3 +202,12 @@ def test_missing_branches_say_so():
         make(reconstruction_width=None).reconstruct(embedded)
     with pytest.raises(ValueError, match="input or common"):
         make(reconstruction_target="inputs")
+
+
+def test_embeddings_may_be_of_unit_length_at_test_alone():
+    torch.manual_seed(0)
+    network = MultimodalClusteringNetwork(6, 3, 5, (2, 2, 2, 2), None, None, normalize="at_test")
+    video = torch.randn(4, 6)
+    assert not torch.allclose(network.train().embed_video(video).norm(dim=1), torch.ones(4))
+    torch.testing.assert_close(network.eval().embed_video(video).norm(dim=1), torch.ones(4))
+    assert network.settings["normalize"] == "at_test"

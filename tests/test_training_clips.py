@@ -9,7 +9,7 @@ from mcn.options.training import TrainingOptions
 from mcn.shards import FeatureSequence
 from mcn.shards.clips import pool_parts
 from mcn.shards.mapped import Lines, Tokens
-from mcn.training.clips import Video, enough, neighbours, span_of
+from mcn.training.clips import Video, enough, neighbours, span_of, widened
 from mcn.training.data import TrainingSet
 from tests.synthetic_shards import LINE_SECONDS, write_topic_shards
 
@@ -37,6 +37,19 @@ def video(narration=None, seconds=20):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return write_topic_shards(tmp_path_factory.mktemp("data"), videos=6, spoil=True)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "span"),
+    [(10.2, 11.2, (8, 13)), (0.5, 1.5, (0, 5)), (4.0, 14.9, (4, 14)), (30.0, 35.0, (30, 35))],
+)
+def test_a_line_is_widened_on_both_sides_to_whole_seconds(start, end, span):
+    assert widened(start, end, 5.0) == span
+    options = TrainingOptions(window="widened", min_clip_seconds=5, max_words=4)
+    narrated = video(lines([0.0, start], [0.2, end], [[1, 2], [3]]), seconds=60)
+    clip = narrated.clip(1, options, candidates=2)
+    assert (clip.start, clip.end, clip.words, clip.candidates) == (*span, [3], [[1, 2]])
+    assert len(clip.visual[0]) == span[1] - span[0] + 1
 
 
 def test_sound_before_the_first_whole_column_is_lost_as_released():

@@ -92,7 +92,7 @@ class MultimodalClusteringNetwork(EmbeddingNetwork):
     davenet_widths: stages of a trainable ResDAVEnet; None: pooled vectors of `audio_width` come in, and with
     `audio_width` None too there is no audio branch. reconstruction_width: hidden units; None: no heads.
     reconstruction_target: `input` (released code) or `common` (paper). mask_padding_words: see `WordPooling`.
-    normalize: L2-normalise every embedding.
+    normalize: L2-normalise every embedding; `at_test`: in eval mode alone.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class MultimodalClusteringNetwork(EmbeddingNetwork):
         reconstruction_width: int | None = 1024,
         reconstruction_target: str = "input",
         mask_padding_words: bool = False,
-        normalize: bool = False,
+        normalize: bool | str = False,
     ) -> None:
         super().__init__()
         if reconstruction_target not in ("input", "common"):
@@ -214,7 +214,8 @@ class MultimodalClusteringNetwork(EmbeddingNetwork):
         return self._finish(self.GU_text_captions(pooled))
 
     def _finish(self, embedding: Tensor) -> Tensor:
-        return F.normalize(embedding, dim=-1) if self.normalize else embedding
+        unit = self.normalize is True or (self.normalize == "at_test" and not self.training)
+        return F.normalize(embedding, dim=-1) if unit else embedding
 
     def _reconstruction_head(self, hidden: int, input_width: int) -> nn.Sequential:
         to_input = self.reconstruction_target == "input"

@@ -77,8 +77,11 @@ class ModelOptions(Options):
     reconstruction_width: int = field(
         1024, "hidden width of the reconstruction heads", "numbers", "MCN README --recon_size", ge=1
     )
-    normalize: bool = field(
-        False, "L2-normalise the embeddings", "", "MCN: false; Miech et al.: true", strict=True
+    normalize: Literal[False, True, "at_test"] = field(
+        False,
+        "L2-normalise the embeddings; at_test: not while training, as MIL-NCE* of MCN's tables",
+        "",
+        "MCN: false; Miech et al.: true; at_test: MCN model.py:72",
     )
     mask_padding_words: bool = field(
         False, "leave padded words out of the maximum over words", "", "MCN: false", strict=True
@@ -133,6 +136,13 @@ class TrainingOptions(Options):
         "keep: train on zero vectors (counted)",
         "",
         "keep: MCN youtube_dataloader.py",
+    )
+    window: Literal["joined", "widened"] = field(
+        "joined",
+        "a clip around a narration line: lines are joined until min_clip_seconds; widened: the line alone, with as much "
+        "time on both sides, in whole seconds",
+        "",
+        "joined: HowTo100M, AVLnet, MCN youtube_dataloader.py; widened: MIL-NCE, MCN youtube_mil_dataloader.py",
     )
     early_sound: Literal["kept", "lost"] = field(
         "kept",

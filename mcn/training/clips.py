@@ -3,7 +3,8 @@
 Conventions
 -----------
 - A clip's rows are views of its video's features. A stream that a video lacks gives no rows.
-- `lines`: a clip is grown around a narration line (`mcn.shards.clips.extend_window`). `random`: a window of
+- `lines`: a clip is grown around a narration line (`mcn.shards.clips.extend_window`), or the line is widened on both
+  sides (`TrainingOptions.window`). `random`: a window of
   `min_clip_seconds`, or the whole video where it is shorter, anywhere in it (AVLnet --random_audio_windows=1). `shift`:
   the window of another clip, moved.
 - Further texts of a clip (MIL-NCE): the run of lines grows, as a clip does, by the neighbour that leaves it shorter;
@@ -74,11 +75,14 @@ class Video:
         """The clip grown around a narration line, with at most `candidates` texts."""
         assert self.lines is not None
         starts, ends, tokens = self.lines
-        joined = extend_window(starts, ends, line, options.min_clip_seconds)
+        joined, span = [line], widened(starts[line], ends[line], options.min_clip_seconds)
+        if options.window == "joined":
+            joined = extend_window(starts, ends, line, options.min_clip_seconds)
+            span = window_of(starts, ends, joined)
         further = neighbours(self.lines, joined)
         texts = (words_of([other], tokens, options.max_words) for other in further)
         return self.window(
-            *window_of(starts, ends, joined),
+            *span,
             options,
             words_of(joined, tokens, options.max_words),
             list(itertools.islice(filter(None, texts), candidates - 1)),
@@ -135,6 +139,17 @@ class Video:
         if options.early_sound == "lost" and start - first < EARLY_SECONDS:
             return NOTHING
         return mel_rows(values_of(self.audio), start - first, end - first, frames)
+
+
+def widened(start: float, end: float, seconds: float) -> tuple[float, float]:
+    """A line with as much time on both sides that it lasts `seconds`, cut to whole seconds.
+
+    Near the beginning of a video it is later, not shorter (MCN youtube_mil_dataloader.py, `_get_text`).
+    """
+    if end - start < seconds:
+        start = max(0.0, start - (seconds - end + start) / 2)
+        end = start + seconds
+    return float(int(start)), float(int(end))
 
 
 def rows_of(sequence: FeatureSequence | None, start: float, end: float) -> np.ndarray:
