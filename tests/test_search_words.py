@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from mcn.errors import DamagedShard, UserError
-from mcn.files import write_table
+from mcn.files import read_table, write_table
 from mcn.search.words import LONGEST_QUERY, WordsIndex, build_words, parse
 from mcn.sources.annotation_tables import NARRATION
 
@@ -174,12 +174,12 @@ def test_only_shards_that_changed_are_read(tmp_path: Path, monkeypatch: pytest.M
     output = tmp_path / "words.sqlite"
     build_words(shards[:2], output)
     read: list[Path] = []
-    import mcn.search.words as module
 
-    monkeypatch.setattr(
-        module, "read_table", lambda path, names: read.append(path) or real(path, names)
-    )
-    real = __import__("mcn.files", fromlist=["read_table"]).read_table
+    def reading(path: Path, columns: list[str]) -> pa.Table:
+        read.append(path)
+        return read_table(path, columns)
+
+    monkeypatch.setattr("mcn.search.words.read_table", reading)
     build_words(shards, output)
     assert read == [shards[2]]
     again = tmp_path / "again.sqlite"

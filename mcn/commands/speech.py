@@ -1,4 +1,4 @@
-"""Verbs of what is said: transcribe."""
+"""Verbs of what is said: transcribe, index-words, index-passages."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from argparse import Namespace
 from pathlib import Path
 
 from mcn.commands.verbs import Verbs, add_verb
+
+SENTENCES = "mcn.options.encoders:SentenceOptions"
 
 
 def register(verbs: Verbs) -> None:
@@ -19,6 +21,16 @@ def register(verbs: Verbs) -> None:
         "account", type=Path, help="shard to write: where each video's lines are from"
     )
     verb.add_argument("--threads", type=int, default=1, help="processor threads (1)")
+
+    verb = add_verb(verbs, "index-words", index_words)
+    verb.add_argument("output", type=Path, help="file to bring up to date, .sqlite")
+    verb.add_argument("lines", type=Path, nargs="+", help="table of lines of each shard")
+
+    verb = add_verb(verbs, "index-passages", index_passages, SENTENCES, runtime=True)
+    verb.add_argument("feature", help="feature of texts that embeds the passages")
+    verb.add_argument("shard", type=Path, help="shard list, results/{dataset}/shards/NNNNN.csv")
+    verb.add_argument("lines", type=Path, help="the shard's table of lines")
+    verb.add_argument("output", type=Path, help="part to write, .parquet")
 
 
 def transcribe(arguments: Namespace) -> None:
@@ -34,4 +46,28 @@ def transcribe(arguments: Namespace) -> None:
         arguments.account,
         parse_options(TranscribeOptions, arguments.options),
         arguments.threads,
+    )
+
+
+def index_words(arguments: Namespace) -> None:
+    """Bring the full-text index of what is said up to date with the tables of its shards."""
+    from mcn.search.words import build_words
+
+    build_words(arguments.lines, arguments.output)
+
+
+def index_passages(arguments: Namespace) -> None:
+    """Embed passages of what is said in the videos of one shard, by a sentence encoder."""
+    import torch
+
+    from mcn.options.base import parse_options
+    from mcn.options.features import RuntimeOptions, parse_row
+    from mcn.search.passages import index_passages
+
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    row = parse_row(arguments.feature, arguments.options)
+    runtime: RuntimeOptions = parse_options(RuntimeOptions, arguments.runtime)
+    index_passages(
+        *(arguments.shard, arguments.lines, arguments.output, arguments.feature, row, runtime)
     )

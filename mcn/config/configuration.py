@@ -236,7 +236,16 @@ def _references(settings: Configuration) -> list[str]:
         for name, experiment in settings.experiments.items()
         for feature in (*experiment.features.names, *experiment.training_features.names)
     }
+    meaning = settings.search.meaning
+    if meaning:
+        users[meaning] = "search.meaning"
     problems = feature_problems(settings.features, users)
+    if meaning and meaning not in settings.features:
+        problems.append(
+            f"search.meaning: no feature {meaning!r}{nearest(meaning, settings.features)}"
+        )
+    elif meaning and settings.features[meaning].kind != "text":
+        problems.append(f"search.meaning: {meaning} is no feature of texts")
     for name, experiment in settings.experiments.items():
         wrong = experiment.feature_problems(settings.features)
         problems += [f"experiments.{name}.{line}" for line in wrong]

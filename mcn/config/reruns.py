@@ -95,6 +95,9 @@ STAGES: dict[str, Stage] = {
         "datasets.{dataset}.evaluations.{evaluation}", (), ("mcn.evaluation.stage",), DEVICE
     ),
     "index": Stage("search", ("window_seconds", "step_seconds"), ("mcn.search.index",), DEVICE),
+    "words": Stage(None, (), ("mcn.search.words",)),
+    "passages": Stage("features.{feature}", (), ("mcn.search.passages",), DEVICE),
+    "join_passages": Stage("search", ("exact_windows",), ("mcn.search.catalogue",)),
     "join_index": Stage("search", ("exact_windows",), ("mcn.search.catalogue",)),
     "epoch_model": Stage(None, (), ("mcn.training.epochs",)),
     "sweep": Stage(None, (), ("mcn.report.sweep",)),
@@ -179,6 +182,7 @@ FILES: dict[str, tuple[str, ...]] = {
     "datasets.*.actions": ("prepare_actions",),
     "datasets.*.labels": ("prepare_actions",),
     "features.*.reads.*": ("decode", "freeze"),
+    "search.meaning": ("passages", "join_passages"),
     "seeding.*": ("seed_weights",),
     **{f"features.*.{key}": ("freeze",) for key in sorted(row_keys())},
     "experiments.*.checkpoint": ("import_checkpoint",),

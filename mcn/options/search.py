@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from mcn.options.base import Options, field
+from mcn.options.encoders import Name
 
 
 class SearchOptions(Options):
@@ -13,6 +16,11 @@ class SearchOptions(Options):
     )
     step_seconds: float = field(
         2.0, "from the start of a window to that of the next one", "s", gt=0, le=600
+    )
+    meaning: Name | None = Field(
+        None,
+        description="feature of texts (`minilm`) that embeds passages of what is said, so that queries find it in "
+        "other words; null: words alone are searched",
     )
     exact_windows: int = field(
         1_000_000,

@@ -271,9 +271,19 @@ def all_ledgers():
     return expand("results/{dataset}/ledger.parquet", dataset=settings.datasets)
 
 
+def searchable_datasets():
+    """Data sets that have an index."""
+    return [name for name, dataset in settings.datasets.items() if dataset.searchable]
+
+
 def all_indexes():
-    """The index of every searchable data set, for each model that sees or hears."""
-    return [
+    """The index of every searchable data set: for each model that sees or hears, of words, and of their meaning."""
+    models = [
         f"results/index/{experiment}/{dataset}/index.json"
         for experiment, dataset in settings.indexes()
     ]
+    words = expand("results/{dataset}/words.sqlite", dataset=searchable_datasets())
+    meaning = searchable_datasets() if settings.search.meaning else []
+    return (
+        models + words + expand("results/{dataset}/meaning/index.json", dataset=meaning)
+    )

@@ -271,6 +271,24 @@ def lines_of_shard(wildcards):
     return f"results/{{dataset}}/{folder}/{{shard}}.parquet"
 
 
+def lines_of_dataset(wildcards):
+    """The lines of every shard of a data set."""
+    return expand(
+        lines_of_shard(wildcards),
+        dataset=wildcards.dataset,
+        shard=shard_names(wildcards.dataset),
+    )
+
+
+def meaning_parts(wildcards):
+    """Every part of the index of passages of a data set."""
+    return expand(
+        "results/{dataset}/meaning/{shard}.parquet",
+        shard=shard_names(wildcards.dataset),
+        allow_missing=True,
+    )
+
+
 def shard_beside(wildcards):
     """A parameter: the digest of the narration files beside the videos of a shard."""
     dataset = settings.datasets[wildcards.dataset]
