@@ -6,7 +6,8 @@ Conventions
   gets a file of its own that lists its windows by cell, 8 bits a component, and is memory-mapped. A query looks into
   the `probes` nearest cells of every part; the best of what lies there are compared again with their float16 vectors,
   so that the scores are those of exact search.
-- A part that came or changed costs its own file; the cells are trained again when the windows have doubled since.
+- A part that came or changed costs its own file; the cells are trained again when the windows have doubled since, and
+  recall is measured again when a tenth of the windows has come or gone.
 - `probes` is the smallest power of two that reaches `RECALL` of recall@10 against exact search. The queries of that
   measurement lie between two windows of different places each, since the vector of a text lies near no window either.
 - Files: `{source}.cells` (an empty index that knows the cells), `{source}.json` (what was measured, the parts),
@@ -39,6 +40,7 @@ log = logging.getLogger(__name__)
 
 RECALL = 0.95  # of the ten best windows, wanted
 QUERIES = 200  # of its measurement
+REMEASURED = 0.1  # share of the windows that must have come or gone since
 SAMPLE_PER_CELL = 48
 ROUNDS = 8  # of k-means
 CANDIDATES = 10  # compared again, for each window that is wanted
@@ -58,7 +60,9 @@ def build(index: VectorIndex, folder: Path, threads: int = 0) -> dict[str, Any]:
     notes = _read(folder, index.source)
     cells = folder / f"{index.source}.cells"
     trained_on = notes.get("trained_on", 0)
-    if not cells.exists() or notes.get("recipe") != index.recipe or len(index) > 2 * trained_on:
+    other = notes.get("recipe") != index.recipe
+    trained = not cells.exists() or other or len(index) > 2 * trained_on
+    if trained:
         _train(index, cells)
         trained_on = len(index)
         for path in folder.glob(f"*.{index.source}.*.lists"):
@@ -75,15 +79,22 @@ def build(index: VectorIndex, folder: Path, threads: int = 0) -> dict[str, Any]:
         "trained_on": trained_on,
         "recipe": index.recipe,
         "parts": names,
+        "probes": notes.get("probes", 1),
+        "recall_at_10": notes.get("recall_at_10", 0.0),
+        "measured_on": notes.get("measured_on", 0),
     }
-    write_json(folder / f"{index.source}.json", {**found, "probes": 1})
+    write_json(folder / f"{index.source}.json", found)
     lists = Lists(index, folder)
-    recall = _measure(index, lists)
-    found |= {"probes": lists.probes, "recall_at_10": recall, "cells": lists.cells}
+    changed = abs(len(index) - found["measured_on"]) > REMEASURED * len(index)
+    if trained or changed:
+        recall = _measure(index, lists)
+        found |= {"probes": lists.probes, "recall_at_10": recall, "measured_on": len(index)}
+    found["cells"] = lists.cells
     write_json(folder / f"{index.source}.json", found)
     log.info(
         "%s: %d windows in %d cells, %d probed: recall@10 %.3f of exact search; %d of %d parts listed now",
-        *(index.source, len(index), lists.cells, lists.probes, recall, len(made), len(names)),
+        *(index.source, len(index), lists.cells, lists.probes, found["recall_at_10"]),
+        *(len(made), len(names)),
     )
     return {**found, "made": len(made)}
 

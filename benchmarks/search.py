@@ -1,0 +1,161 @@
+"""Time of a query, of loading and of growing, and recall: exact search, our lists, and what users of autofaiss build.
+
+    python benchmarks/search.py --windows 1800000 --width 384 --folder /tmp/index
+
+Windows are drawn so that those of one video resemble each other. A query lies between two windows of different places.
+Each engine is asked one query at a time, as `mcn search` and the page ask; p95 is over all queries. The rivals are
+faiss's flat index in float32, and an inverted file with product quantisation as autofaiss makes it at this size (one
+index in one file, which a grown data set makes anew).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mcn.search.approximate import Lists, build
+from mcn.search.vectors import VectorIndex, Windows, load_faiss, write_part
+
+PART = 100_000  # windows of a part
+VIDEO = 300  # windows of a video: ten minutes at 2 s
+PLACES = 3000
+
+
+def main() -> None:
+    """Build, ask, and print a line of JSON for each engine."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--windows", type=int, default=1_800_000)
+    parser.add_argument("--width", type=int, default=384)
+    parser.add_argument("--queries", type=int, default=200)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--rivals", action="store_true", help="also faiss's flat index and an IVF-PQ"
+    )
+    chosen = parser.parse_args()
+    load_faiss().omp_set_num_threads(chosen.threads)
+    paths = write_parts(chosen.folder / "parts", chosen.windows, chosen.width)
+    index, seconds = timed(lambda: VectorIndex(paths, "seen"))
+    say("mapping the parts", seconds=seconds, windows=len(index))
+    queries = draw_queries(index, chosen.queries)
+    wanted = ask("exact, float16", lambda query: index.search(query, 10)[0].rows, queries, None)
+    lists_of(index, paths, chosen.folder / "lists", chosen.threads, queries, wanted)
+    if chosen.rivals:
+        rivals(index, chosen.folder / "rival", queries, wanted)
+
+
+def write_parts(folder: Path, windows: int, width: int) -> list[Path]:
+    """Parts of a synthetic index; those that are there stay."""
+    places = np.random.default_rng(0).standard_normal((PLACES, width)).astype(np.float32)
+    paths = []
+    for number in range(-(-windows // PART)):
+        path = folder / f"{number:05d}.parquet"
+        paths.append(path)
+        if path.exists():
+            continue
+        rng = np.random.default_rng(number + 1)
+        count = min(PART, windows - number * PART)
+        videos = np.arange(count) // VIDEO
+        shown = places[rng.integers(0, PLACES, count // 10 + 1).repeat(10)[:count]]
+        own = rng.standard_normal((videos.max() + 1, width)).astype(np.float32)[videos]
+        noise = rng.standard_normal((count, width)).astype(np.float32)
+        ids = [f"{number}_{video}" for video in range(videos.max() + 1)]
+        starts = 2.0 * (np.arange(count) % VIDEO)
+        vectors = shown + 0.7 * own + 0.7 * noise
+        made = Windows(ids, [""] * len(ids), videos, starts, starts + 4, vectors)
+        write_part(path, {"seen": made}, {"synthetic": True})
+    return paths
+
+
+def draw_queries(index: VectorIndex, count: int) -> np.ndarray:
+    rng = np.random.default_rng(7)
+    one, other = (index.vectors(rng.integers(0, len(index), count)) for _ in range(2))
+    return one + 0.5 * other
+
+
+def lists_of(
+    index: VectorIndex,
+    paths: list[Path],
+    folder: Path,
+    threads: int,
+    queries: np.ndarray,
+    wanted: list[set[int]],
+) -> None:
+    """Build the lists of all parts but one, grow by the last one, load and ask."""
+    fewer = VectorIndex(paths[:-1] or paths, "seen")
+    made, seconds = timed(lambda: build(fewer, folder, threads))
+    say("lists, built", seconds=seconds, recall_at_10=made["recall_at_10"], probes=made["probes"])
+    _, seconds = timed(lambda: build(index, folder, threads))
+    say("lists, grown by one part", seconds=seconds)
+    lists, seconds = timed(lambda: Lists(VectorIndex(paths, "seen"), folder))
+    say("lists, loaded with the parts", seconds=seconds)
+    ask("lists", lambda query: lists.search(query, 10)[0].rows, queries, wanted)
+
+
+def rivals(index: VectorIndex, folder: Path, queries: np.ndarray, wanted: list[set[int]]) -> None:
+    """faiss's own indexes over the same vectors."""
+    faiss = load_faiss()
+    folder.mkdir(parents=True, exist_ok=True)
+    cells = int(2 ** np.floor(np.log2(4 * np.sqrt(len(index)))))
+    for name in (f"IVF{cells},PQ64x8", "Flat"):
+        made = faiss.index_factory(index.width, name, faiss.METRIC_INNER_PRODUCT)
+
+        def fill(made: Any = made) -> None:
+            rng = np.random.default_rng(0)
+            rows = np.sort(rng.choice(len(index), min(len(index), 40 * cells), replace=False))
+            made.train(index.vectors(rows))
+            for part in index.parts:
+                made.add(part.vectors.astype(np.float32))
+
+        _, seconds = timed(fill)
+        say(f"rival {name}, built", seconds=seconds)
+        path = folder / "index.faiss"
+        faiss.write_index(made, str(path))
+        del made
+        loaded, seconds = timed(lambda path=path: faiss.read_index(str(path)))
+        say(f"rival {name}, loaded", seconds=seconds, megabytes=path.stat().st_size >> 20)
+        for probes in (16, 64) if name != "Flat" else (0,):
+            if probes:
+                loaded.nprobe = probes
+            asked = f"rival {name}, {probes} probes"
+            ask(asked, lambda query, one=loaded: one.search(query, 10)[1][0], queries, wanted)
+
+
+def ask(
+    name: str,
+    search: Callable[[np.ndarray], np.ndarray],
+    queries: np.ndarray,
+    wanted: list[set[int]] | None,
+) -> list[set[int]]:
+    """Ask every query alone; what was found."""
+    first = timed(lambda: search(queries[:1]))[1]
+    found, times = [], []
+    for query in queries:
+        rows, seconds = timed(lambda query=query: search(query[None]))
+        found.append(set(rows.tolist()))
+        times.append(1000 * seconds)
+    recall = np.mean([len(a & b) / 10 for a, b in zip(found, wanted or found, strict=True)])
+    p50, p95 = np.percentile(times, [50, 95])
+    say(name, first_ms=1000 * first, p50_ms=p50, p95_ms=p95, recall_at_10=recall)
+    return found
+
+
+def timed(do: Callable[[], Any]) -> tuple[Any, float]:
+    start = time.perf_counter()
+    result = do()
+    return result, time.perf_counter() - start
+
+
+def say(what: str, **values: Any) -> None:
+    shown = {key: round(float(value), 3) for key, value in values.items()}
+    print(json.dumps({"what": what, **shown}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
