@@ -22,6 +22,7 @@ from starlette.testclient import TestClient
 
 from mcn.errors import UserError, VideoError
 from mcn.media.frames import frame_at
+from mcn.search.answers import Video
 from mcn.search.serve import opened, server
 from mcn.search.serve.app import STATIC, create_app
 from mcn.search.serve.file_cache import FileCache
@@ -31,7 +32,7 @@ from mcn.search.serve.parameters import MAXIMUM_PICTURE_BYTES, MAXIMUM_QUERY
 from mcn.search.serve.playback import playback_of
 from mcn.search.serve.previews import write_preview
 from tests.answers_fake import HOSTILE, HOSTILE_WORDS, LENGTH, FakeAnswers, make_folder
-from tests.media_files import make
+from tests.media_files import make, run_ffmpeg
 
 ROOT = Path(__file__).parent.parent
 LOCAL = "http://127.0.0.1:8000"
@@ -318,6 +319,23 @@ def test_a_preview_shows_the_same_at_the_same_time(name, tmp_path):
         near = abs(source - made).mean()
         assert near < 14
         assert near < abs(source - other).mean() or name == "late_video.mkv"
+
+
+def test_a_browser_that_plays_more_gets_more_files_themselves(client, answers, tmp_path):
+    film = tmp_path / "phone.mov"
+    run_ffmpeg(["-i", str(make("ten_bit.mkv")), "-c", "copy", "-tag:v", "hvc1", str(film)])
+    found = playback_of(film)
+    assert (found.direct, found.needs, found.media_type) == (False, "hevc", "video/mp4")
+    assert playback_of(make("ten_bit.mkv")).needs == ""
+    phone = FakeAnswers(answers.videos["talk.m4a"].path.parent)
+    phone.videos = {"phone": Video("phone", film, 4.0, "ok", "", ("video",))}
+    with TestClient(
+        create_app(Opened(lambda: phone), tmp_path / "cache"), base_url=LOCAL
+    ) as client:
+        plays = {"plays": "hevc"}
+        assert client.post(at("phone", "preview"), params=plays).json()["state"] == "direct"
+        assert client.get(at("phone", "media"), params=plays).content == film.read_bytes()
+        assert client.get(at("phone", "media")).content != film.read_bytes()
 
 
 def test_a_preview_of_sound_fills_gaps_with_silence(tmp_path):

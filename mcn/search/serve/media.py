@@ -78,10 +78,10 @@ class Media:
         return FileResponse(path, media_type="image/jpeg", headers={"cache-control": _DAY})
 
     async def media(self, request: Request) -> Response:
-        """The film: the file itself where browsers play it, otherwise, or where `preview=1` wants it, its preview."""
+        """The film: the file itself where the browser plays it, else, or with `preview=1`, its preview."""
         video = self._video(request)
         playback = await self._playback(video.path)
-        if playback.direct and not parameters.flag(request.query_params, "preview"):
+        if _is_direct(playback, request):
             return _film(video.path, playback.media_type)
         name = await self._preview_name(video.path)
         path = self._previews.cache.find(name)
@@ -97,8 +97,7 @@ class Media:
         """How a video is played, and how far its preview is; begins to make one where that is needed."""
         video = self._video(request)
         playback = await self._playback(video.path)
-        wanted = parameters.flag(request.query_params, "preview")
-        if playback.direct and not wanted:
+        if _is_direct(playback, request):
             return JSONResponse({"state": "direct", "progress": 1.0})
         name = await self._preview_name(video.path)
         if await asyncio.to_thread(self._previews.cache.find, name):
@@ -132,6 +131,14 @@ class Media:
         reply = error_reply(UserError(got, "a film", "ask again in some seconds"), 503)
         reply.headers["retry-after"] = "5"
         return reply
+
+
+def _is_direct(playback: Playback, request: Request) -> bool:
+    """Whether the file itself is sent: the browser plays it, and no preview is wanted all the same."""
+    query = request.query_params
+    plays = query.get("plays", "").split(",")
+    playable = playback.direct or (playback.needs != "" and playback.needs in plays)
+    return playable and not parameters.flag(query, "preview")
 
 
 def _film(path: Path, media_type: str) -> Response:

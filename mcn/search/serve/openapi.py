@@ -170,6 +170,7 @@ def _operations() -> list[tuple[str, str, Schema]]:
     preview = _parameter(
         "preview", _ONE_OR_NONE, "1: the preview, even where browsers play the file"
     )
+    plays = _parameter("plays", TEXT, "codecs that the browser plays beside the usual ones: hevc")
     picture = {
         "required": True,
         "description": f"the file of a picture, at most {MAXIMUM_PICTURE_BYTES} bytes",
@@ -191,12 +192,16 @@ def _operations() -> list[tuple[str, str, Schema]]:
         ("/api/videos", "get", _operation("The list of videos", "Videos", listed)),
         (f"{video}/transcript", "get", _operation("What is said", "Transcript", [_VIDEO])),
         (f"{video}/thumbnail", "get", _operation("A small picture", image, [_VIDEO, at])),
-        (f"{video}/media", "get", _operation("The film, in ranges", film, [_VIDEO, preview])),
+        (
+            f"{video}/media",
+            "get",
+            _operation("The film, in ranges", film, [_VIDEO, preview, plays]),
+        ),
         (
             f"{video}/preview",
             "post",
             _operation(
-                "How it is played, and how far its preview is", "Preview", [_VIDEO, preview]
+                "How it is played, and how far its preview is", "Preview", [_VIDEO, preview, plays]
             ),
         ),
         ("/api/openapi.json", "get", _operation("This description", {"application/json": {}})),

@@ -5,6 +5,7 @@ Conventions
 - `DIRECT` lists what the browsers of today play, all of them: H.264, VP8, VP9 and AV1 in 8 bits and 4:2:0, with AAC,
   MP3, Opus, Vorbis, FLAC or plain samples, in the containers that they read. Of everything else a preview is made; a
   page whose browser refuses a direct file asks for the preview itself.
+- `SOME` lists what some browsers play, because the machine does: a page that says so gets the file itself.
 - The type that is sent is chosen from this table, by what the file holds, never by its name.
 """
 
@@ -20,6 +21,7 @@ from av.video.stream import VideoStream
 from mcn.errors import VideoError
 from mcn.media.files import MICROSECOND, open_media, select_audio, select_video
 
+SOME = ("hevc",)  # in an mp4; what phones record
 COPIED_VIDEO = ("h264",)  # codecs that an mp4 preview takes as they are
 COPIED_AUDIO = ("aac", "mp3")
 _EIGHT_BIT = ("yuv420p", "yuvj420p")
@@ -40,11 +42,16 @@ DIRECT: dict[str, tuple[tuple[str, ...], tuple[str, ...], str, str]] = {
 
 @dataclass(frozen=True)
 class Playback:
-    """direct: the browser gets the file itself. seconds: its length, 0 where nobody knows; lines: of its picture."""
+    """How one file is played.
+
+    direct: every browser gets the file itself. needs: one that plays this codec does too, '' where there is no such
+    codec. media_type: of what is sent. seconds: the length, 0 where nobody knows.
+    """
 
     direct: bool
     media_type: str
     seconds: float
+    needs: str = ""
 
 
 def playback_of(path: Path) -> Playback:
@@ -56,7 +63,8 @@ def playback_of(path: Path) -> Playback:
         if direct and container.format.name == "matroska,webm":
             direct = direct if _is_webm(path) else ""
         preview = "video/mp4" if video else "audio/mp4"
-        return Playback(bool(direct), direct or preview, seconds)
+        needs = _needed_codec(container.format.name, video, audio)
+        return Playback(bool(direct), direct or preview, seconds, needs)
 
 
 def chosen_streams(container: InputContainer) -> tuple[VideoStream | None, AudioStream | None]:
@@ -92,6 +100,13 @@ def _direct_type(container: str, video: VideoStream | None, audio: AudioStream |
     if audio and audio.codec_context.codec.canonical_name not in audios:
         return ""
     return with_pictures if video else sound_alone
+
+
+def _needed_codec(container: str, video: VideoStream | None, audio: AudioStream | None) -> str:
+    """The codec out of `SOME` that a browser must play to be sent the file, '' where that is not enough."""
+    codec = video.codec_context.codec.canonical_name if video else ""
+    heard = audio is None or audio.codec_context.codec.canonical_name in _MP4_AUDIO
+    return codec if codec in SOME and heard and container.startswith("mov,") else ""
 
 
 def _is_webm(path: Path) -> bool:

@@ -45,7 +45,7 @@ from mcn.search.serve.playback import (
 MAXIMUM_HEIGHT = 480  # pixels
 MAXIMUM_WIDTH = 1280
 PROGRESS = ".progress"
-_X264 = {"preset": "veryfast", "crf": "26"}
+_X264 = {"preset": "ultrafast", "crf": "26"}
 _KEY_FRAME_SECONDS = 2  # between pictures that a player can jump to
 _REORDERED = 16  # pictures that a decoder of H.264 may have to hold back, at most
 _TICKS = Fraction(1, 90_000)  # the clock of encoded pictures

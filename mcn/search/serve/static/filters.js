@@ -26,13 +26,15 @@ export function begin(about, onChange) {
 
 /** The choices, as parameters of /api/search. */
 export function chosen() {
-  const { folder, video, min_minutes: least, max_minutes: most, one_per_video: single } = form.elements;
+  const { folder, video, min_minutes: least, max_minutes: most, since, until, one_per_video: single } = form.elements;
   const picked = [...form.querySelectorAll("[name=source]:checked")].map((box) => box.value);
   return {
     folder: folder.value.trim(),
     video: video.value.trim(),
     min_length: least.value && least.value * 60,
     max_length: most.value && most.value * 60,
+    newer_than: since.value && new Date(`${since.value}T00:00`).getTime() / 1000,
+    older_than: until.value && new Date(`${until.value}T23:59:59`).getTime() / 1000,
     one_per_video: single.checked,
     sources: picked.length && picked.length < sources.length ? picked.join(",") : "",
   };

@@ -6,6 +6,9 @@ import { byId, clock, make, sourceLabel, span } from "./dom.js";
 const film = byId("film");
 const POLL_MILLISECONDS = 700;
 
+// What this machine plays beside what every browser plays: films of phones need no preview then.
+const PLAYS = film.canPlayType('video/mp4; codecs="hvc1.1.6.L120.90"') ? "hevc" : "";
+
 let playing = null; // the moment that was opened
 let opener = null; // what had the focus before
 let hits = [];
@@ -105,13 +108,13 @@ async function load(moment, mine, preview) {
     film.currentTime = playing?.start_seconds ?? 0;
     film.play().catch(() => {});
   }, { once: true });
-  film.src = ofVideo(moment.video_id, "media") + (preview ? "?preview=1" : "");
+  film.src = `${ofVideo(moment.video_id, "media")}?${preview ? "preview=1" : `plays=${PLAYS}`}`;
 }
 
 /** Wait until browsers can play the film: at once, or when its preview is made. */
 async function ready(moment, mine, preview) {
   while (mine === opened) {
-    const { state, progress } = await ask(ofVideo(moment.video_id, "preview"), { preview }, { method: "POST" });
+    const { state, progress } = await ask(ofVideo(moment.video_id, "preview"), { preview, plays: PLAYS }, { method: "POST" });
     if (state !== "making") return;
     note("Browsers do not play this file. A preview is being made …", progress);
     await new Promise((resolve) => setTimeout(resolve, POLL_MILLISECONDS));
