@@ -87,6 +87,9 @@ TABLE: dict[str, Run | NotRun] = {
     "mcn fetch youcook2": FETCHES,
     "mcn fetch hf:OWNER/NAME@REVISION": FETCHES,
     "mcn fetch --registry mirror.yaml NAME": FETCHES,
+    # encoders.md
+    'pip install "mcn[encoders]"': INSTALLS,
+    "pytest -s tests/test_features_libraries.py": NotRun("the tests run it"),
     # configuration.md
     "mcn --help": done(says="doctor"),
     "mcn <verb> --options": NotRun("no command: the form of one"),

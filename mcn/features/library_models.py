@@ -154,10 +154,12 @@ def frames_extractor(
         return finished(vectors(clips, place), options)
 
     whole = {"feature": name, **recipe, "frames": items.frames, "batch_size": items.batch_size}
+    # on CUDA the transforms of the next batches run beside the network
+    workers = min(place.threads, 4) if place.device.type == "cuda" else place.workers
     return Extractor(
         name,
         encode,
-        place.workers,
+        workers,
         {**whole, **place.recipe},
         items,
         items.frames,
