@@ -4,8 +4,8 @@
 
 The network has random weights, which cost what trained ones do. Bare: the forward passes alone, on pixels that are
 ready, in batches of the same size. Whole: `mcn.features.extraction.extract` from the shard to the feature shard, with
-decoding of the lossless frames, the library's transforms and writing. Seconds of the processor are counted beside those of the
-clock, since other programs do not disturb them.
+decoding of the lossless frames, the library's transforms and writing. Seconds of the processor are counted beside
+those of the clock, since other programs do not disturb them.
 """
 
 from __future__ import annotations
