@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mcn.evaluation.annotations import Captions, Moment
+from mcn.evaluation.embed import Embedded
 from mcn.evaluation.retrieval import full_video
 from mcn.evaluation.retrieval import metrics as retrieval
 from mcn.evaluation.retrieval.full_video import FullVideoSet
+from mcn.evaluation.retrieval.pairs import YOUTUBE_ID, ClipEmbeddings
 
 
 def of_scores(scores: np.ndarray, query_video: list[int], clip_video: list[int]) -> FullVideoSet:
@@ -142,3 +145,28 @@ def test_where_it_applies() -> None:
     assert full_video.applies(np.array([0, 0, 1]))
     assert not full_video.applies(np.array([0, 1, 2]))
     assert not full_video.applies(np.array([0, 0]))
+
+
+def test_votes_ordered_as_the_released_program_orders_them() -> None:
+    """Of equal votes the video that sorts later is named first."""
+    given = of_scores(
+        np.array([[9.0, 0, 0], [0, 9.0, 0], [0, 0, 9.0], [9.0, 0, 0], [0, 9.0, 0], [0, 0, 9.0]]),
+        [0, 0, 1, 1, 2, 2],
+        [0, 1, 2],
+    )
+    # votes at k = 1: video 0 has (0, 1), so that 1 is named; video 1 has (2, 0); video 2 has (1, 2)
+    assert full_video.evaluate(given, released_ties=True)["vote_of_videos"]["R@1"] == (
+        pytest.approx(100 / 3)
+    )
+    assert full_video.evaluate(given)["vote_of_videos"]["R@1"] == 0
+
+
+def test_clips_of_published_files_are_joined_by_the_first_letters_of_their_ids() -> None:
+    ids = ["-1okAudsnAc_0", "-1okAudsnAc_1", "0123456789a_0"]
+    captions = Captions(ids, [Moment(one, 0, 1) for one in ids], ["a", "b", "c"], np.arange(3))
+    found = Embedded(np.eye(3, dtype=np.float32), [""] * 3)
+    for letters, videos in ((None, [0, 1, 2]), (YOUTUBE_ID, [0, 0, 1])):
+        embeddings = ClipEmbeddings(captions, {"t": found, "v": found}, "mistake", None, letters)
+        given = embeddings.full_video("t->v")
+        assert given.clip_video.tolist() == given.query_video.tolist() == videos
+        assert given.total_videos == len(set(videos))

@@ -53,6 +53,16 @@ class RetrievalOptions(EvaluationOptions):
         description="queries of the published set where a published file lacks some, which count as errors [queries] "
         "(MSR-VTT: 1000, of which the pickle holds the 968 with sound, MCN metrics.py:21-26)",
     )
+    full_video_by: Literal["video", "youtube_id"] = Field(
+        "video",
+        description="which clips belong to one full video: those of one video, or those whose ids begin with the same "
+        "eleven letters, as those of published clips do, which are videos of their own here (MCN video_evaluation.py)",
+    )
+    vote_ties: Literal["mean", "released"] = Field(
+        "mean",
+        description="of equal votes for full videos: the mean of their places, or whatever order the released program "
+        "sorts them in (MCN video_evaluation.py)",
+    )
     examples: int = Field(
         12, ge=0, description="captions, drawn at random, whose results are written [captions]"
     )

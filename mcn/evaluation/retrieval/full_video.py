@@ -8,7 +8,8 @@ Conventions
 - A video is asked for when it has a caption; it can be found when it has a clip in the gallery. `total_videos` is the
   denominator of the protocols whose query is a video, `total_captions` that of the other. What is asked for and cannot
   be found counts as an error. `n` is the number of queries that could be ranked.
-- Ties of videos share the mean of their places, as everywhere. The ten best of a caption are cut in gallery order where
+- Ties of videos share the mean of their places, as everywhere; votes may be ordered as the released program orders
+  them (`released_ties`: numpy's argsort of the counts of the videos that were named). The ten best of a caption are cut in gallery order where
   scores are equal.
 
 Protocols (MCN video_evaluation.py)
@@ -62,8 +63,9 @@ def applies(clip_video: np.ndarray) -> bool:
     return len(np.unique(clip_video)) > 1 and len(np.unique(clip_video)) < len(clip_video)
 
 
-def evaluate(given: FullVideoSet) -> dict[str, dict[str, float]]:
+def evaluate(given: FullVideoSet, released_ties: bool = False) -> dict[str, dict[str, float]]:
     """Protocol -> R@1, R@5, R@10 (percent), n, total; MedR and MeanR too where the ranking is the same for every k."""
+    vote = _released_vote if released_ties else _vote
     findable = np.zeros(given.videos, bool)
     findable[given.clip_video] = True
     asked = np.flatnonzero(np.bincount(given.query_video, minlength=given.videos) > 0)
@@ -80,7 +82,7 @@ def evaluate(given: FullVideoSet) -> dict[str, dict[str, float]]:
         ("vote_of_videos", scores.best_videos),
         ("vote_of_clips", scores.best_clips),
     ):
-        places = {k: _vote(given, best[:, :k], asked) for k in RECALLS}
+        places = {k: vote(given, best[:, :k], asked) for k in RECALLS}
         found[name] = _voted(places, len(asked), given.total_videos)
     named = _votes(given, scores.best_clips[:, :1])[np.ix_(asked, columns)]
     found["caption_average"] = _ranked(named, own, given.total_videos)
@@ -141,6 +143,17 @@ def _vote(given: FullVideoSet, named: np.ndarray, asked: np.ndarray) -> np.ndarr
     higher = (votes > own[:, None]).sum(axis=1)
     same = (votes == own[:, None]).sum(axis=1) - 1
     return np.where(own > 0, Places(higher, same).ranks, np.inf)
+
+
+def _released_vote(given: FullVideoSet, named: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """0-based place (A,) of each query video in the released program's order, infinite where it was not named."""
+    places = np.full(len(asked), np.inf)
+    for row, video in enumerate(asked):
+        videos, counts = np.unique(named[given.query_video == video], return_counts=True)
+        own = np.flatnonzero(videos[np.argsort(counts)][::-1] == video)
+        if len(own):
+            places[row] = own[0]
+    return places
 
 
 def _voted(places: dict[int, np.ndarray], asked: int, total: int) -> dict[str, float]:

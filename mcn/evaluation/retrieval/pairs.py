@@ -31,6 +31,7 @@ from mcn.options.evaluation import MissingPolicy, RetrievalOptions
 logger = logging.getLogger(__name__)
 
 SEVERAL_CAPTIONS = "best"
+YOUTUBE_ID = 11  # letters of an id
 # the headline first; each pair in both directions
 PAIRS = (
     *("t->va", "t->v", "t->a", "va->t", "v->t", "a->t"),
@@ -100,12 +101,16 @@ class Ranking:
 
 @dataclass(frozen=True)
 class ClipEmbeddings:
-    """A captioned set in the common space; `modalities`: letter -> captions' (t) or clips' (v, a) embeddings."""
+    """A captioned set in the common space; `modalities`: letter -> captions' (t) or clips' (v, a) embeddings.
+
+    video_letters: how many of the first letters of an id name the full video; None: all.
+    """
 
     captions: Captions
     modalities: Mapping[str, Embedded]
     policy: MissingPolicy
     published_total: int | None = None
+    video_letters: int | None = None
 
     @classmethod
     def of(cls, given: EvaluatedModel) -> ClipEmbeddings:
@@ -121,7 +126,8 @@ class ClipEmbeddings:
         if "a" in given.letters:
             modalities["a"] = given.embed_audio(captions.clips, options.audio_frames)
         policy = options.missing_modality
-        found = cls(captions, modalities, policy, options.published_total)
+        letters = YOUTUBE_ID if options.full_video_by == "youtube_id" else None
+        found = cls(captions, modalities, policy, options.published_total, letters)
         for reason, count in found.missing.items():
             logger.warning("%d without %s (policy: %s)", count, reason, policy)
         return found
@@ -182,7 +188,8 @@ class ClipEmbeddings:
         """The captions and clips of a pair `t->...` that can be ranked, with the videos that they belong to."""
         query_side, gallery_side = (self.side(letters) for letters in pair.split("->"))
         names, video_of = np.unique(
-            [clip.video_id for clip in self.captions.clips], return_inverse=True
+            [clip.video_id[: self.video_letters] for clip in self.captions.clips],
+            return_inverse=True,
         )
         gallery, queries = np.flatnonzero(gallery_side.usable), np.flatnonzero(query_side.usable)
         clip_video = video_of[gallery_side.clip_of[gallery]]

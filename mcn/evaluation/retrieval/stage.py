@@ -59,7 +59,7 @@ def evaluate(given: EvaluatedModel) -> dict[str, Any]:
             **{pair: ranking.chance for pair, ranking in rankings.items()},
         },
         "intervals": {pair: ranking.intervals(*sampling) for pair, ranking in rankings.items()},
-        "full_video": full_video_scores(embeddings),
+        "full_video": full_video_scores(embeddings, options.vote_ties == "released"),
         "released_convention": {
             pair: found for pair, ranking in rankings.items() if (found := ranking.released)
         },
@@ -83,7 +83,9 @@ def early_scores(given: EvaluatedModel) -> dict[str, dict[str, float]]:
     }
 
 
-def full_video_scores(embeddings: ClipEmbeddings) -> dict[str, dict[str, Any]]:
+def full_video_scores(
+    embeddings: ClipEmbeddings, released_ties: bool = False
+) -> dict[str, dict[str, Any]]:
     """Pair -> protocol -> scores, and `chance`; empty where no video has several clips, or no captions are embedded."""
     found: dict[str, dict[str, Any]] = {}
     for pair in embeddings.pairs:
@@ -92,7 +94,7 @@ def full_video_scores(embeddings: ClipEmbeddings) -> dict[str, dict[str, Any]]:
         given = embeddings.full_video(pair)
         if not full_video.applies(given.clip_video) or not given.total_videos:
             continue
-        scores, chance = full_video.evaluate(given), full_video.chance(given)
+        scores, chance = full_video.evaluate(given, released_ties), full_video.chance(given)
         found[pair] = {name: undefined_as_none(one) for name, one in scores.items()}
         found[pair]["chance"] = {name: undefined_as_none(one) for name, one in chance.items()}
     return found
