@@ -74,7 +74,7 @@ def _source(given: EvaluatedModel, letter: str, options: SearchOptions) -> Windo
         found = windows_of(store, video_id, options)
         windows += found
         numbers += [number] * len(found)
-    embedded = _embed(given, windows, video, options)
+    embedded = embed_windows(given, windows, video, options)
     kept = embedded.present
     for number, reason in zip(numbers, embedded.reasons, strict=True):
         errors[number] = errors[number] or reason
@@ -84,9 +84,10 @@ def _source(given: EvaluatedModel, letter: str, options: SearchOptions) -> Windo
     return Windows(ids, errors, np.array(numbers, int)[kept], starts, ends, embedded.vectors[kept])
 
 
-def _embed(
+def embed_windows(
     given: EvaluatedModel, windows: Sequence[Moment], video: bool, options: SearchOptions
 ) -> Embedded:
+    """The embeddings of windows, of their pictures (`video`) or of their sound."""
     if video:
         return given.embed_video(windows)
     return given.embed_audio(windows, max(16, round(100 * options.window_seconds)))  # of 10 ms

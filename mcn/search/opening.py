@@ -74,14 +74,14 @@ def _meaning(folder: Folder) -> list[VectorSource]:
         rows = parsed(FeatureRows, {"features": folder.settings["features"]}).features
         return PassageEncoder(name, rows[name], RuntimeOptions(device="cpu"))
 
-    return _of_catalogue(place, f"the meaning of what is said, by {name}", load)
+    return sources_of(place, f"the meaning of what is said, by {name}", load)
 
 
 def _of_model(folder: Folder, experiment: str, place: Path, rests: str) -> list[VectorSource]:
-    return _of_catalogue(place, rests, _encoder(folder, experiment))
+    return sources_of(place, rests, _encoder(folder, experiment))
 
 
-def _of_catalogue(place: Path, rests: str, load: Callable[[], Encoder]) -> list[VectorSource]:
+def sources_of(place: Path, rests: str, load: Callable[[], Encoder]) -> list[VectorSource]:
     """The sources of an index that have any window."""
     catalogue = read_catalogue(place)
     return [
