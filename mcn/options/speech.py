@@ -51,7 +51,7 @@ class TranscribeOptions(Options):
         le=0,
     )
     min_log_probability_one_language: float = field(
-        -0.6,
+        -0.65,
         "the same of a model of one language (`.en`), which puts words of it into the mouth of every other",
         source="measured",
         le=0,

@@ -40,7 +40,7 @@ VERSION = 1  # of the file
 NEAR_SECONDS = 2.0
 LONGEST_SECONDS = 20.0
 LONGEST_QUERY = 1000  # characters
-MOST_LINES = 2000  # of a word: the best by BM25
+MOST_LINES = 1000  # of a word: the best by BM25
 COMMON_LINES = 10_000  # a word in more lines counts only where a rarer word of the query is said, by its rarity alone
 BEGINNINGS = 50  # words that take the place of a beginning, frequent ones first
 NEAR_WORDS = 5  # spellings that take the place of a word
@@ -162,13 +162,14 @@ class WordsIndex:
         with self._asking() as connection:
             sought = [self._sought(connection, term) for term in parse(query)]
             scores = _scores(connection, sought, MOST_LINES if allowed is None else -1)
-            hits = [
-                hit
+            moments = [
+                moment
                 for video_id, lines in _by_video(connection, scores).items()
                 if allowed is None or video_id in allowed
-                for hit in _moments(video_id, lines, scores)
+                for moment in _moments(video_id, lines, scores)
             ]
-        return sorted(hits, key=lambda hit: (-hit.score, hit.video_id, hit.start_seconds))[:limit]
+            moments.sort(key=lambda moment: (-moment.score, moment.video_id, moment.start))
+            return [_hit(connection, moment) for moment in moments[:limit]]
 
     def _sought(self, connection: sqlite3.Connection, term: Term) -> _Sought:
         """What is looked for in the place of a term."""
@@ -247,10 +248,17 @@ def _scores(
 
 
 class _Line(NamedTuple):
-    number: int
     start: float
     end: float
-    text: str
+    number: int
+
+
+class _Moment(NamedTuple):
+    video_id: str
+    start: float
+    end: float
+    score: float
+    lines: list[int]
 
 
 def _by_video(
@@ -258,29 +266,38 @@ def _by_video(
 ) -> Mapping[str, list[_Line]]:
     """Video -> its lines out of these, in order of time."""
     videos: dict[str, list[_Line]] = defaultdict(list)
-    command = """SELECT video_id, id, start, "end", text FROM lines
-                 WHERE id IN (SELECT value FROM json_each(?))"""
+    command = """SELECT video_id, start, "end", id FROM lines
+                 WHERE id IN (SELECT value FROM json_each(?)) ORDER BY start, "end", id"""
     for video_id, *line in connection.execute(command, (canonical_json(list(numbers)),)):
         videos[video_id].append(_Line(*line))
-    return {one: sorted(lines, key=lambda line: line[1:3]) for one, lines in videos.items()}
+    return videos
 
 
 def _moments(
     video_id: str, lines: Sequence[_Line], scores: Mapping[int, Mapping[Term, float]]
-) -> Iterator[Hit]:
+) -> Iterator[_Moment]:
     """Lines of one video that follow each other closely, joined."""
     groups: list[list[_Line]] = []
+    latest = -math.inf  # end of the group
     for line in lines:
-        last = groups[-1] if groups else []
-        near = last and line.start - max(one.end for one in last) <= NEAR_SECONDS
-        if near and line.end - last[0].start <= LONGEST_SECONDS:
-            last.append(line)
+        near = groups and line.start - latest <= NEAR_SECONDS
+        if near and line.end - groups[-1][0].start <= LONGEST_SECONDS:
+            groups[-1].append(line)
+            latest = max(latest, line.end)
         else:
             groups.append([line])
+            latest = line.end
     for group in groups:
         best: dict[Term, float] = {}
         for line in group:
             for term, score in scores[line.number].items():
                 best[term] = max(best.get(term, 0.0), score)
-        end, text = max(line.end for line in group), " ".join(line.text for line in group)
-        yield Hit(video_id, group[0].start, end, math.fsum(best.values()), text)
+        end, numbers = max(line.end for line in group), [line.number for line in group]
+        yield _Moment(video_id, group[0].start, end, math.fsum(best.values()), numbers)
+
+
+def _hit(connection: sqlite3.Connection, moment: _Moment) -> Hit:
+    """A moment with the words that are said in it."""
+    command = "SELECT text FROM lines WHERE id = ?"
+    texts = [connection.execute(command, (number,)).fetchone()[0] for number in moment.lines]
+    return Hit(*moment[:4], " ".join(texts))
