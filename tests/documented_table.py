@@ -134,6 +134,12 @@ TABLE: dict[str, Run | NotRun] = {
     # demo.md
     "mcn demo": help_of("Render"),
     "snakemake --cores 2 --configfile config.yaml config/demo_seeds.yaml": plan(says="mcn_seed3"),
+    # docs/encoders.md
+    'pip install "mcn[embedded]"': INSTALLS,
+    "python benchmarks/queries.py results/models/conse results/mine queries.tsv": help_of(
+        "queries"
+    ),
+    "snakemake --cores 2 --configfile config.yaml config/embedded.yaml": plan(says="freeze"),
     "python benchmarks/stages.py results": done(says="resnext101"),
     # evaluation.md
     "mcn import actions data/ucf101/videos --output data/ucf101": Run(
