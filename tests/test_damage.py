@@ -40,7 +40,7 @@ from mcn.shards import (
 )
 from mcn.shards.origin import list_digest
 from mcn.sources.partition import list_text, shard_lists
-from mcn.upkeep.verify import cure, verify
+from mcn.upkeep.verify import Problem, cure, verify
 
 SCHEMAS = {"features": FEATURE_SCHEMA, "frames": FRAME_SCHEMA, "audio": AUDIO_SCHEMA, "text": TEXT_SCHEMA}  # fmt: skip
 CONFIG: dict[str, Any] = {
@@ -141,6 +141,39 @@ def test_damage_is_found_when_read_and_by_verify(
     problems = verify([dataset], SETTINGS)
     assert [problem.path for problem in problems] == [path]
     assert cure(problems).startswith(f"rm -f {shlex.quote(str(path))}\n")
+
+
+def test_the_cure_makes_files_before_those_that_are_made_of_them() -> None:
+    files = [
+        "small/features/logmel/00000.parquet",
+        "small/features/davenet/00000.parquet",
+        "small/ledger.parquet",
+        "small/vocabulary.parquet",
+        "index/mcn/small/00000.parquet",
+        "small/features/logmel/00001.parquet",
+        "small/videos.parquet",
+        "models/mcn/model.safetensors",
+        "small/decoded/audio_16khz/00000.parquet",
+        "weights/davenet.safetensors",
+        "small/shards/00000.csv",
+        "small/captions.parquet",
+    ]
+    lines = cure([Problem(Path("results") / file, "") for file in files]).splitlines()
+    made = [line.partition(" -- ")[2].replace("results/", "").split() for line in lines[1:-1]]
+    assert made == [
+        ["small/videos.parquet", "small/captions.parquet"],
+        ["small/shards/00000.csv"],
+        ["small/vocabulary.parquet"],
+        ["small/decoded/audio_16khz/00000.parquet"],
+        ["weights/davenet.safetensors"],
+        ["small/features/logmel/00000.parquet", "small/features/logmel/00001.parquet"],
+        ["small/features/davenet/00000.parquet"],
+        ["models/mcn/model.safetensors"],
+        ["small/ledger.parquet", "index/mcn/small/00000.parquet"],
+    ]
+    assert lines[0].split()[:2] == ["rm", "-f"]
+    assert {*lines[0].split()[2:]} == {f"results/{file}" for file in files}
+    assert lines[-1] == "snakemake --cores N"
 
 
 def test_an_intact_data_set_has_no_problems(dataset: Dataset) -> None:

@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from tqdm import tqdm
 
 from mcn.config.configuration import Configuration
+from mcn.config.features import with_sources
 from mcn.errors import DamagedShard, UserError
 from mcn.files import canonical_json, table_batches
 from mcn.layout import Dataset
@@ -80,8 +81,9 @@ class _Stream(NamedTuple):
 
 def _streams(dataset: Dataset, settings: Configuration) -> Iterator[_Stream]:
     wanted = settings.features_of(dataset.name)
-    for name, row in settings.features.items():
-        kind = "text" if row.kind == "text" else "features"
+    rows = settings.features
+    for name in sorted(rows, key=lambda one: len(with_sources(rows, [one]))):
+        kind = "text" if rows[name].kind == "text" else "features"
         yield _Stream(dataset.features(name), kind, name in wanted)
     for stream in dict.fromkeys(row.stream for row in settings.features.values()):
         if stream is not None:
@@ -105,15 +107,40 @@ def verify_content(datasets: list[Dataset]) -> list[Problem]:
     ]
 
 
+# Folders, and tables of a data set, in the order in which files are made of each other; other tables come first.
+_ORDER = (
+    ("shards", "narration"),
+    ("vocabulary", "speech", "speech_account"),
+    ("decoded",),
+    ("weights",),
+    ("features",),
+    ("models",),
+    ("evaluation", "index", "ledger"),
+)
+
+
 def cure(problems: Sequence[Problem]) -> str:
     """The commands that make the workflow mend these files and nothing else.
 
-    The files are asked for by name first: what reads them is then compared by checksum, and stays where the new bytes
-    are the old ones. Snakemake notes checksums of files up to `max-checksum-file-size` of its profile; what reads a
-    larger file that was mended is made again.
+    The files are asked for by name, those first that others are made of, each group in a run of its own: what reads
+    them is then compared by checksum, and stays where the new bytes are the old ones. Snakemake notes checksums of
+    files up to `max-checksum-file-size` of its profile; what reads a larger file that was mended is made again.
     """
-    files = shlex.join(dict.fromkeys(str(problem.path) for problem in problems))
-    return f"rm -f {files}\nsnakemake --cores N -- {files}\nsnakemake --cores N"
+    groups: dict[tuple[int, str], list[str]] = {}
+    for path in dict.fromkeys(problem.path for problem in problems):
+        level = _level(path)
+        feature = path.parent.name if "features" in _ORDER[level - 1] else ""
+        groups.setdefault((level, feature), []).append(str(path))
+    order = sorted(groups, key=lambda group: group[0])  # of one level, as `verify` came upon them
+    lines = [shlex.join(groups[group]) for group in order]
+    runs = [f"snakemake --cores N -- {line}" for line in lines]
+    return "\n".join([f"rm -f {' '.join(lines)}", *runs, "snakemake --cores N"])
+
+
+def _level(path: Path) -> int:
+    """How many kinds of files may come before this one is made."""
+    names = {path.stem, *(folder.name for folder in list(path.parents)[:3])}
+    return max((n for n, kinds in enumerate(_ORDER, 1) if names & {*kinds}), default=0)
 
 
 def _check_lists(dataset: Dataset) -> list[Problem]:
