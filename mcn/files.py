@@ -92,7 +92,10 @@ _HOST = socket.gethostname().replace(".", "-")
 
 @contextlib.contextmanager
 def writing_explained(target: Path) -> Iterator[None]:
-    """Turn the system's words for a disk that is full or may not be written to into `UserError`."""
+    """Turn the system's words for a disk that is full or may not be written to into `UserError`.
+
+    target: what is written; its folder may be one that other files are written to as well.
+    """
     try:
         yield
     except UserError:

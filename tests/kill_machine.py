@@ -46,6 +46,8 @@ class Stage(NamedTuple):
 STAGES = (
     Stage("prepare", "small/videos.parquet", 3),
     Stage("prepare_captions", "small/captions.parquet", 3),
+    Stage("list_videos", "small/shards/00000.csv", 3),
+    Stage("list_narration", "small/narration/00000.parquet", 3),
     Stage("decode_frames", "small/decoded/frames_4fps_32px_crop32/00000.parquet", 4),
     Stage("decode_audio", "small/decoded/audio_16khz/00000.parquet", 4),
     Stage("vocabulary", "small/vocabulary.parquet", 5),

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ from safetensors.torch import save_file
 from mcn import files
 from mcn.errors import UserError
 from tests.kill_machine import STAGES, Kill, differences, suffer
+from tests.mounts import mounted
 from tests.small_run import SmallRun
 
 pytestmark = pytest.mark.workflow
@@ -97,19 +98,6 @@ def members(group: int) -> list[int]:
     return found
 
 
-@contextlib.contextmanager
-def mounted(folder: Path, options: str) -> Iterator[None]:
-    """A tmpfs at `folder`; skips the test where nothing may be mounted."""
-    folder.mkdir(parents=True, exist_ok=True)
-    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("needs the right to mount a small file system")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
 @pytest.mark.slow
 def test_a_full_disk_is_said_and_does_no_damage(undisturbed: SmallRun, finished: SmallRun) -> None:
     decoded = finished.results / "small/decoded"
@@ -158,7 +146,7 @@ def rules_run(output: str) -> set[str]:
 DAMAGED = {
     "small/narration.parquet": "prepare",
     "small/captions.parquet": "prepare_captions",
-    "small/shards/00000.csv": "partition_small",
+    "small/shards/00000.csv": "list_videos",
     "small/features/logmel/00000.parquet": "logmel",
     "small/features/word2vec/00000.parquet": "word2vec",
     "weights/resnext101.safetensors": "seed_weights",

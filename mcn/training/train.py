@@ -32,7 +32,7 @@ from torch import Tensor
 from mcn.distributed import ALONE, Processes
 from mcn.errors import UserError
 from mcn.features.runtime import Runtime
-from mcn.files import file_sha256
+from mcn.files import file_sha256, writing_explained
 from mcn.layout import ModelShards
 from mcn.lifetime import only_process
 from mcn.networks import TRAINED_NETWORKS, MultimodalClusteringNetwork
@@ -47,7 +47,7 @@ from mcn.training.data import TrainingSet
 from mcn.training.epochs import KeptEpochs
 from mcn.training.loop import EarlyScores, Loop, StopRequest
 from mcn.training.start import save_state, start, start_sha256
-from mcn.training.state import RunState, lock_file, publish
+from mcn.training.state import METRICS, RunState, lock_file, publish
 from mcn.training.step import Trainer, check_warmup
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ def train(job: TrainingJob) -> None:
     Unusable data, a diverged loss: `UserError`. SIGINT, SIGTERM: SystemExit after a checkpoint.
     """
     alone = only_process(lock_file(job.checkpoints)) if job.processes.first else nullcontext()
-    with alone:
+    with writing_explained(job.checkpoints / METRICS), alone:
         _train(job)
 
 
