@@ -103,13 +103,23 @@ def test_what_does_not_follow_from_a_processor_has_to_be_given(folder: Path) -> 
 
 
 def test_a_model_of_no_texts_has_no_text_tower(folder: Path, tmp_path: Path) -> None:
-    models.tokenizer().save_pretrained(tmp_path)
-    for file in (folder / "dinov2").iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    with pytest.raises(UserError, match="no text tower with a joint space"):
-        make_text_encoder(row_of("transformers_text", tmp_path), resolve(ON_CPU))
-    with pytest.raises(UserError, match="a processor that AutoTokenizer"):
-        make_text_encoder(row_of("transformers_text", folder / "dinov2"), resolve(ON_CPU))
+    """Both before any job, where the row is read, and when it is opened."""
+    models.tokenizer().save_pretrained(tmp_path / "dinov2")
+    (tmp_path / "clip").mkdir()
+    for kind in ("dinov2", "clip"):
+        for file in (folder / kind).iterdir():
+            if "token" not in file.name:
+                (tmp_path / kind / file.name).write_bytes(file.read_bytes())
+    wanted = {"dinov2": "no text tower with a joint space", "clip": "no files of a tokenizer"}
+    for kind, words in wanted.items():
+        row = row_of("transformers_text", tmp_path / kind)
+        with pytest.raises(UserError, match=words):
+            derive_reads(row)
+        with pytest.raises(UserError, match=words):
+            make_text_encoder(row, resolve(ON_CPU))
+    row = row_of(PICTURE, folder / "dinov2", pooling="projected")
+    with pytest.raises(UserError, match="no image tower with a joint space"):
+        derive_reads(row)
 
 
 def test_weights_that_lack_rows_or_are_damaged_are_refused(folder: Path, tmp_path: Path) -> None:

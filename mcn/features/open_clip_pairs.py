@@ -117,6 +117,12 @@ def stream(options: OpenClipPictureOptions) -> FrameOptions:
     return FrameOptions(frames_per_second=options.frames_per_second, short_side=int(side))
 
 
+def check(options: OpenClipTextOptions) -> None:
+    """`UserError` for a name that open_clip does not know; no weights are read, and no hub is asked."""
+    if not is_hub_name(options.model):
+        _source(options)
+
+
 def _source(
     options: Pair, revision: str | None = None, only_config: bool = False
 ) -> tuple[str, str | None]:

@@ -106,15 +106,25 @@ ENCODERS = {
     "davenet": EncoderRow("mcn.features.davenet:davenet_extractor", mem_mb=3000, disk_mb=0),
     "word2vec": EncoderRow("mcn.features.text:extract_text", 1, 2000, 0, 60, network=False),
     "sentence": _whole_texts("mcn.features.sentences:SentenceEncoder"),
-    "timm_picture": EncoderRow("mcn.features.timm_pictures:timm_extractor"),
-    "open_clip_picture": EncoderRow("mcn.features.open_clip_pairs:picture_extractor"),
+    "timm_picture": EncoderRow("mcn.features.timm_pictures:timm_extractor", mem_mb=8000),
+    "open_clip_picture": EncoderRow("mcn.features.open_clip_pairs:picture_extractor", mem_mb=8000),
     "open_clip_text": _whole_texts("mcn.features.open_clip_pairs:text_tower"),
-    "transformers_picture": EncoderRow("mcn.features.transformers_pictures:picture_extractor"),
-    "transformers_video": EncoderRow("mcn.features.transformers_video:video_extractor"),
-    "transformers_audio": EncoderRow("mcn.features.transformers_audio:audio_extractor"),
+    "transformers_picture": EncoderRow(
+        "mcn.features.transformers_pictures:picture_extractor", mem_mb=8000
+    ),
+    "transformers_video": EncoderRow(
+        "mcn.features.transformers_video:video_extractor", mem_mb=8000
+    ),
+    "transformers_audio": EncoderRow(
+        "mcn.features.transformers_audio:audio_extractor", mem_mb=8000
+    ),
     "transformers_text": _whole_texts("mcn.features.transformers_text:text_tower"),
-    "torchvision_picture": EncoderRow("mcn.features.torchvision_networks:torchvision_extractor"),
-    "torchvision_video": EncoderRow("mcn.features.torchvision_networks:torchvision_extractor"),
+    "torchvision_picture": EncoderRow(
+        "mcn.features.torchvision_networks:torchvision_extractor", mem_mb=8000
+    ),
+    "torchvision_video": EncoderRow(
+        "mcn.features.torchvision_networks:torchvision_extractor", mem_mb=8000
+    ),
 }
 OWN_ENCODER = EncoderRow("mcn.features.registry:own_extractor")
 
@@ -165,12 +175,18 @@ def make_text_encoder(row: TextsOptions, place: Runtime) -> TextEncoder:
 def derive_reads(row: FeatureOptions) -> FeatureOptions:
     """A row of a library's model with `reads` as the model's own processor says, where the row leaves it out.
 
-    Errors: `UserError` for a model that cannot be opened, or whose processor does not say it.
+    Of texts, of which nothing is decoded, it is seen that the model has a text tower. No weights are read. Errors:
+    `UserError` for a model that cannot be opened, lacks a tower, or whose processor does not say what it takes.
     """
-    if not isinstance(row, LibraryOptions) or row.kind == "text" or row.reads is not None:
+    if not isinstance(row, LibraryOptions):
         return row
-    module = encoder_row(row).make.partition(":")[0]
-    return row.model_copy(update={"reads": _imported(f"{module}:stream")(row)})
+    encoder = encoder_row(row)
+    if encoder.texts:
+        _imported(f"{_module(encoder.texts)}:check")(row)
+        return row
+    if row.reads is not None:
+        return row
+    return row.model_copy(update={"reads": _imported(f"{_module(encoder.make)}:stream")(row)})
 
 
 def with_derived_reads(
@@ -197,6 +213,10 @@ def missing_libraries(rows: Mapping[str, FeatureOptions], used: Iterable[str]) -
                     f'features.{name}: no {package}; pip install "mcn[encoders]", or {package}'
                 )
     return problems
+
+
+def _module(part: str) -> str:
+    return part.partition(":")[0]
 
 
 def _imported(part: str) -> Any:

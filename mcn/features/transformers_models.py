@@ -33,6 +33,7 @@ from mcn.options.libraries import (
     TransformersVideoOptions,
 )
 
+OTHER_POOLING = "set pooling: auto, or name another model"
 SPECIAL = ("cls_token", "class_embedding", "distillation_token", "register_tokens")
 Sequences = TransformersPictureOptions | TransformersVideoOptions | TransformersAudioOptions
 
@@ -122,6 +123,17 @@ def commit_of(network: Any, options: LibraryOptions) -> str | None:
     return known or hub_commit(options.model, options.revision)
 
 
+def require_joint(options: LibraryOptions, modality: str, cure: str) -> None:
+    """`UserError` for a model without a joint space of a modality, known from its configuration alone."""
+    mapping = library("transformers").models.auto.modeling_auto.MODEL_MAPPING
+    config = open_config(options)
+    found = mapping.get(type(config), None)
+    classes = found if isinstance(found, tuple) else (found,)
+    if not any(joint(one, modality) for one in classes):
+        got = f"{options.model}, a {config.model_type}, which has no {modality} tower with a joint space"
+        raise UserError(got, "a dual encoder", cure)
+
+
 def joint(network: nn.Module, modality: str) -> Any:
     """The method that gives a modality's vectors in the joint space; None where the model has none."""
     return getattr(network, f"get_{modality}_features", None)
@@ -143,8 +155,7 @@ def pooled(
     """
     method, pooling = joint(network, modality), options.pooling
     if pooling == "projected" and method is None:
-        got = f"{options.model}, which has no {modality} tower with a joint space"
-        raise UserError(got, "a dual encoder", "set pooling: auto, or name another model")
+        require_joint(options, modality, OTHER_POOLING)
     if method is not None and pooling in ("auto", "projected"):
         _refuse_layer(options, "projected")
         return joint_vectors(method, inputs), "projected"

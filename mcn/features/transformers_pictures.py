@@ -15,7 +15,14 @@ from mcn.errors import UserError
 from mcn.features.extraction import Extractor, FrameItems
 from mcn.features.library_models import Opened, Pictures, frames_extractor, placed, to_place
 from mcn.features.runtime import Runtime
-from mcn.features.transformers_models import commit_of, open_network, open_processor, pooled
+from mcn.features.transformers_models import (
+    OTHER_POOLING,
+    commit_of,
+    open_network,
+    open_processor,
+    pooled,
+    require_joint,
+)
 from mcn.options.decode import FrameOptions
 from mcn.options.libraries import TransformersPictureOptions
 
@@ -46,6 +53,8 @@ def picture_extractor(
 
 def stream(options: TransformersPictureOptions) -> FrameOptions:
     """The frames that the model's processor starts from: the side that it resizes to."""
+    if options.pooling == "projected":
+        require_joint(options, "image", OTHER_POOLING)
     side = short_side(open_processor(options, "AutoImageProcessor"), options.model)
     return FrameOptions(frames_per_second=options.frames_per_second, short_side=side)
 

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from mcn.errors import UserError
-from mcn.features.library_models import Opened
+from mcn.features.library_models import Opened, hub_commit
 from mcn.features.runtime import Runtime
 from mcn.features.text_towers import TextTower
 from mcn.features.transformers_models import (
@@ -21,18 +21,18 @@ from mcn.features.transformers_models import (
     joint_vectors,
     open_network,
     open_processor,
+    require_joint,
 )
 from mcn.options.libraries import TransformersTextOptions
+
+OTHER_TEXT = "name a dual encoder, or take the encoder `sentence`"
 
 
 def text_tower(options: TransformersTextOptions, place: Runtime) -> TextTower:
     """The text tower of a row. Errors: `UserError` for a model without one, or without a tokenizer."""
-    tokenizer, network = open_processor(options, "AutoTokenizer"), open_network(options)
+    require_joint(options, "text", OTHER_TEXT)
+    tokenizer, network = open_tokenizer(options), open_network(options)
     method = joint(network, "text")
-    if method is None:
-        got = f"{options.model}, a {type(network).__name__}, which has no text tower with a joint space"
-        cure = "name a dual encoder, or take the encoder `sentence`"
-        raise UserError(got, "a dual encoder", cure)
     most = most_tokens(network.config, tokenizer)
     full = {"padding": "max_length", "max_length": most} if _fills_up(network) else {}
 
@@ -51,6 +51,22 @@ def text_tower(options: TransformersTextOptions, place: Runtime) -> TextTower:
         lambda inputs: joint_vectors(method, inputs),
         lambda text: len(tokenizer(text, verbose=False).input_ids) <= most,
     )
+
+
+def check(options: TransformersTextOptions) -> None:
+    """`UserError` for a model that is here and has no text tower or no tokenizer; no weights are read."""
+    if options.is_folder or hub_commit(options.model, options.revision):
+        require_joint(options, "text", OTHER_TEXT)
+        open_tokenizer(options)
+
+
+def open_tokenizer(options: TransformersTextOptions) -> Any:
+    """The model's tokenizer. Errors: `UserError` where there is none: the library then makes one without words."""
+    tokenizer = open_processor(options, "AutoTokenizer")
+    if len(tokenizer) <= len(set(tokenizer.all_special_ids)):
+        got = f"{options.model}, which has no files of a tokenizer"
+        raise UserError(got, "a model with its tokenizer", "get the model whole")
+    return tokenizer
 
 
 def most_tokens(config: Any, tokenizer: Any) -> int:

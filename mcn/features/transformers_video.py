@@ -22,11 +22,13 @@ from mcn.features.extraction import Extractor, FrameItems
 from mcn.features.library_models import Opened, Pictures, frames_extractor, placed, to_place
 from mcn.features.runtime import Runtime
 from mcn.features.transformers_models import (
+    OTHER_POOLING,
     commit_of,
     open_config,
     open_network,
     open_processor,
     pooled,
+    require_joint,
 )
 from mcn.features.transformers_pictures import BLACK, LIBRARIES, short_side
 from mcn.options.decode import FrameOptions
@@ -88,6 +90,8 @@ def clip_frames(options: TransformersVideoOptions, config: Any) -> int:
 
 def stream(options: TransformersVideoOptions) -> FrameOptions:
     """The frames that the model's processor starts from."""
+    if options.pooling == "projected":
+        require_joint(options, "video", OTHER_POOLING)
     processor = open_processor(options, *PROCESSORS)
     clip_frames(options, open_config(options))
     rate = options.frames_per_second or getattr(processor, "fps", None)
