@@ -70,6 +70,8 @@ TABLE: dict[str, Run | NotRun] = {
     ),
     'mcn search . "chop the onion"': NotRun("tests/test_search_answers.py asks a folder"),
     "mcn serve .": NotRun("serves until Ctrl-C: tests/test_serve.py"),
+    "mcn run ~/videos --output answers": help_of("folder of videos"),
+    'mcn search answers "stir the soup"': help_of("what to look for"),
     "mcn doctor my/manifest.csv": Run("planned", says="soup"),
     "snakemake --cores 2 --configfile config.yaml config/own_videos.yaml": plan(),
     "snakemake --cores 2 partition": done(says="Nothing to be done"),
@@ -90,6 +92,18 @@ TABLE: dict[str, Run | NotRun] = {
     # encoders.md
     'pip install "mcn[encoders]"': INSTALLS,
     "pytest -s tests/test_features_libraries.py": NotRun("the tests run it"),
+    # search.md
+    "mcn run": NotRun("no command: the form of one"),
+    "mcn run FOLDER --output DIR": help_of("folder of videos"),
+    "mcn search": NotRun("no command: the form of one"),
+    'mcn search answers "stir the soup" --limit 5': help_of("what to look for"),
+    'mcn search answers "soup" --said': help_of("what was said"),
+    'mcn search answers "a dog on a beach" --seen --one-per-video': help_of("what is seen"),
+    'mcn search answers "soup" --json': help_of("print JSON"),
+    'mcn search answers "soup" --clip cut': help_of("cut the moments out"),
+    "mcn search FOLDER QUERY --dataset NAME": help_of("data set to ask"),
+    "mcn export index answers index.parquet --to parquet": help_of("parquet"),
+    'pip install "mcn[search]"': INSTALLS,
     # configuration.md
     "mcn --help": done(says="doctor"),
     "mcn <verb> --options": NotRun("no command: the form of one"),

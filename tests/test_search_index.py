@@ -8,12 +8,13 @@ import torch
 
 from mcn.cli import main
 from mcn.errors import UserError
+from mcn.files import read_table
 from mcn.layout import Dataset
 from mcn.networks.checkpoints import load_model
 from mcn.options.search import SearchOptions
 from mcn.search.catalogue import join, read_catalogue
 from mcn.search.index import windows_of
-from mcn.search.vectors import VectorIndex
+from mcn.search.vectors import VectorIndex, load_faiss
 from mcn.shards import FeatureStore
 from mcn.shards.clips import pool
 from tests.evaluation_set import BROKEN, SECONDS, SILENT, make_set
@@ -103,3 +104,23 @@ def test_a_video_shorter_than_a_window_is_one_and_the_last_one_ends_with_the_vid
 def test_a_part_reads_its_own_shard_alone(tmp_path):
     only = Dataset(tmp_path, 8).only(3)
     assert only.features("x") == [tmp_path / "features/x/00003.parquet"]
+
+
+def test_an_index_is_exported_for_other_programs(made, tmp_path):
+    root, _ = made
+    index = str(root / "index")
+    assert main(["export", "index", index, str(tmp_path / "all.parquet")]) == 0
+    table = read_table(tmp_path / "all.parquet")
+    assert table.num_rows == 45 + 36
+    assert set(table["source"].to_pylist()) == {"seen", "heard"}
+    assert main(["export", "index", index, str(tmp_path / "a.npy"), "--to", "npy"]) == 1, "which?"
+    for form in ("npy", "faiss"):
+        output = str(tmp_path / f"a.{form}")
+        assert main(["export", "index", index, output, "--to", form, "--source", "heard"]) == 0
+    matrix = np.load(tmp_path / "a.npy")
+    heard = VectorIndex(parts(root), "heard")
+    np.testing.assert_array_equal(matrix, heard.vectors(np.arange(len(heard))))
+    exported = load_faiss().read_index(str(tmp_path / "a.faiss"))
+    assert exported.search(matrix[7:8], 1)[1].tolist() == [[7]]
+    beside = read_table(tmp_path / "a.parquet").to_pylist()
+    assert beside[7]["start_seconds"] == heard.starts[7]

@@ -6,7 +6,7 @@ import os
 from argparse import Namespace
 from pathlib import Path
 
-from mcn.commands.verbs import Verbs, add_verb
+from mcn.commands.verbs import Verbs, add_group, add_verb
 
 OPTIONS = "mcn.options.search:SearchOptions"
 
@@ -57,6 +57,13 @@ def register(verbs: Verbs) -> None:
         "--clip", type=Path, metavar="OUT", help="cut the moments out, into this folder"
     )
     verb.add_argument("--dataset", help="data set to ask, where the folder has several")
+
+    kinds = add_group(verbs, "export", "Write what was made in forms that other programs read.")
+    verb = add_verb(kinds, "index", export_index)
+    verb.add_argument("index", type=Path, help="folder that `mcn run` wrote, or of an index")
+    verb.add_argument("output", type=Path, help="file to write")
+    verb.add_argument("--to", choices=("parquet", "npy", "faiss"), default="parquet", help="form")
+    verb.add_argument("--source", help="words, meaning, seen or heard, of several")
 
 
 def _positive(text: str) -> int:
@@ -124,3 +131,11 @@ def search(arguments: Namespace) -> int:
         cut_clips(answers, found, arguments.clip)
     print(as_json(found) if arguments.json else as_text(answers, found, arguments.query))
     return 0 if found else 1
+
+
+def export_index(arguments: Namespace) -> None:
+    """Write the windows of an index and their vectors as one table, matrix or faiss index."""
+    from mcn.search.export import export_index
+
+    count = export_index(arguments.index, arguments.output, arguments.to, arguments.source)
+    print(f"{count} windows in {arguments.output}")

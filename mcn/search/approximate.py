@@ -54,7 +54,7 @@ def build(index: VectorIndex, folder: Path, threads: int = 0) -> dict[str, Any]:
 
     Returns: windows, cells, probes, recall_at_10, made (parts that were listed now). Errors: `UserError` without faiss.
     """
-    faiss = _faiss()
+    faiss = require_faiss()
     if threads:
         faiss.omp_set_num_threads(threads)
     notes = _read(folder, index.source)
@@ -99,11 +99,11 @@ def build(index: VectorIndex, folder: Path, threads: int = 0) -> dict[str, Any]:
     return {**found, "made": len(made)}
 
 
-def _faiss() -> Any:
+def require_faiss() -> Any:
+    """The module faiss. Errors: `UserError` where it is not installed."""
     if not has_faiss():
-        got = "more windows than exact search is meant for, and no faiss"
-        cure = "pip install 'mcn[search]', or raise `search.exact_windows`"
-        raise UserError(got, "the package faiss-cpu", cure)
+        cure = "pip install 'mcn[search]'; or compare all windows: raise `search.exact_windows`"
+        raise UserError("no package faiss", "the package faiss-cpu", cure)
     return load_faiss()
 
 
@@ -162,7 +162,7 @@ class Lists:
 
     def __init__(self, index: VectorIndex, folder: Path) -> None:
         """Open what `build` made. Errors: `UserError` where it is missing or was made of other parts."""
-        faiss = _faiss()
+        faiss = require_faiss()
         self.index = index
         notes = _read(folder, index.source)
         names = [_name(part, index.source) for part in index.parts]
