@@ -38,6 +38,8 @@ DEMUXERS = (
 _LATEST_ANNOUNCEMENT = 64 << 20  # bytes of an FLV in which its streams are looked for
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS}
 
+_MADE_UP_TIMES = 1  # AVFMT_FLAG_GENPTS: set by PyAV, but not by the ffmpeg program
+
 MICROSECOND = Fraction(1, 1_000_000)
 
 S = TypeVar("S", VideoStream, AudioStream)
@@ -111,6 +113,7 @@ def open_media(path: Path) -> Iterator[InputContainer]:
             container = av.open(f"file:{path}", options=options, metadata_errors="replace")
     except (av.FFmpegError, UnicodeError, ValueError) as error:
         raise VideoError("unreadable", _why_not_opened(words(error))) from None
+    container.flags &= ~_MADE_UP_TIMES
     with container:
         try:
             yield container

@@ -35,7 +35,7 @@ from av.video.stream import VideoStream
 from mcn.errors import VideoError
 from mcn.media.files import MICROSECOND, open_media, seek, select_video
 from mcn.media.remarks import Remarks
-from mcn.media.streams import DecodedStream
+from mcn.media.streams import DecodedStream, repeats
 from mcn.options.decode import FrameOptions
 
 MAXIMUM_SIDE = (
@@ -207,18 +207,20 @@ def _shown_at(
 ) -> tuple[VideoFrame | None, bool]:
     """The picture shown at `seconds`, reading from here; whether the first picture read comes later than that."""
     shown, late = None, False
-    for frame in container.decode(stream):
-        after = frame.pts is not None and _seconds(frame, container) > seconds
-        if shown is None:
-            shown, late = frame, after
-        elif frame.pts is None or after:
-            break
-        else:
-            shown = frame
+    for packet in container.demux(stream):
+        for frame in () if repeats(packet) else packet.decode():
+            assert isinstance(frame, VideoFrame)
+            stamp = frame.pts if frame.pts is not None else frame.dts
+            after = stamp is not None and _seconds(frame, stamp, container) > seconds
+            if shown is None:
+                shown, late = frame, after
+            elif stamp is None or after:
+                return shown, late
+            else:
+                shown = frame
     return shown, late
 
 
-def _seconds(frame: VideoFrame, container: InputContainer) -> float:
-    assert frame.pts is not None
+def _seconds(frame: VideoFrame, stamp: int, container: InputContainer) -> float:
     assert frame.time_base is not None
-    return float(frame.pts * frame.time_base - (container.start_time or 0) * MICROSECOND)
+    return float(stamp * frame.time_base - (container.start_time or 0) * MICROSECOND)

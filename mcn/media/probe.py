@@ -10,6 +10,7 @@ Conventions
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -29,7 +30,13 @@ from mcn.media.files import (
 )
 from mcn.media.frames import orientation, upright_size
 from mcn.media.remarks import Remarks
-from mcn.media.streams import DecodedStream, marked_end, start_seconds, stream_end
+from mcn.media.streams import (
+    DecodedStream,
+    marked_end,
+    repeats,
+    start_seconds,
+    stream_end,
+)
 
 _PACKETS = 300  # about 10 s of video
 _LAST_SECONDS = (
@@ -137,11 +144,10 @@ def _optional_audio(container: InputContainer) -> AudioFacts | None:
 
 def _video_facts(container: InputContainer, stream: VideoStream) -> VideoFacts:
     first: VideoFrame | None = None
-    stamps: set[int] = set()
+    times: list[tuple[int | None, int | None]] = []
     for packet in itertools.islice(container.demux(stream), _PACKETS):
-        if packet.pts is not None:
-            stamps.add(packet.pts)
-        if first is None:
+        times.append((packet.pts, packet.dts))
+        if first is None and not repeats(packet):
             first = next((f for f in packet.decode() if isinstance(f, VideoFrame)), None)
     if first is None:
         raise VideoError("no_frames", "the video stream yields no first picture")
@@ -152,10 +158,17 @@ def _video_facts(container: InputContainer, stream: VideoStream) -> VideoFacts:
         height=height,
         turned=bool(orientation(first)),
         frames_per_second=float(stream.average_rate) if stream.average_rate else None,
-        variable_rate=_variable_rate(stream, sorted(stamps)),
+        variable_rate=_variable_rate(stream, _stamps(times)),
         start_seconds=start_seconds(container, stream),
         end_seconds=stream_end(container, stream),
     )
+
+
+def _stamps(times: Sequence[tuple[int | None, int | None]]) -> list[int]:
+    """The times at which pictures are shown, in order; those of decoding where a format (AVI) has no others."""
+    shown = [pts for pts, dts in times if pts is not None]
+    decoded = [dts for pts, dts in times if dts is not None]
+    return sorted(set(shown if len(shown) >= len(decoded) else decoded))
 
 
 def _variable_rate(stream: VideoStream, stamps: list[int]) -> bool:

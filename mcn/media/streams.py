@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
 
 # Demuxers whose header states a duration; the others estimate it from the bit rate or from the last packets.
 _DECLARING = frozenset({"mov", "matroska", "avi", "asf", "flv", "wav", "w64", "aiff", "flac"})
+_NO_TIMESTAMPS = 0x0080  # AVFMT_NOTIMESTAMPS
 PAUSE_SECONDS = 60.0
 BACK_SECONDS = 1.0
 
@@ -101,6 +102,11 @@ def start_seconds(container: InputContainer, stream: Stream) -> float:
     return float(ticks * stream.time_base)
 
 
+def repeats(packet: Packet) -> bool:
+    """Whether an empty packet says that the picture before is shown again; decoders take it for the end."""
+    return packet.size == 0 and packet.dts is not None
+
+
 class _Companion:
     """The stream of the other kind, sound to a picture and the reverse: the time that its packets cover."""
 
@@ -152,8 +158,11 @@ class DecodedStream:
             self._own_end = stream_end(container, stream)
         other = _other(container, stream)
         self._companion = None if other is None else _Companion(container, other)
+        no_times = bool(container.format.flags & _NO_TIMESTAMPS)
+        self._unstamped = no_times and stream.type == "video"  # raw pictures follow each other
         self._next_pts = 0
         self._errors: list[str] = []
+        self._unread = False  # the demuxer gave up before the end
         self._before_first = ""  # the last damage before any good frame
         self._first_seconds = 0.0
         self.end_seconds = 0.0
@@ -165,8 +174,8 @@ class DecodedStream:
         for packet in self._packets():
             if len(self._errors) > self._tolerated:
                 continue  # decode no more, but learn where the file ends
-            if packet.size == 0 and packet.dts is not None:
-                continue  # the picture before is shown again; decoders take it for the end
+            if repeats(packet):
+                continue
             for frame in self._decode(packet):
                 if self._usable(frame):
                     yield self._timed(frame)
@@ -186,11 +195,14 @@ class DecodedStream:
                 if self._joined is not None and packet.dts is not None:
                     self._joined.move(packet)
                 self._see(packet)
-                if packet.stream_index == self._stream.index:
+                if (
+                    packet.stream.index == self._stream.index
+                ):  # the last packets have no stream_index
                     yield packet
         except av.FFmpegError as error:  # the demuxer met damage: nothing after it can be read
             self._errors.append(f"at {self._file_end:.2f} s: {words(error)}")
             self._tolerated = min(self._tolerated, len(self._errors) - 1)
+            self._unread = True
 
     def _chosen(self) -> list[Stream]:
         """The stream, and those whose times are needed: all, or the companion where no declared end tells them."""
@@ -256,6 +268,8 @@ class DecodedStream:
     def _timed(self, frame: VideoFrame | AudioFrame) -> VideoFrame | AudioFrame:
         """Give the frame its timestamp from container start."""
         stamp = frame.pts if frame.pts is not None else frame.dts
+        if self._unstamped:
+            stamp = None
         pts = self._next_pts if stamp is None else stamp - self._offset
         start = pts * self._seconds_per_tick
         self._require_continuous(start)
@@ -321,6 +335,8 @@ class DecodedStream:
     def _judge_file(self) -> None:
         """Where no declared end was reached, let the file's own marks decide."""
         if self._own_end is None and self._total is None:
+            if self._unread:
+                raise VideoError("decode_error", self._errors[-1])
             self._remarks.unverifiable = marked_end(self._container)
 
     def _describe(self) -> None:
