@@ -1,4 +1,4 @@
-"""`mcn run` on real files: what was said and what is seen answers, and a file that comes or goes costs its own shard."""
+"""`mcn run` on real files: words and pictures answer, and a file that comes or goes costs its own shard."""
 
 import json
 import os

@@ -17,6 +17,7 @@ from mcn.options.base import parsed
 from mcn.search.catalogue import CATALOGUE, read_catalogue
 from mcn.search.folder import Folder
 from mcn.search.fusion import Hit
+from mcn.search.quick import QuickQueries, is_quick
 from mcn.search.sources import Allowed, Encoder, TextSource, VectorSource
 from mcn.search.words import WordsIndex
 
@@ -74,7 +75,8 @@ def _meaning(folder: Folder) -> list[VectorSource]:
         rows = parsed(FeatureRows, {"features": folder.settings["features"]}).features
         return PassageEncoder(name, rows[name], RuntimeOptions(device="cpu"))
 
-    return sources_of(place, f"the meaning of what is said, by {name}", load)
+    loads = _quickly(folder, name, load)
+    return sources_of(place, f"the meaning of what is said, by {name}", loads)
 
 
 def _of_model(folder: Folder, experiment: str, place: Path, rests: str) -> list[VectorSource]:
@@ -97,4 +99,15 @@ def _encoder(folder: Folder, experiment: str) -> Callable[[], Encoder]:
 
         return load_query_encoder(folder.results / "models" / experiment, folder.settings)
 
-    return load
+    section = folder.settings["experiments"][experiment]
+    frozen = section.get("kind") == "frozen"
+    return _quickly(folder, section["model"]["text"], load) if frozen else load
+
+
+def _quickly(folder: Folder, text: str, load: Callable[[], Encoder]) -> Callable[[], Encoder]:
+    """What loads the encoder of queries: without PyTorch where a text feature is the embedded sentence encoder."""
+    return (
+        (lambda: QuickQueries(load))
+        if is_quick(folder.settings["features"].get(text, {}))
+        else load
+    )
