@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -238,3 +239,26 @@ def sound(seconds: float, rate: int = 16000, seed: int = 0) -> np.ndarray:
     times = np.arange(round(seconds * rate)) / rate
     tones = np.sin(2 * np.pi * (300 + 200 * np.floor(3 * times)) * times)
     return (0.3 * tones + 0.05 * random.normal(size=len(times))).astype(np.float32)
+
+
+def save_sentences(folder: Path, kind: str) -> Path:
+    """A sentence encoder in the layout of sentence-transformers: transformer and pooling, or a table of tokens."""
+    import transformers
+    from sentence_transformers import SentenceTransformer
+
+    modules: Any = importlib.import_module("sentence_transformers.models")
+
+    torch.manual_seed(0)
+    if kind == "static":
+        static = modules.StaticEmbedding(tokenizer()._tokenizer, embedding_dim=16)
+        SentenceTransformer(modules=[static], device="cpu").save(str(folder))
+        return folder
+    bert = transformers.BertModel(transformers.BertConfig(**TEXT, type_vocab_size=1))
+    _shake(bert)
+    bert.save_pretrained(folder / "bert")
+    tokenizer().save_pretrained(folder / "bert")
+    transformer = modules.Transformer(str(folder / "bert"))
+    pooling = modules.Pooling(transformer.get_embedding_dimension())
+    whole = SentenceTransformer(modules=[transformer, pooling], device="cpu")
+    whole.save(str(folder / "whole"))
+    return folder / "whole"

@@ -412,3 +412,15 @@ def test_what_is_decoded_follows_from_the_processor(row, wanted, saved):
 def test_the_rate_of_sound_follows_from_the_processor(saved):
     row = row_of(encoder="transformers_audio", model=saved("transformers", "ast"))
     assert derive_reads(row).reads.sample_rate == 16000
+
+
+@pytest.mark.parametrize("kind", ["bert", "static"])
+def test_sentence_encoders(kind, tmp_path):
+    sentences = pytest.importorskip("sentence_transformers")
+    folder = models.save_sentences(tmp_path / kind, kind)
+    texts = ["cut the onion", "pan", "a b c d e f g"]
+    encoder = make_text_encoder(row_of(encoder="sentence", weights=str(folder)), AT)
+    model = sentences.SentenceTransformer(str(folder), device="cpu")
+    one = [model.encode([text], normalize_embeddings=True)[0] for text in texts]
+    agree("sentences", kind, encoder.encode(texts), np.stack(one))
+    assert encoder.encode([" ".join(["pan"] * 50)]).any()

@@ -24,7 +24,7 @@ from pydantic import ValidationError
 
 from mcn.config.composition import compose
 from mcn.errors import UserError
-from mcn.options.encoders import NAMED, path_of
+from mcn.options.encoders import NAMED, is_hub_name, path_of
 from mcn.options.features import with_default_rows
 from mcn.options.official import OfficialOptions
 from mcn.options.training import ModelOptions
@@ -95,7 +95,8 @@ def _missing_weights(composed: Mapping[str, Any]) -> dict[str, str]:
         path = (row.get("vectors") or row.get("weights")) if isinstance(row, Mapping) else None
         if not isinstance(path, str) or path == "seeded" or path.startswith(NAMED):
             continue
-        if not Path(path_of(path)).exists():
+        hub = isinstance(row, Mapping) and row.get("encoder") == "sentence" and is_hub_name(path)
+        if not hub and not Path(path_of(path)).exists():
             source = _weights().get(name, {}).get("home_page", "where it was trained")
             found[name] = f"no {path} (features.{name}); get it from {source}"
     return found

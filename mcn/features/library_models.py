@@ -78,11 +78,6 @@ def folder_of(options: LibraryOptions) -> Path:
     return Path(options.model).expanduser().resolve()
 
 
-def is_hub_name(model: str) -> bool:
-    """Whether a name that is no folder has the form OWNER/NAME."""
-    return model.count("/") == 1 and not model.startswith((".", "/", "~"))
-
-
 def hub_commit(model: str, revision: str | None, file: str = "config.json") -> str | None:
     """The commit of a model in the hub's cache; None where it is not there."""
     import huggingface_hub

@@ -24,7 +24,6 @@ from mcn.features.library_models import (
     Pictures,
     folder_of,
     frames_extractor,
-    is_hub_name,
     library,
     not_opened,
     placed,
@@ -34,6 +33,7 @@ from mcn.features.runtime import Runtime
 from mcn.features.text_towers import TextTower
 from mcn.options.base import nearest
 from mcn.options.decode import FrameOptions
+from mcn.options.encoders import is_hub_name
 from mcn.options.libraries import OpenClipPictureOptions, OpenClipTextOptions
 
 CPU_BATCH, CUDA_BATCH = 4, 64  # frames

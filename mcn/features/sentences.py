@@ -5,13 +5,15 @@ Conventions
 - A text is read with its white space joined. What is longer than the model reads (256 tokens for MiniLM) is cut into
   parts of at most so many tokens, and its vector is the mean of theirs, normalised again: nothing is cut off.
 - The vectors of a list depend on the list in their last bits alone, since texts of like length are run together.
-- The model is opened by path: weights that a package carries (`mcn.features.embedded`), or a folder in the layout of
-  sentence-transformers.
+- The model is opened by path: weights that a package carries (`mcn.features.embedded`), a folder in the layout of
+  sentence-transformers, or the folder of a hub's model in its cache, at `revision`.
+- Static embeddings (a table of token vectors, as of model2vec) read a text of any length at once.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +24,7 @@ from mcn.errors import UserError
 from mcn.features.embedded import INSTALL, locate
 from mcn.features.registry import TextEncoder, library_versions
 from mcn.files import file_sha256
-from mcn.options.encoders import EMBEDDED_PREFIX, SentenceOptions
+from mcn.options.encoders import EMBEDDED_PREFIX, SentenceOptions, is_hub_name
 from mcn.shards.clips import text_units, unit_length
 
 if TYPE_CHECKING:  # imports torch, which stages of words need not pay for
@@ -81,6 +83,9 @@ class SentenceEncoder:
         """A text with the prompt before it, in parts that the model reads whole."""
         for whole in text_units(text, "text"):
             whole = self._options.prompt + whole
+            if (self._model.max_seq_length or math.inf) == math.inf:
+                yield whole  # static embeddings read any length
+                continue
             tokenizer = self._model.tokenizer
             most = self._model.max_seq_length - tokenizer.num_special_tokens_to_add()
             spans = tokenizer(
@@ -105,12 +110,32 @@ def _located(options: SentenceOptions) -> tuple[Path, dict[str, Any]]:
     if options.weights.startswith(EMBEDDED_PREFIX):
         found = locate(options.weights)
         return found.folder, found.recipe
-    folder, file = Path(options.weights), str(options.file)
+    revision: dict[str, Any] = {}
+    folder, source = Path(options.weights), Path(options.weights).name
+    if is_hub_name(options.weights):
+        folder, source = hub_folder(options.weights, options.revision), options.weights
+        revision = {"revision": folder.name}
+    file = folder / "model.safetensors"
     try:
-        return folder, {"source": folder.name, "sha256": file_sha256(file)}
+        return folder, {"source": source, **revision, "sha256": file_sha256(file)}
     except OSError as error:
         wanted = "a folder in the layout of sentence-transformers with a model.safetensors"
         raise UserError(f"{file}: {error.strerror}", wanted, "correct `weights`") from None
+
+
+def hub_folder(model: str, revision: str | None) -> Path:
+    """The folder of a hub's model in its cache, fetched where it is not there yet; it is named by the commit."""
+    import huggingface_hub
+
+    foreign = ["*.bin", "*.h5", "*.onnx*", "onnx/*", "openvino/*", "*.msgpack", "*.ot"]
+    try:
+        return Path(
+            huggingface_hub.snapshot_download(model, revision=revision, ignore_patterns=foreign)
+        )
+    except Exception as error:  # whatever the library or the connection raises
+        words = (str(error).strip() or type(error).__name__).splitlines()[0]
+        cure = f"check `weights`, and fetch it where there is a connection: mcn fetch hf:{model}"
+        raise UserError(f"{model}: {words}", "a model of the hub", cure) from error
 
 
 def _opened(folder: Path, place: Runtime) -> Any:

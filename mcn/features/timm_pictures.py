@@ -26,7 +26,6 @@ from mcn.features.library_models import (
     folder_of,
     frames_extractor,
     hub_commit,
-    is_hub_name,
     not_opened,
     placed,
     to_place,
@@ -35,6 +34,7 @@ from mcn.features.library_models import (
 from mcn.features.runtime import Runtime
 from mcn.options.base import nearest
 from mcn.options.decode import FrameOptions
+from mcn.options.encoders import is_hub_name
 from mcn.options.libraries import TimmPictureOptions
 
 CPU_BATCH, CUDA_BATCH = 4, 64  # frames

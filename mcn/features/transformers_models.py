@@ -21,11 +21,11 @@ from mcn.errors import UserError
 from mcn.features.library_models import (
     folder_of,
     hub_commit,
-    is_hub_name,
     library,
     not_opened,
     token_mean,
 )
+from mcn.options.encoders import is_hub_name
 from mcn.options.libraries import (
     LibraryOptions,
     TransformersAudioOptions,

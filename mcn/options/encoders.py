@@ -58,6 +58,12 @@ def path_of(path: str) -> str:
     return str(own) if is_own else path
 
 
+def is_hub_name(model: str) -> bool:
+    """Whether a name has the form OWNER/NAME of the hub, and is no file or folder here."""
+    written = model.count("/") == 1 and not model.startswith((".", "/", "~"))
+    return written and all(model.split("/")) and not Path(model).exists()
+
+
 class FeatureReads(Options):
     """Another feature, whose shards an encoder reads instead of decoded video."""
 
@@ -313,8 +319,11 @@ class SentenceOptions(TextsOptions):
     weights: str = Field(
         "embedded:minilm",
         min_length=1,
-        description="`embedded:minilm` (English, 384 numbers), or a folder in the layout of sentence-transformers with "
-        "a model.safetensors",
+        description="`embedded:minilm` (English, 384 numbers), OWNER/NAME of the hub, or a folder in the layout of "
+        "sentence-transformers with a model.safetensors",
+    )
+    revision: str | None = Field(
+        None, min_length=1, description="commit, tag or branch of the hub's model; null: its main"
     )
     weights_sha256: Sha256 | None = Field(
         None, description="stop unless model.safetensors has this sha256; null: any"
@@ -326,7 +335,7 @@ class SentenceOptions(TextsOptions):
 
     @property
     def file(self) -> str | None:
-        folder = super().file
+        folder = None if is_hub_name(self.weights) else super().file
         return f"{folder}/model.safetensors" if folder else None
 
 
