@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import os
 import random
 import re
 import subprocess
@@ -44,14 +45,24 @@ def main() -> int:
     ) as server:
         try:
             assert server.stdout is not None
+            begun = time.monotonic()
             address = server.stdout.readline().strip()
             load = Load(urlsplit(address).netloc, options.pause)
+            load.look()
+            print(f"first answer, encoders loaded: after {time.monotonic() - begun:.1f} s")
+            load.waits.clear()
+            before = processor_seconds(server.pid)
             memory = Memory(server.pid)
             load.run(options.users, options.seconds)
             memory.stop()
+            spent = processor_seconds(server.pid) - before
         finally:
             server.terminate()
     print(load.table(options.seconds))
+    searches = max(1, len(load.waits["search"]))
+    print(
+        f"processor time of the server: {1000 * spent / searches:.0f} ms for a search and what follows it"
+    )
     print(f"memory: {memory.peak / 2**20:.0f} MiB at most, {memory.processes} processes")
     for failure, number in load.failures.items():
         print(f"failed {number} times: {failure}")
@@ -66,6 +77,10 @@ class Load:
         self.waits: dict[str, list[float]] = defaultdict(list)
         self.failures: dict[str, int] = defaultdict(int)
         self._words = self._said()
+
+    def look(self) -> None:
+        """What one user does once."""
+        self._look(http.client.HTTPConnection(self._host, timeout=120), random.Random(0))
 
     def run(self, users: int, seconds: float) -> None:
         """Let so many users work at once."""
@@ -172,6 +187,12 @@ class Memory:
             pids = [self._pid, *_children(self._pid)]
             self.peak = max(self.peak, sum(map(_resident, pids)))
             self.processes = max(self.processes, len(pids))
+
+
+def processor_seconds(pid: int) -> float:
+    """What a process has spent so far, its children left out."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _children(pid: int) -> list[int]:

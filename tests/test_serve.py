@@ -1,5 +1,6 @@
 """The page's API: what it answers, what it refuses, and what it never lets out."""
 
+import asyncio
 import io
 import json
 import logging
@@ -14,7 +15,9 @@ import time
 import tomllib
 import urllib.request
 from pathlib import Path
+from urllib.parse import quote
 
+import httpx2
 import jsonschema
 import pytest
 from PIL import Image
@@ -22,7 +25,7 @@ from starlette.testclient import TestClient
 
 from mcn.errors import UserError, VideoError
 from mcn.media.frames import frame_at
-from mcn.search.answers import Video
+from mcn.search.answers import Line, Video
 from mcn.search.serve import opened, server
 from mcn.search.serve.app import STATIC, create_app
 from mcn.search.serve.file_cache import FileCache
@@ -52,7 +55,7 @@ def client(answers, tmp_path_factory):
 
 
 def at(video, what):
-    return f"/api/videos/{video.replace('/', '%2F').replace('?', '%3F')}/{what}"
+    return f"/api/videos/{quote(video, safe='')}/{what}"
 
 
 def error_of(reply):
@@ -200,6 +203,25 @@ def test_the_list_of_videos_has_the_words_of_the_ledger(client):
     assert [v["name"] for v in found["videos"]] == ["soup.mp4", "pan.avi"]
     failed = client.get("/api/videos", params={"status": "failed"}).json()
     assert failed["total"] == 1
+
+
+def test_ids_of_any_characters_are_found(answers, tmp_path):
+    """Ids come from names of files; a program quotes them whole, slashes too."""
+    odd = FakeAnswers(answers.videos["talk.m4a"].path.parent)
+    path = answers.videos[SOUP].path
+    ids = ("100% #1?/x&y=z+.mp4", "a/transcript", "%2F..%2F", "ü 汤/\\'\".mp4", "a//b")
+    odd.videos = {one: Video(one, path, 4.0, "ok", "", ("video",)) for one in ids}
+    odd.transcript = lambda video_id: [Line(0, 1, video_id)]
+    app = create_app(Opened(lambda: odd), tmp_path)
+
+    async def ask(one):
+        # starlette's own client decodes addresses twice
+        transport = httpx2.ASGITransport(app=app)
+        async with httpx2.AsyncClient(transport=transport, base_url=LOCAL) as client:
+            return (await client.get(f"/api/videos/{quote(one, safe='')}/transcript")).json()
+
+    for one in ids:
+        assert asyncio.run(ask(one))["lines"][0]["text"] == one
 
 
 def test_what_the_folder_rests_on_is_said(client):
@@ -484,7 +506,7 @@ def test_a_token_is_wanted_where_others_can_reach_the_page(answers, tmp_path):
         assert (opened.status_code, opened.headers["location"]) == (303, "/?x=1")
         cookie = opened.headers["set-cookie"]
         assert "HttpOnly" in cookie
-        assert "SameSite=strict" in cookie
+        assert "SameSite=lax" in cookie
         assert client.get("/").status_code == 200
         assert client.get("/api/about", headers={"host": "evil.example"}).status_code == 421
         assert client.get("/api/about", headers={"host": socket.gethostname()}).status_code == 200

@@ -7,6 +7,7 @@ Conventions
   numeric address (which cannot be rebound), the machine's own names, and the name given.
 - Requests that a page of another site makes (`Sec-Fetch-Site: cross-site`) are refused, except for following a link
   to the page.
+- The cookie is `SameSite=Lax`: with `Strict`, browsers would not send it after a link in a message was followed.
 - With a token, it is wanted in the query (`?token=`, once: it then moves into a cookie), in that cookie, or as
   `Authorization: Bearer`. It is compared in constant time.
 - The content security policy allows the page's own files and nothing else: no inline script or style, no other address.
@@ -46,7 +47,6 @@ POLICY = "; ".join(
 )
 HEADERS = {
     "content-security-policy": POLICY,
-    "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
     "referrer-policy": "no-referrer",
@@ -122,7 +122,7 @@ class Guard:
             rest = urlencode([(name, value) for name, value in query if name != "token"])
             reply = RedirectResponse(f"/?{rest}" if rest else "/", 303)
             reply.set_cookie(
-                cookie_name(scope), self._token, COOKIE_SECONDS, httponly=True, samesite="strict"
+                cookie_name(scope), self._token, COOKIE_SECONDS, httponly=True, samesite="lax"
             )
             return reply
         bearer = headers.get("authorization", "")

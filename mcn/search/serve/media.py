@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import shutil
 from pathlib import Path
 
 from starlette.requests import Request
@@ -42,11 +43,13 @@ class Media:
 
     def __init__(self, opened: Opened, folder: Path) -> None:
         self._opened = opened
+        folder.mkdir(parents=True, exist_ok=True)
         self._looking = Children(2, _THUMBNAIL_MEMORY_MB)
         self._converting = Children(TRANSCODINGS, _PREVIEW_MEMORY_MB)
         thumbnails = FileCache(folder / "thumbnails", THUMBNAIL_BYTES)
         self._thumbnails = FileMaker(thumbnails, self._looking, _WAITING_THUMBNAILS)
-        previews = FileCache(folder / "previews", PREVIEW_BYTES)
+        room = shutil.disk_usage(folder).free // 2
+        previews = FileCache(folder / "previews", min(PREVIEW_BYTES, room))
         self._previews = FileMaker(previews, self._converting, _WAITING_PREVIEWS)
         self._playbacks: dict[str, Playback] = {}
 

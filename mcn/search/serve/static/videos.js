@@ -59,7 +59,7 @@ function row(video) {
   const facts = [
     video.folder,
     video.length_seconds === null ? "" : clock(video.length_seconds),
-    video.streams.map((stream) => ({ video: "pictures", audio: "sound" })[stream] ?? stream).join(" and "),
+    video.streams.length && !video.streams.includes("video") ? "sound alone" : "",
   ];
   const only = make("button", { type: "button", className: "plain", textContent: "Search in it", onclick: () => handlers.only(video) });
   return make("li", { className: "video" }, thumbnail(video, (video.length_seconds ?? 0) / 3),
