@@ -27,6 +27,7 @@ from mcn.options.features import RuntimeOptions
 from mcn.options.objectives import ClusteringOptions
 from mcn.options.training import ExperimentOptions
 from mcn.shards.mapped import Narration, vocabulary_vectors
+from mcn.sources.leaks import Leak, write_leaks
 from mcn.training.data import TrainingSet
 from mcn.training.step import Trainer, check_warmup, learning_rate
 from mcn.training.train import TrainingJob, stop_on_signals, train
@@ -368,6 +369,25 @@ def test_paper_variant_yields_to_what_is_given():
     assert ClusteringOptions().cluster_reduction == "mean"
     assert ClusteringOptions.model_validate(chosen.model_dump()) == chosen
     assert ClusteringOptions(pairs=["audio_text"]).modalities == ("audio", "text")
+
+
+def test_videos_that_are_scored_too_are_left_out(data, undisturbed, tmp_path):
+    write_leaks(tmp_path / "leaks.csv", [Leak("video03", "demo_test", "film", "content")])
+    runtime = resolve(RuntimeOptions(device="cpu"), 1)
+    job = TrainingJob(
+        options(),
+        data,
+        tmp_path / "model",
+        tmp_path / "state",
+        runtime,
+        leaks=tmp_path / "leaks.csv",
+    )
+    train(job)
+    config = yaml.safe_load((tmp_path / "model/config.yaml").read_text())
+    excluded = config["training_set"]["excluded"]
+    assert excluded["also in demo_test, which is scored"] == ["video03"]
+    assert len(config["inputs"]["leaks"]) == 64
+    assert weights(tmp_path / "model") != weights(undisturbed)
 
 
 def test_early_scores_of_a_retrieval_set(data, undisturbed, tmp_path):

@@ -29,6 +29,11 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("results", type=Path, help="folder of a run")
     verb.add_argument("--output", type=Path, required=True, help="page (.html)")
 
+    verb = add_verb(verbs, "leaks", leaks, "mcn.config.configuration:Configuration")
+    verb.add_argument("results", type=Path, help="folder of a run")
+    verb.add_argument("dataset", help="the training set")
+    verb.add_argument("--output", type=Path, required=True, help=".csv")
+
     verb = add_verb(verbs, "estimate", estimate)
     verb.add_argument("manifest", type=Path, help="CSV or parquet: video_id,path[,narration,...]")
     verb.add_argument(
@@ -122,9 +127,31 @@ def report(arguments: Namespace) -> None:
             published=[
                 build_page(name, measured, settings.benchmarks(), labels=labels) for name in TABLES
             ],
+            leaks={name: results / name / "leaks.csv" for name in settings.training_sets()},
         ),
         arguments.output,
     )
+
+
+def leaks(arguments: Namespace) -> None:
+    """Find the videos of a training set that stand in the scored sets too, by id and by content."""
+    from mcn.config.configuration import Configuration
+    from mcn.layout import Dataset
+    from mcn.options.base import parse_options
+    from mcn.sources.leaks import find_leaks, write_leaks
+
+    settings: Configuration = parse_options(Configuration, arguments.options)
+    sets = {
+        name: Dataset(arguments.results / name, one.shards)
+        for name, one in settings.datasets.items()
+    }
+    scored = [sets[name] for name in settings.scored_sets()]
+    of_clips = [
+        name
+        for name, one in settings.datasets.items()
+        if one.retrieval.full_video_by == "youtube_id"
+    ]
+    write_leaks(arguments.output, find_leaks(sets[arguments.dataset], scored, of_clips))
 
 
 def estimate(arguments: Namespace) -> None:

@@ -23,6 +23,7 @@ def register(verbs: Verbs) -> None:
     verb.add_argument(
         "--early-shards", type=int, default=0, help="shards of the early evaluation set"
     )
+    verb.add_argument("--leaks", type=Path, help="leaks.csv, whose videos are left out")
     verb.add_argument("--processes", type=int, default=1, help="processes a node, one a GPU (1)")
     verb.add_argument("--nodes", type=int, default=1, help="nodes of the Slurm job (1)")
 
@@ -62,6 +63,7 @@ def train(arguments: Namespace) -> None:
             resolve(where, local_threads(arguments.threads)),
             _early_scores(arguments, experiment),
             processes,
+            arguments.leaks,
         )
         train(job)
 

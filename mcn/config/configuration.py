@@ -68,6 +68,16 @@ class Configuration(Options):
                 found.setdefault(task, []).append(name)
         return found
 
+    def scored_sets(self) -> list[str]:
+        """Data sets that models are scored on."""
+        sets = self.evaluation_sets().values()
+        return sorted({name for names in sets for name in names})
+
+    def training_sets(self) -> list[str]:
+        """Data sets that experiments are trained on."""
+        trained = (one.dataset for one in self.experiments.values() if not one.checkpoint)
+        return sorted({name for name in trained if name})
+
     def evaluations(self) -> list[tuple[str, str, str]]:
         """(experiment, data set, evaluation) of everything that is scored: the model has the modalities for it."""
         return [

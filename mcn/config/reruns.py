@@ -101,6 +101,7 @@ STAGES: dict[str, Stage] = {
     "join_index": Stage("search", ("exact_windows",), ("mcn.search.catalogue",)),
     "epoch_model": Stage(None, (), ("mcn.training.epochs",)),
     "sweep": Stage(None, (), ("mcn.report.sweep",)),
+    "leaks": Stage(None, (), ("mcn.sources.leaks",)),
     "ledger": Stage(None, (), ("mcn.upkeep.ledger",)),
     "report": Stage("", (), ("mcn.report.render", "mcn.report.tables"), labels=True),
     "table1": Stage("", (), ("mcn.report.tables",), labels=True),

@@ -6,7 +6,8 @@ with x_ijc = v_i . t_jc, t_j0 the text of clip j and t_j1.. the nearest lines be
 
 - The denominator joins all candidates of all clips against video i (row) and the candidates of clip i against all
   videos (column); the positives x_ii. are in it twice, so that the minimum is log 2 and not 0.
-- Dot products as they are, as released; `model.normalize: at_test` is the MIL-NCE* of MCN's tables, on the same features.
+- Dot products as they are, as released; `model.normalize: at_test` is the MIL-NCE* of MCN's tables, on the same
+  features.
 - A candidate that is not there (near the ends of a video, in short ones) has similarity -infinity.
 """
 

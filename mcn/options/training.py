@@ -137,6 +137,11 @@ class TrainingOptions(Options):
         "",
         "keep: MCN youtube_dataloader.py",
     )
+    leave_out_evaluated: bool = field(
+        False,
+        "leave out videos that stand in a scored data set too, by id or content (results/DATASET/leaks.csv)",
+        strict=True,
+    )
     window: Literal["joined", "widened"] = field(
         "joined",
         "a clip around a narration line: lines are joined until min_clip_seconds; widened: the line alone, with as much "

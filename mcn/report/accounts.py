@@ -10,8 +10,10 @@ import pyarrow.compute as pc
 
 from mcn.files import read_table
 from mcn.media.remarks import remarks_of
+from mcn.sources.leaks import Leak, counted, read_leaks
 from mcn.upkeep.ledger import STATUSES
 
+LEAKS_SHOWN = 20  # a training set; all are in leaks.csv
 FAILURES_SHOWN = 500  # a data set; the others are in quarantine.csv
 
 
@@ -58,6 +60,20 @@ class Account:
     def balanced(self) -> bool:
         """Every stream adds up to the manifest."""
         return all(stream.total == self.videos for stream in self.streams)
+
+
+@dataclass(frozen=True)
+class LeakCount:
+    """Videos of a training set that stand in a scored set too: scored set -> how many; `examples` of them."""
+
+    counts: dict[str, int]
+    examples: list[Leak]
+
+
+def leak_count(path: Path) -> LeakCount:
+    """The counts of leaks.csv."""
+    found = read_leaks(path)
+    return LeakCount(dict(counted(found)), found[:LEAKS_SHOWN])
 
 
 def read_account(dataset: str, ledger: Path, videos: Path) -> Account:

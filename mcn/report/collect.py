@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mcn.errors import several
-from mcn.report.accounts import Account, read_account
+from mcn.report.accounts import Account, LeakCount, leak_count, read_account
 from mcn.report.curves import Panel, alarms, panels, read_metrics
 from mcn.report.evaluations import (
     Alignment,
@@ -45,7 +45,7 @@ class ReportInputs:
     ledger.parquet, videos.parquet. evaluations: their files, of any task. models: experiment -> directory
     with model.safetensors, config.yaml, metrics.jsonl. features: data set -> feature -> shards. provenance: plain
     values (nested mappings are fine); scalars at its top are quoted in the head of the page. published: published
-    tables with measured rows.
+    tables with measured rows. leaks: training set -> leaks.csv.
     """
 
     title: str
@@ -57,6 +57,7 @@ class ReportInputs:
     features: Mapping[str, Mapping[str, list[Path]]] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     published: list[Page] = field(default_factory=list)
+    leaks: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ class Report:
     text_health: list[TextHealth]
     accounts: list[Account]
     records: list[Record]
+    leaks: dict[str, LeakCount]
 
 
 def collect(inputs: ReportInputs) -> Report:
@@ -146,12 +148,14 @@ def collect(inputs: ReportInputs) -> Report:
             *recipe_records(inputs.features),
             *_given_records(inputs, evaluations),
         ],
+        {name: leak_count(path) for name, path in inputs.leaks.items()},
     )
 
 
 def _check_files(inputs: ReportInputs) -> None:
     """`UserError` naming every input file that does not exist."""
     wanted = [*inputs.ledgers.values(), *inputs.videos.values(), *inputs.evaluations]
+    wanted += inputs.leaks.values()
     wanted += [
         directory / name
         for directory in inputs.models.values()

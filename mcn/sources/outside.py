@@ -185,6 +185,11 @@ def _listed(shard_list: Path) -> list[tuple[str, Path]]:
     return [(video_id, Path(path)) for video_id, path in rows if "://" not in path]
 
 
+def noted_contents(shard_list: Path) -> dict[str, str]:
+    """Video -> the sha256 that decoding noted, of the videos of a shard list."""
+    return {row["video_id"]: row["sha256"] for row in _contents(shard_list)}
+
+
 def _contents_path(shard_list: Path) -> Path:
     return shard_list.parent.parent / "contents" / shard_list.name
 

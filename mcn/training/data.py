@@ -22,8 +22,9 @@ import itertools
 import logging
 import signal
 from collections import Counter, deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -41,6 +42,7 @@ from mcn.training.clips import Video, enough
 logger = logging.getLogger(__name__)
 
 EVERYTHING = Needs()
+NOTHING_LEFT_OUT: Mapping[str, str] = MappingProxyType({})
 NAMES = {"video": "pictures", "audio": "sound"}
 SHORTEST_OVERLAP_SECONDS = 0.05  # a line inside the streams by this much has a row of each
 
@@ -48,13 +50,17 @@ SHORTEST_OVERLAP_SECONDS = 0.05  # a line inside the streams by this much has a 
 class TrainingSet:
     """Feature and text shards as batches.
 
-    needs: of the objective. `videos`: ids used, in order of id; `excluded`: id -> reason. Nothing usable: `UserError`.
+    needs: of the objective. left_out: video -> why it shall not be used. `videos`: ids used, in order of id; `excluded`: id -> reason. Nothing usable: `UserError`.
     """
 
     def __init__(
-        self, shards: ModelShards, options: TrainingOptions, needs: Needs = EVERYTHING
+        self,
+        shards: ModelShards,
+        options: TrainingOptions,
+        needs: Needs = EVERYTHING,
+        left_out: Mapping[str, str] = NOTHING_LEFT_OUT,
     ) -> None:
-        self.options, self.needs = options, needs
+        self.options, self.needs, self.left_out = options, needs, left_out
         self.video = {name: MappedFeatures(paths) for name, paths in shards.video.items()}
         self.audio = {name: MappedFeatures(paths) for name, paths in shards.audio.items()}
         self.text = {name: Narration(paths) for name, paths in shards.text.items()}
@@ -115,6 +121,8 @@ class TrainingSet:
 
     def _exclusion(self, video_id: str) -> str:
         """Why a video cannot be trained on; empty where it can. A clip of it must be complete even under `keep`."""
+        if video_id in self.left_out:
+            return self.left_out[video_id]
         needs, strict = self.needs, self.options.empty_clips
         strict = "redraw" if strict == "keep" else strict
         spans: dict[str, list[tuple[float, float]]] = {}

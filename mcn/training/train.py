@@ -43,6 +43,7 @@ from mcn.options.own_parts import part_file
 from mcn.options.recipes import recipe_words
 from mcn.options.training import ExperimentOptions
 from mcn.shards.mapped import vocabulary_vectors
+from mcn.sources.leaks import read_leaks
 from mcn.training.data import TrainingSet
 from mcn.training.epochs import KeptEpochs
 from mcn.training.loop import EarlyScores, Loop, StopRequest
@@ -61,7 +62,8 @@ class TrainingJob:
 
     shards: of `options.training_features`, all of one data set. output: folder of the model. checkpoints: folder that a
     run resumes from. early: zero-shot scores of the network as it is, which choose nothing. processes: this one and
-    those that share every step; the first alone scores and writes.
+    those that share every step; the first alone scores and writes. leaks: leaks.csv of the training set, whose videos
+    are left out.
     """
 
     options: ExperimentOptions
@@ -71,6 +73,7 @@ class TrainingJob:
     runtime: Runtime
     early: EarlyScores | None = None
     processes: Processes = ALONE
+    leaks: Path | None = None
 
 
 def train(job: TrainingJob) -> None:
@@ -87,7 +90,9 @@ def _train(job: TrainingJob) -> None:
     options, runtime, processes = job.options, job.runtime, job.processes
     torch.set_num_threads(runtime.threads)
     torch.set_flush_denormal(True)  # vanishing gradients took a processor 20 times as long
-    data = TrainingSet(job.shards, options.training, options.objective.needs)
+    leaks = read_leaks(job.leaks) if job.leaks else []
+    left_out = {one.video_id: f"also in {one.dataset}, which is scored" for one in leaks}
+    data = TrainingSet(job.shards, options.training, options.objective.needs, left_out)
     vectors, vocabulary_sha256 = word_vectors(job)
     trainer = build_trainer(data, vectors, options, runtime, processes)
     if options.recipe:
@@ -107,6 +112,8 @@ def _train(job: TrainingJob) -> None:
     own = part_file(options.objective.kind)
     if own:
         inputs["objective"] = file_sha256(own)
+    if job.leaks:
+        inputs["leaks"] = file_sha256(job.leaks)
     if options.training.start_from:
         inputs["start_from"] = start_sha256(options.training.start_from)
         start(trainer, options.training)

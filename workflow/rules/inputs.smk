@@ -188,6 +188,8 @@ def training_inputs(wildcards):
     inputs = model_inputs(experiment.dataset, experiment.training_features)
     if experiment.training.start_from:
         inputs["start"] = start_file(wildcards)
+    if experiment.training.leave_out_evaluated:
+        inputs["leaks"] = leaks_file(wildcards)
     if experiment.model.audio_weights:
         inputs["audio_weights"] = audio_file(wildcards)
     if experiment.early_evaluation:
@@ -196,6 +198,31 @@ def training_inputs(wildcards):
         inputs |= {f"early_{name}": paths for name, paths in early.items()}
         inputs["early_captions"] = f"results/{dataset}/captions.parquet"
     return inputs
+
+
+def leaks_file(wildcards):
+    """The list of videos that are scored too, where an experiment leaves them out."""
+    experiment = settings.experiments[wildcards.experiment]
+    wanted = experiment.training.leave_out_evaluated
+    return f"results/{experiment.dataset}/leaks.csv" if wanted else []
+
+
+def leaks_flag(wildcards, input):
+    """What the verb of training is told of the videos that it leaves out."""
+    return f"--leaks {input.leaks}" if input.get("leaks") else ""
+
+
+def leak_sets(wildcards):
+    """A parameter: the scored sets, and which of them are clips of published files."""
+    sets = settings.scored_sets()
+    return {name: settings.datasets[name].retrieval.full_video_by for name in sets}
+
+
+def leak_inputs(wildcards):
+    """Tables of a training set and of the scored sets, and their features, since decoding notes what videos hold."""
+    sets = [wildcards.dataset, *settings.scored_sets()]
+    tables = [f"results/{name}/videos.parquet" for name in sets]
+    return [*tables, *(path for name in sets for path in features_of(name))]
 
 
 def start_file(wildcards):

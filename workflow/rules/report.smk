@@ -25,6 +25,26 @@ rule ledger:
         " --manifest {params.manifest:q} {params.speech} &> {log}"
 
 
+rule leaks:
+    """List the videos of a training set that stand in a scored set too, by id and by content."""
+    input:
+        leak_inputs,
+    output:
+        "results/{dataset}/leaks.csv",
+    log:
+        "results/logs/{dataset}/leaks.log",
+    wildcard_constraints:
+        dataset=one_of(settings.training_sets()),
+    conda:
+        "../../envs/mcn.yaml"
+    params:
+        settings=SETTINGS,
+        scored=leak_sets,
+        code=code("leaks"),
+    shell:
+        "python -m mcn leaks results {wildcards.dataset} --options @{params.settings} --output {output} &> {log}"
+
+
 rule report:
     """One offline page: scores beside chance, curves, retrieved moments, timelines, accounts, provenance."""
     input:
@@ -35,6 +55,7 @@ rule report:
             "results/models/{experiment}/metrics.jsonl",
             experiment=settings.experiments,
         ),
+        expand("results/{dataset}/leaks.csv", dataset=settings.training_sets()),
     output:
         report(
             "results/report.html",

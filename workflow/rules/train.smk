@@ -37,12 +37,13 @@ rule train:
         content=content(start_file, audio_file),
         shards=training_shard_count,
         early_shards=early_shard_count,
+        leaks=leaks_flag,
     shell:
         "python -m mcn train results --output results/models/{wildcards.experiment}"
         " --checkpoints results/checkpoints/{wildcards.experiment} --shards {params.shards}"
         " --early-shards {params.early_shards} --threads {threads}"
         " --nodes {resources.nodes} --processes {resources.processes}"
-        " {params.recipe} &> {log}"
+        " {params.leaks} {params.recipe} &> {log}"
 
 
 rule freeze:

@@ -9,8 +9,8 @@ Conventions
   denominator of the protocols whose query is a video, `total_captions` that of the other. What is asked for and cannot
   be found counts as an error. `n` is the number of queries that could be ranked.
 - Ties of videos share the mean of their places, as everywhere; votes may be ordered as the released program orders
-  them (`released_ties`: numpy's argsort of the counts of the videos that were named). The ten best of a caption are cut in gallery order where
-  scores are equal.
+  them (`released_ties`: numpy's argsort of the counts of the videos that were named). The ten best of a caption are cut
+  in gallery order where scores are equal.
 
 Protocols (MCN video_evaluation.py)
 ---------
