@@ -144,8 +144,8 @@ class TrainingOptions(Options):
     )
     window: Literal["joined", "widened"] = field(
         "joined",
-        "a clip around a narration line: lines are joined until min_clip_seconds; widened: the line alone, with as much "
-        "time on both sides, in whole seconds",
+        "a clip around a narration line: lines are joined until min_clip_seconds; widened: the line alone, with as "
+        "much time on both sides, in whole seconds",
         "",
         "joined: HowTo100M, AVLnet, MCN youtube_dataloader.py; widened: MIL-NCE, MCN youtube_mil_dataloader.py",
     )

@@ -50,7 +50,8 @@ SHORTEST_OVERLAP_SECONDS = 0.05  # a line inside the streams by this much has a 
 class TrainingSet:
     """Feature and text shards as batches.
 
-    needs: of the objective. left_out: video -> why it shall not be used. `videos`: ids used, in order of id; `excluded`: id -> reason. Nothing usable: `UserError`.
+    needs: of the objective. left_out: video -> why it shall not be used. `videos`: ids used, in order of id; `excluded`:
+    id -> reason. Nothing usable: `UserError`.
     """
 
     def __init__(
