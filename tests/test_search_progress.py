@@ -1,6 +1,9 @@
 """The line of progress is made from what Snakemake says."""
 
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 from mcn.search.progress import Progress, follow
 
@@ -37,3 +40,32 @@ def test_everything_is_kept_and_the_exit_status_is_that_of_the_run(tmp_path, cap
     assert follow(command, tmp_path / "logs" / "run.log", {}) == 3
     assert (tmp_path / "logs" / "run.log").read_text() == SAID + "\n"
     assert capsys.readouterr().out.splitlines()[-1] == "index: 2 jobs failed"
+
+
+def test_snakemake_ends_with_what_follows_it(tmp_path):
+    inner = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+    outer = (
+        "import sys\nfrom pathlib import Path\nfrom mcn.search.progress import follow\n"
+        f"follow([sys.executable, '-c', {inner!r}], Path({str(tmp_path / 'log')!r}), {{}})"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", outer], cwd=Path(__file__).parent.parent
+    ) as process:
+        child = _when(
+            lambda: (tmp_path / "log").exists() and (tmp_path / "log").read_text().strip()
+        )
+        process.kill()
+    assert _when(lambda: not _alive(int(child)))
+
+
+def _when(found):
+    for _ in range(300):
+        if value := found():
+            return value
+        time.sleep(0.1)
+    return None
+
+
+def _alive(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().split()[2] not in "ZX"

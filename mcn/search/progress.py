@@ -4,12 +4,15 @@ Conventions
 -----------
 - Everything that Snakemake says goes into a file; the line is made from its table of jobs and from the jobs that end.
 - On a terminal the line is written over; elsewhere a line follows when the stage changes, every 5 s at most.
+- Snakemake ends with the process that follows it, and its jobs with it (`mcn.lifetime`).
 - The time left is that of the jobs so far, scaled to those that are left: rough, and said from the third job on.
 """
 
 from __future__ import annotations
 
+import ctypes
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -22,6 +25,7 @@ _DONE = re.compile(r"^Finished jobid: \d+ \(Rule: (\w+)\)")
 _STEPS = re.compile(r"^(\d+) of (\d+) steps")
 _FAILED = re.compile(r"^Error in rule (\w+)[,:]")
 
+_PR_SET_PDEATHSIG = 1  # Linux prctl: signal sent to a process when its parent dies
 SECONDS_BETWEEN = 5.0  # of two lines where there is no terminal
 
 
@@ -30,7 +34,7 @@ def follow(command: Sequence[str], log: Path, environment: Mapping[str, str]) ->
     log.parent.mkdir(parents=True, exist_ok=True)
     progress = Progress()
     with (
-        open(log, "w", encoding="utf-8") as file,
+        open(log, "w", buffering=1, encoding="utf-8") as file,
         subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
@@ -38,15 +42,26 @@ def follow(command: Sequence[str], log: Path, environment: Mapping[str, str]) ->
             text=True,
             errors="replace",
             env=dict(environment),
+            preexec_fn=_end_with_parent,
         ) as process,
     ):
         assert process.stdout is not None
-        for line in process.stdout:
-            file.write(line)
-            progress.read(line.rstrip("\n"))
-        status = process.wait()
+        try:
+            for line in process.stdout:
+                file.write(line)
+                progress.read(line.rstrip("\n"))
+            status = process.wait()
+        except BaseException:
+            process.terminate()
+            raise
     progress.end()
     return status
+
+
+def _end_with_parent() -> None:
+    """Let the system kill this process, Snakemake, when what started it has died."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Progress:
