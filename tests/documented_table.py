@@ -56,6 +56,9 @@ COMPARE_OURS = done(("OURS", OURS), ("PUBLISHED", OURS), says="the same")
 
 TABLE: dict[str, Run | NotRun] = {
     # README.md
+    "scripts/setup.sh demo": INSTALLS,
+    'snakemake -s "$(mcn workflow)" --cores 2 --dry-run': done(says="Nothing to be done"),
+    "mcn init": done((" init", " init own"), makes="own/config.yaml"),
     "scripts/demo.sh": NotRun(
         "installs; the run of the demo that follows is tests/test_workflow.py"
     ),
@@ -225,4 +228,18 @@ TABLE: dict[str, Run | NotRun] = {
     "mcn serve answers": NotRun("serves until Ctrl-C: tests/test_serve.py"),
     "mcn serve answers --host 0.0.0.0": NotRun("serves until Ctrl-C: tests/test_serve.py"),
     "python benchmarks/serve.py answers --users 50 --seconds 60": NotRun("takes a minute"),
+    # commands.md, module.md, speech.md
+    "python -m mcn.commands.reference": NotRun("writes the page; its drift is a test"),
+    "mcn VERB --help": NotRun("test_every_verb_has_help_that_says_what_it_does"),
+    "mcn prepare videos": help_of("manifest"),
+    "mcn evaluate": NotRun("no command: the form of one"),
+    'snakemake -s "$(mcn workflow)"': done(
+        ("snakemake ", "snakemake --cores 1 "), says="Nothing to be done"
+    ),
+    "mcn workflow": done(says="Snakefile"),
+    "mcn transcribe --help": help_of("speech"),
+    'pip install "mcn[speech]"': INSTALLS,
+    "snakemake sweep": NotRun("no command: the form of one"),
+    "snakemake --unlock": done(),
+    "mcn verify": help_of("results"),
 }
