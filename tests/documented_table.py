@@ -106,6 +106,7 @@ TABLE: dict[str, Run | NotRun] = {
     'mcn search answers "soup" --clip cut': help_of("cut the moments out"),
     "mcn search FOLDER QUERY --dataset NAME": help_of("data set to ask"),
     "mcn export index answers index.parquet --to parquet": help_of("parquet"),
+    "mcn export model answers/results/models/conse conse": help_of("card"),
     'pip install "mcn[search]"': INSTALLS,
     # configuration.md
     "mcn --help": done(says="doctor"),

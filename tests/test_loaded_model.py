@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import mcn
+from mcn.cli import main
 from mcn.errors import UserError, VideoError
 from mcn.features.registry import Encoder
 from mcn.files import write_text
@@ -93,3 +94,25 @@ def test_an_index_of_the_model_is_asked(results, tmp_path):
     join(tmp_path, 1, SearchOptions())
     first, *_ = model.search(tmp_path, "cut bread", limit=2)
     assert (first.video_id, first.start_seconds, first.sources) == ("a", 10, ("seen",))
+
+
+def test_an_exported_model_stands_alone_and_says_what_it_is(results, tmp_path):
+    model = results / "models" / "small"
+    assert main(["export", "model", str(model), str(tmp_path / "hub")]) == 0
+    assert main(["export", "model", str(model), str(tmp_path / "hub")]) == 1, "it is there already"
+    there = {one.name for one in (tmp_path / "hub").iterdir()}
+    assert there == {
+        "README.md",
+        "config.json",
+        "config.yaml",
+        "model.safetensors",
+        "settings.json",
+    }
+    card = (tmp_path / "hub" / "README.md").read_text()
+    assert "A head trained here" in card
+    assert "| video | colour |" in card
+    alone, before = mcn.load(tmp_path / "hub"), mcn.load(model)
+    video = make("plain.mp4")
+    np.testing.assert_array_equal(
+        alone.encode_video(video).vectors, before.encode_video(video).vectors
+    )

@@ -10,7 +10,7 @@ import yaml
 from PIL import Image
 
 from mcn.errors import UserError
-from mcn.files import write_table, write_text
+from mcn.files import read_table, write_table, write_text
 from mcn.options.search import SearchOptions
 from mcn.search.answers import Answers, Filters, Line, Video
 from mcn.search.catalogue import join
@@ -198,3 +198,13 @@ def test_a_folder_without_a_run_is_an_error_in_words(tmp_path):
     catalogue.write_text(catalogue.read_text().replace('"version": 1', '"version": 99'))
     with pytest.raises(UserError, match="of version 99"):
         open_sources(Folder.open(tmp_path))
+
+
+def test_where_words_answer_alone_a_video_is_what_its_speech_is(tmp_path):
+    root = folder(tmp_path, "real.pth")
+    path = root / "results" / "mine" / "ledger.parquet"
+    rows = [{**row, "stream": "speech"} for row in read_table(path).to_pylist()]
+    write_table(path, pa.Table.from_pylist(rows, LEDGER))
+    videos = Folder.open(root).videos
+    assert (videos["beach"].status, videos["beach"].streams) == ("ok", ("video", "audio"))
+    assert videos["broken"].status == "failed"

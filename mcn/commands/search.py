@@ -64,6 +64,9 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("output", type=Path, help="file to write")
     verb.add_argument("--to", choices=("parquet", "npy", "faiss"), default="parquet", help="form")
     verb.add_argument("--source", help="words, meaning, seen or heard, of several")
+    verb = add_verb(kinds, "model", export_model)
+    verb.add_argument("model", type=Path, help="folder of the model, results/models/{experiment}")
+    verb.add_argument("output", type=Path, help="folder to write")
 
 
 def _positive(text: str) -> int:
@@ -139,3 +142,10 @@ def export_index(arguments: Namespace) -> None:
 
     count = export_index(arguments.index, arguments.output, arguments.to, arguments.source)
     print(f"{count} windows in {arguments.output}")
+
+
+def export_model(arguments: Namespace) -> None:
+    """Write a model as a folder for a hub: weights, configuration, and a card that says what it is."""
+    from mcn.search.card import export_model, settings_of
+
+    export_model(arguments.model, arguments.output, settings_of(arguments.model))

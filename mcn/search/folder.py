@@ -4,8 +4,8 @@ Conventions
 -----------
 - `results/settings.json` is the configuration of the run, written by its start. It is read as plain JSON, since the
   classes of the configuration would take longer to load than a query takes.
-- The status of a video is that of the ledger over the features of pictures and sound: `ok` where one of them is. A
-  video that the ledger does not know yet is `waiting`.
+- The status of a video is that of the ledger over the features of pictures and sound: `ok` where one of them is. Where
+  words answer alone, it is that of its speech. A video that the ledger does not know yet is `waiting`.
 - Transcripts are those of `speech/` where it was made, else the narration of the manifest.
 """
 
@@ -21,7 +21,7 @@ from typing import Any
 from mcn.errors import UserError
 from mcn.files import read_table
 
-KINDS = {"frame": "video", "clip": "video", "audio": "audio"}
+KINDS = {"frame": ("video",), "clip": ("video",), "audio": ("audio",), "speech": ("video", "audio")}
 
 
 @dataclass(frozen=True)
@@ -103,22 +103,28 @@ class Folder:
         for row in read_table(path, ["video_id", "path"]).to_pylist():
             rows = accounts.get(row["video_id"], [])
             status, error = _verdict(rows)
-            ok = {KINDS[self.kind_of(one["stream"])] for one in rows if one["status"] == "ok"}
+            fine = [self.kind_of(one["stream"]) for one in rows if one["status"] == "ok"]
+            ok = {stream for kind in fine for stream in KINDS[kind]}
             streams = tuple(one for one in ("video", "audio") if one in ok)
             file = self.root / row["path"]
             found[row["video_id"]] = Video(row["video_id"], file, None, status, error, streams)
         return found
 
     def kind_of(self, feature: str) -> str:
-        """The kind of a feature: frame, clip, audio, text."""
+        """The kind of a stream of the ledger: frame, clip, audio, text of features, or speech."""
+        if feature == "speech":
+            return feature
         return str(self.settings["features"].get(feature, {}).get("kind", "text"))
 
     def _accounts(self) -> dict[str, list[dict[str, str]]]:
-        """Video id -> its rows of the ledger, of features of pictures and sound."""
+        """Video id -> its rows of the ledger: of features of pictures and sound, or else of speech."""
         path = self.results / self.dataset / "ledger.parquet"
+        rows = read_table(path).to_pylist() if path.exists() else []
+        kinds = {self.kind_of(row["stream"]) for row in rows} & set(KINDS)
+        wanted = kinds - {"speech"} or kinds
         found: dict[str, list[dict[str, str]]] = {}
-        for row in read_table(path).to_pylist() if path.exists() else []:
-            if self.kind_of(row["stream"]) in KINDS:
+        for row in rows:
+            if self.kind_of(row["stream"]) in wanted:
                 found.setdefault(row["video_id"], []).append(row)
         return found
 

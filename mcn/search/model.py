@@ -4,7 +4,7 @@ Conventions
 -----------
 - A file is embedded by the stages of the workflow themselves, in a temporary folder: decoded, features extracted,
   windows embedded. The vectors are those that the index of this file holds, before they are rounded to float16.
-- The rows of the features are those of the run that the model lies in (`results/settings.json` above it), else the
+- The rows of the features are those beside the model (`settings.json`), else of the run that it lies in, else the
   default rows. Weights that are drawn from a seed lie in that run too.
 - Windows are those of the section `search`: times are seconds from the start of the container.
 """
@@ -12,7 +12,6 @@ Conventions
 from __future__ import annotations
 
 import csv
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -39,6 +38,7 @@ from mcn.options.evaluation import EvaluationOptions
 from mcn.options.features import FeatureRows, RuntimeOptions
 from mcn.options.search import SearchOptions
 from mcn.search.answers import Answer, Answers
+from mcn.search.card import settings_of
 from mcn.search.folder import Video
 from mcn.search.index import embed_windows, windows_of
 from mcn.search.opening import sources_of
@@ -58,7 +58,7 @@ class WindowVectors(NamedTuple):
 class LoadedModel:
     """A model folder. basis: what its answers rest on; features: what it reads, by modality."""
 
-    def __init__(self, directory: Path, settings: Mapping[str, Any], results: Path | None) -> None:
+    def __init__(self, directory: Path, settings: Mapping[str, Any], results: Path) -> None:
         self.directory, self._settings, self._results = directory, settings, results
         self.basis = basis(directory)
         self._search = parsed(SearchOptions, dict(settings.get("search") or {}))
@@ -182,7 +182,7 @@ class LoadedModel:
         row = self._rows[name]
         if not row.is_seeded:
             return row.file or ""
-        path = (self._results or Path("results")) / "weights" / f"{name}.safetensors"
+        path = self._results / "weights" / f"{name}.safetensors"
         if not path.exists():
             got = f"features.{name} with weights that are drawn from a seed, and no {path}"
             raise UserError(
@@ -217,11 +217,7 @@ def load(path: Path | str) -> LoadedModel:
         raise UserError(
             f"no model in {path}", "a folder with config.yaml and model.safetensors", cure
         )
-    results = place.resolve().parent.parent
-    settings = results / "settings.json"
-    if settings.is_file():
-        return LoadedModel(place, json.loads(settings.read_text(encoding="utf-8")), results)
-    return LoadedModel(place, {}, None)
+    return LoadedModel(place, settings_of(place), place.resolve().parent.parent)
 
 
 def _from_hub(name: str) -> Path:
