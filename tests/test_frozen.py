@@ -94,6 +94,22 @@ def test_a_clip_is_the_mean_of_its_frames_and_texts_that_of_their_parts(
     np.testing.assert_allclose(said, words / np.linalg.norm(words), atol=1e-6)
 
 
+def test_of_several_video_features_the_mean_is_taken(small: EvaluationSet) -> None:
+    network = pair()
+    twice = FrozenPair([*network.settings["pictures"], *network.settings["pictures"]], WORD_WIDTH)
+    for module in twice.pictures:
+        module.load_state_dict(network.pictures[0].state_dict())
+    names = ["resnet152", "resnext101"]
+    given = evaluated(small, RetrievalOptions(), twice, video=names)
+    found = given.embed_video([Moment("soup", 2.0, 4.5)]).vectors[0]
+    means = []
+    for name, rows in zip(names, (slice(2, 5), slice(3, 7)), strict=True):
+        frames = given.stores[name]["soup"].values[rows].astype(np.float64)
+        means.append(np.mean([conse(network, one, CLASSES, True) for one in frames], axis=0))
+    mean = means[0] + means[1]
+    np.testing.assert_allclose(found, mean / np.linalg.norm(mean), atol=1e-5)
+
+
 def test_the_evaluations_take_a_pair_as_they_take_any_model(small: EvaluationSet) -> None:
     scores = evaluate(given_pair(small, RetrievalOptions()))
     assert set(scores["scores"]) == {"t->v", "v->t"}
