@@ -136,6 +136,14 @@ def test_the_table_of_recipes_is_that_of_the_model():
     assert with_recipes(written) == written, "run: python -m mcn.config.reference"
 
 
+def test_a_network_of_whole_videos_does_not_hear_levels_of_clips(values):
+    values["features"]["logmel"] = {"reference": "clip"}
+    configure(values)  # the demo trains on log-mels alone
+    values["experiments"]["mcn"]["model"]["audio"] = "davenet"
+    with pytest.raises(UserError, match=r"features\.davenet\.reads\.feature: has reference: clip"):
+        configure(values)
+
+
 def test_captions_as_narration_make_a_training_set(values):
     values["datasets"]["demo_test"]["narration_table"] = "captions"
     settings = configure(values)

@@ -7,6 +7,8 @@ from mcn.features.audio import FRAMES_A_BLOCK, log_mel
 from mcn.options.encoders import LogMelOptions
 from mcn.options.features import RuntimeOptions
 from mcn.shards import ShardReader, feature_sequence
+from mcn.shards.clips import mel_column, mel_rows, relative_levels
+from mcn.shards.mapped import MappedFeatures
 from tests.features_shards import extract_feature, write_audio
 
 RATE = 16000
@@ -110,3 +112,24 @@ def test_numbers_stay():
 
 
 FROZEN = [-66.306, -59.731, -54.254, -34.700, -43.684]  # dB
+
+
+def test_levels_may_be_relative_to_each_clip(tmp_path):
+    """A quiet second after a loud one: -40 dB below the video's loudest value, 0 dB below its own."""
+    waveform = np.concatenate([sound(1.0), 0.01 * sound(2.0, seed=1)])
+    absolute, whole = log_mel(waveform, absolute=True), log_mel(waveform)
+    np.testing.assert_allclose(relative_levels(absolute), whole, atol=1e-5)
+    quiet = mel_rows(absolute.T, 1.5, 2.5, 60, of_clip=True)
+    assert quiet.shape == (60, 40)
+    assert mel_rows(whole.T, 1.5, 2.5, 100).max() < -30
+    assert mel_rows(absolute.T, 1.5, 2.5, 100, of_clip=True).max() == 0
+    first, last = mel_column(1.5), mel_column(2.5)
+    wanted = np.maximum(absolute[:, first:last] - absolute[:, first:last].max(), -80)
+    np.testing.assert_allclose(quiet, wanted.T[:60])
+    assert len(mel_rows(absolute.T, 9.0, 9.5, 60, of_clip=True)) == 0
+    source = write_audio(tmp_path / "in.parquet", {"v": waveform})
+    row, output = LogMelOptions(reference="clip"), tmp_path / "out.parquet"
+    extract_feature(source, "", output, row, RuntimeOptions(), 1)
+    store = MappedFeatures([output])
+    assert store.of_clip
+    np.testing.assert_allclose(store["v"].values, absolute.T, atol=0.05)

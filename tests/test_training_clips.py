@@ -52,6 +52,18 @@ def test_a_line_is_widened_on_both_sides_to_whole_seconds(start, end, span):
     assert len(clip.visual[0]) == span[1] - span[0] + 1
 
 
+def test_a_clip_may_have_a_loudest_value_of_its_own():
+    levels = np.full((300, 40), -50, np.float16)
+    levels[250] = -10
+    sound = FeatureSequence("v", "ok", "", 0.0, 0.01, levels)
+    narration = lines([0.5, 2.0], [1.0, 3.0], [[1], [2]])
+    narrated = Video((), sound, True, narration, of_clip=True)
+    options = TrainingOptions(min_clip_seconds=0, audio_frames=20)
+    assert narrated.clip(0, options).audio.max() == 0
+    assert narrated.clip(1, options).audio.max() == -40  # the loudest frame is cut off, but counts
+    assert Video((), sound, True, narration).clip(0, options).audio.max() == -50
+
+
 def test_sound_before_the_first_whole_column_is_lost_as_released():
     narrated = video(lines([0.0, 0.0125], [1.0, 1.0], [[1], [1]]))
     for value, counts in (("kept", [98, 98]), ("lost", [0, 98])):

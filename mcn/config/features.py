@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from mcn.options.base import nearest
 from mcn.options.decode import FrameOptions, SoundOptions
-from mcn.options.encoders import AUDIO_16KHZ, FeatureOptions, FeatureReads
+from mcn.options.encoders import AUDIO_16KHZ, FeatureOptions, FeatureReads, LogMelOptions
 
 Rows = Mapping[str, FeatureOptions]
 Stream = FrameOptions | SoundOptions
@@ -52,6 +52,10 @@ def feature_problems(rows: Rows, users: Mapping[str, str]) -> list[str]:
     for name, row in rows.items():
         problems += _source_problems(rows, name)
         user = users.get(name)
+        source = rows.get(row.reads.feature) if isinstance(row.reads, FeatureReads) else None
+        if user and isinstance(source, LogMelOptions) and source.reference == "clip":
+            words = "has reference: clip, and this feature hears whole videos"
+            problems.append(f"features.{name}.reads.feature: {words}; name log-mels of the video")
         if row.lacks and user:
             problems.append(f"features.{name}.{row.lacks}: missing; {user} reads this feature")
     return problems + list(_pass_problems(rows))

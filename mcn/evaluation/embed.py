@@ -180,6 +180,7 @@ class EvaluatedModel:
     def embed_audio(self, clips: Sequence[Moment], audio_frames: int) -> Embedded:
         """Audio embeddings of clips; of log-mels at most `audio_frames` of each are heard."""
         store, log_mel = self.stores[str(self.inputs.audio)], self.model.DAVEnet is not None
+        of_clip = store.recipe.get("reference") == "clip"
 
         def read(clip: Moment) -> np.ndarray | str:
             sequence = store[clip.video_id]
@@ -187,7 +188,7 @@ class EvaluatedModel:
                 return absence("audio", sequence)
             span = clip.within(sequence)
             if log_mel:
-                rows = mel_rows(sequence.values, *span, audio_frames)
+                rows = mel_rows(sequence.values, *span, audio_frames, of_clip)
                 return rows if len(rows) else "audio: empty_window"
             rows = sequence.values[rows_between(*span, rate_of(sequence), len(sequence.values))]
             return rows.mean(axis=0, dtype=np.float32) if len(rows) else "audio: empty_window"

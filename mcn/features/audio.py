@@ -7,6 +7,8 @@ Conventions
 - Steps: mean removed; pre-emphasis y[t] - 0.97 y[t-1], the first sample kept; power of the discrete Fourier transform
   of 400 samples under a symmetric Hamming window; 40 Slaney mel bands from 20 Hz to half the sample rate, each of
   unit area; 10 log10 relative to the loudest value of the whole waveform, floored at -80 dB.
+- Under `reference: clip` rows are absolute levels, and a clip's loudest value is 0 dB when it is taken
+  (`mcn.shards.clips.mel_rows`). Unlike there, mean and pre-emphasis are still those of the whole video.
 - Beyond both ends lies silence (`constant`, librosa >= 0.10) or the mirrored signal (`reflect`, librosa < 0.10); a
   waveform too short to be mirrored (at most 200 samples) is always continued by silence.
 - Silence has no loudest value: as in librosa it is 0 dB everywhere. Nothing gives NaN. An empty waveform is one column.
@@ -28,12 +30,12 @@ from mcn.features.extraction import Extractor
 from mcn.features.registry import library_versions
 from mcn.features.runtime import Runtime
 from mcn.options.encoders import LogMelOptions
+from mcn.shards.clips import relative_levels
 
 VERSION = 1  # raise when the code changes the numbers
 WINDOW_SECONDS, STEP_SECONDS = 0.025, 0.01
 MEL_BANDS, LOWEST_HZ = 40, 20
 PREEMPHASIS = 0.97
-RANGE_DB = 80.0
 LEAST_POWER = 1e-10  # librosa's amin: below it power counts as this much
 FRAMES_A_BLOCK = 8192  # windows transformed at once, to bound the memory
 
@@ -41,10 +43,14 @@ Padding = Literal["constant", "reflect"]
 
 
 def log_mel(
-    waveform: np.ndarray, sample_rate: int = 16000, padding: Padding = "constant"
+    waveform: np.ndarray,
+    sample_rate: int = 16000,
+    padding: Padding = "constant",
+    absolute: bool = False,
 ) -> np.ndarray:
     """Float32 (N,) -> float32 (40, T) dB, T = 1 + N // (sample_rate / 100).
 
+    absolute: levels as they are, neither relative to the loudest nor floored but at -100 dB.
     Errors: ValueError where the waveform is not one-dimensional or not finite.
     """
     waveform = np.asarray(waveform, dtype=np.float32)
@@ -57,7 +63,8 @@ def log_mel(
     mirrored = padding == "reflect" and len(waveform) > window // 2
     padded = np.pad(_emphasise(waveform), window // 2, "reflect" if mirrored else "constant")
     blocks = [filters @ power for power in _power_spectra(padded, window, step)]
-    return _decibels(np.concatenate(blocks, axis=1))
+    levels = _levels(np.concatenate(blocks, axis=1))
+    return levels if absolute else relative_levels(levels)
 
 
 def _emphasise(waveform: np.ndarray) -> np.ndarray:
@@ -88,23 +95,23 @@ def _mel_filters(sample_rate: int, window: int) -> np.ndarray:
     )
 
 
-def _decibels(power: np.ndarray) -> np.ndarray:
-    """10 log10 of power over its maximum, floored at -80 dB."""
-    levels = 10 * np.log10(np.maximum(power, LEAST_POWER))
-    levels -= levels.max()
-    return np.asarray(np.maximum(levels, -RANGE_DB))
+def _levels(power: np.ndarray) -> np.ndarray:
+    """10 log10 of power."""
+    return np.asarray(10 * np.log10(np.maximum(power, LEAST_POWER)))
 
 
 def log_mel_extractor(name: str, options: LogMelOptions, weights: str, place: Runtime) -> Extractor:
     """Decoded sound to rows (T, 40), 0.01 s apart; there are no weights, and the runtime gives the workers alone."""
 
     def encode(waveform: np.ndarray) -> np.ndarray:
-        return log_mel(waveform, options.reads.sample_rate, options.padding).T
+        of_clip = options.reference == "clip"
+        return log_mel(waveform, options.reads.sample_rate, options.padding, of_clip).T
 
     recipe = {
         "feature": name,
         "version": VERSION,
         "padding": options.padding,
+        **({"reference": options.reference} if options.reference != "video" else {}),
         "libraries": library_versions("librosa", "numpy", "scipy"),
     }
     return Extractor(name, encode, place.threads, recipe, step_seconds=STEP_SECONDS)

@@ -255,6 +255,11 @@ class LogMelOptions(FeatureOptions):
         description="what lies beyond both ends for centred windows: zeros (librosa >= 0.10) or the signal mirrored "
         "(older librosa, as when AVLnet was released); the first and last 2 rows differ",
     )
+    reference: Literal["video", "clip"] = Field(
+        "video",
+        description="what is 0 dB: the loudest value of the whole video, as HowTo100M's spectrograms have it, or of "
+        "each clip, as where clips are cut before extraction (AVLnet README); the shards hold absolute levels then",
+    )
 
 
 class DavenetOptions(WeightsOptions):

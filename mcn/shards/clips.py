@@ -147,9 +147,24 @@ def mel_column(seconds: float) -> int:
     return max(0, math.floor((seconds * SAMPLE_RATE - HALF_WINDOW_SAMPLES) / HOP_SAMPLES))
 
 
-def mel_rows(log_mel: np.ndarray, start: float, end: float, frames: int) -> np.ndarray:
-    """The frames of a clip, at most `frames`: (T, 40) -> view (n, 40), n >= 0."""
+RANGE_DB = 80.0
+
+
+def relative_levels(levels: np.ndarray) -> np.ndarray:
+    """Levels in dB, any shape, below their loudest value, floored at -80 dB."""
+    return np.asarray(np.maximum(levels - levels.max(), -RANGE_DB))
+
+
+def mel_rows(
+    log_mel: np.ndarray, start: float, end: float, frames: int, of_clip: bool = False
+) -> np.ndarray:
+    """The frames of a clip, at most `frames`: (T, 40) -> view (n, 40), n >= 0.
+
+    of_clip: `log_mel` holds absolute levels, and the clip's loudest value is 0 dB; then not a view.
+    """
     first, last = mel_column(start), mel_column(end)
+    if of_clip and len(log_mel[first:last]):
+        return relative_levels(log_mel[first:last])[:frames]
     return log_mel[first : min(last, first + frames)]
 
 

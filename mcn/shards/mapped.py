@@ -151,6 +151,11 @@ class MappedFeatures(FeatureStore):
             return bool(recipe["encoder"] == "logmel")
         return "padding" in recipe or recipe.get("feature") == "logmel"
 
+    @property
+    def of_clip(self) -> bool:
+        """Whether log-mel rows are absolute levels, whose 0 dB is each clip's loudest value."""
+        return bool(self.recipe.get("reference") == "clip")
+
     def _locate(self, shard: int, digest: Any) -> None:
         """Note where the features of every video of a shard lie; hash ids, times and page headers."""
         rows = ShardReader(self.paths[shard], self.kind).columns(*_TIMES).to_pylist()

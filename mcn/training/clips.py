@@ -63,13 +63,15 @@ class Clip(NamedTuple):
 class Video:
     """One video's streams, None where it lacks one; `log_mel` tells whether `audio` holds log-mel frames or vectors.
 
-    visual: in the order of the clip vector. lines: narration; None only for `random` windows.
+    visual: in the order of the clip vector. of_clip: 0 dB is the loudest value of each clip. lines: narration;
+    None only for `random` windows.
     """
 
     visual: tuple[FeatureSequence | None, ...]
     audio: FeatureSequence | None
     log_mel: bool
     lines: Lines | None
+    of_clip: bool = False
 
     def clip(self, line: int, options: TrainingOptions, candidates: int = 1) -> Clip:
         """The clip grown around a narration line, with at most `candidates` texts."""
@@ -138,7 +140,8 @@ class Video:
         first = self.audio.start_seconds
         if options.early_sound == "lost" and start - first < EARLY_SECONDS:
             return NOTHING
-        return mel_rows(values_of(self.audio), start - first, end - first, frames)
+        span = start - first, end - first
+        return mel_rows(values_of(self.audio), *span, frames, self.of_clip)
 
 
 def widened(start: float, end: float, seconds: float) -> tuple[float, float]:

@@ -50,8 +50,8 @@ SHORTEST_OVERLAP_SECONDS = 0.05  # a line inside the streams by this much has a 
 class TrainingSet:
     """Feature and text shards as batches.
 
-    needs: of the objective. left_out: video -> why it shall not be used. `videos`: ids used, in order of id; `excluded`:
-    id -> reason. Nothing usable: `UserError`.
+    needs: of the objective. left_out: video -> why it shall not be used. `videos`: ids used, in order of id;
+    `excluded`: id -> reason. Nothing usable: `UserError`.
     """
 
     def __init__(
@@ -111,7 +111,8 @@ class TrainingSet:
         lines = next((store.get(video_id) for store in self.text.values()), None)
         visual = tuple(_sequence(store, video_id) for store in self.video.values())
         audio = next((_sequence(store, video_id) for store in self.audio.values()), None)
-        return Video(visual, audio, self.widths.log_mel, lines)
+        of_clip = any(store.of_clip for store in self.audio.values())
+        return Video(visual, audio, self.widths.log_mel, lines, of_clip)
 
     def _select(self) -> tuple[list[str], dict[str, str]]:
         """Ids of the videos that can be trained on, and the reason for every other one, ids sorted."""
