@@ -78,15 +78,6 @@ def folder_of(options: LibraryOptions) -> Path:
     return Path(options.model).expanduser().resolve()
 
 
-def hub_commit(model: str, revision: str | None, file: str = "config.json") -> str | None:
-    """The commit of a model in the hub's cache; None where it is not there."""
-    import huggingface_hub
-
-    path = huggingface_hub.try_to_load_from_cache(model, file, revision=revision)
-    parts = Path(path).parts if isinstance(path, str) else ()
-    return parts[parts.index("snapshots") + 1] if "snapshots" in parts else None
-
-
 def placed(options: LibraryOptions, place: Runtime) -> Runtime:
     """The runtime at the precision of the row, where that says one."""
     if options.precision == "runtime":

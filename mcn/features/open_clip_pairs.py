@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from mcn.errors import UserError
 from mcn.features.extraction import Extractor, FrameItems
+from mcn.features.hub import hub_folder
 from mcn.features.library_models import (
     Opened,
     Pictures,
@@ -145,20 +146,11 @@ def _source(
 
 def _from_hub(options: Pair, revision: str | None, only_config: bool) -> Path:
     """The folder of a hub's model in the cache, with what open_clip reads of it."""
-    import huggingface_hub
-
     wanted = [CONFIG] if only_config else ["*.json", "*.txt", "*.model", SAFE]
-    try:
-        folder = huggingface_hub.snapshot_download(
-            options.model, revision=revision, allow_patterns=wanted
-        )
-        if not only_config and not Path(folder, SAFE).exists():
-            huggingface_hub.snapshot_download(
-                options.model, revision=Path(folder).name, allow_patterns=[PICKLED]
-            )
-    except Exception as error:  # whatever the library or the connection raises
-        raise not_opened(options, error, "a model of the hub") from error
-    if not Path(folder, CONFIG).exists():
+    folder = hub_folder(options.model, revision, wanted)
+    if not only_config and not (folder / SAFE).exists():
+        hub_folder(options.model, folder.name, [PICKLED])
+    if not (folder / CONFIG).exists():
         got = f"{options.model}, which has no {CONFIG}"
         raise UserError(got, "a model of open_clip", "take the encoder transformers_picture")
-    return Path(folder)
+    return folder

@@ -22,6 +22,7 @@ import numpy as np
 
 from mcn.errors import UserError
 from mcn.features.embedded import INSTALL, locate
+from mcn.features.hub import FOREIGN, hub_folder
 from mcn.features.registry import TextEncoder, library_versions
 from mcn.files import file_sha256
 from mcn.options.encoders import EMBEDDED_PREFIX, SentenceOptions, is_hub_name
@@ -113,7 +114,9 @@ def _located(options: SentenceOptions) -> tuple[Path, dict[str, Any]]:
     revision: dict[str, Any] = {}
     folder, source = Path(options.weights), Path(options.weights).name
     if is_hub_name(options.weights):
-        folder, source = hub_folder(options.weights, options.revision), options.weights
+        ignored = (*FOREIGN, "*.bin")
+        folder = hub_folder(options.weights, options.revision, ignored=ignored)
+        source = options.weights
         revision = {"revision": folder.name}
     file = folder / "model.safetensors"
     try:
@@ -121,21 +124,6 @@ def _located(options: SentenceOptions) -> tuple[Path, dict[str, Any]]:
     except OSError as error:
         wanted = "a folder in the layout of sentence-transformers with a model.safetensors"
         raise UserError(f"{file}: {error.strerror}", wanted, "correct `weights`") from None
-
-
-def hub_folder(model: str, revision: str | None) -> Path:
-    """The folder of a hub's model in its cache, fetched where it is not there yet; it is named by the commit."""
-    import huggingface_hub
-
-    foreign = ["*.bin", "*.h5", "*.onnx*", "onnx/*", "openvino/*", "*.msgpack", "*.ot"]
-    try:
-        return Path(
-            huggingface_hub.snapshot_download(model, revision=revision, ignore_patterns=foreign)
-        )
-    except Exception as error:  # whatever the library or the connection raises
-        words = (str(error).strip() or type(error).__name__).splitlines()[0]
-        cure = f"check `weights`, and fetch it where there is a connection: mcn fetch hf:{model}"
-        raise UserError(f"{model}: {words}", "a model of the hub", cure) from error
 
 
 def _opened(folder: Path, place: Runtime) -> Any:

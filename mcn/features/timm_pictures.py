@@ -20,12 +20,12 @@ from torch import Tensor, nn
 
 from mcn.errors import UserError
 from mcn.features.extraction import Extractor, FrameItems
+from mcn.features.hub import hub_commit
 from mcn.features.library_models import (
     Opened,
     Pictures,
     folder_of,
     frames_extractor,
-    hub_commit,
     not_opened,
     placed,
     to_place,

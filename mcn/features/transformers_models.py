@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from mcn.errors import UserError
+from mcn.features.hub import hub_commit
 from mcn.features.library_models import (
     folder_of,
-    hub_commit,
     library,
     not_opened,
     token_mean,

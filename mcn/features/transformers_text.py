@@ -12,7 +12,8 @@ from typing import Any
 from torch import Tensor
 
 from mcn.errors import UserError
-from mcn.features.library_models import Opened, hub_commit
+from mcn.features.hub import hub_commit
+from mcn.features.library_models import Opened
 from mcn.features.runtime import Runtime
 from mcn.features.text_towers import TextTower
 from mcn.features.transformers_models import (

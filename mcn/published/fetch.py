@@ -14,14 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mcn.errors import UserError, several
+from mcn.features.hub import hub_error, hub_folder
 from mcn.options.base import nearest
 from mcn.published.addresses import Entry, FileSource, entry_of, read_entries
 from mcn.published.download import Fetched, Wanted, download
 from mcn.published.unpack import unpack
 
 HUB = "hf:"
-# Weights of other frameworks, which lie beside PyTorch's in many repositories of the hub
-FOREIGN = ("*.h5", "*.msgpack", "*.ot", "*.onnx*", "onnx/*", "openvino/*", "*.mlmodel*", "*.tflite")
 
 
 def fetch(names: Sequence[str], to: Path | None = None, registry: Path | None = None) -> None:
@@ -86,26 +85,24 @@ def _words(found: Fetched) -> str:
 
 def fetch_hub_model(name: str, to: Path | None = None) -> Path:
     """A model of the hub, `hf:OWNER/NAME[@REVISION]`; its folder. Errors: `UserError`."""
-    import huggingface_hub  # of timm and transformers; takes half a second
-
     model, _, revision = name.removeprefix(HUB).partition("@")
     if model.count("/") != 1 or not all(model.split("/")):
         raise UserError(repr(name), "hf:OWNER/NAME@REVISION", "correct it")
+    if to is not None:  # a plain folder does not say its revision; the cache's is named by it
+        revision = _commit(model, revision)
+    folder = hub_folder(model, revision or None, to=to)
+    print(f"{model}: {folder}\n  pin it with revision: {revision if to else folder.name}")
+    return folder
+
+
+def _commit(model: str, revision: str) -> str:
+    """The commit that a revision of a model of the hub means now."""
+    import huggingface_hub
+
     try:
-        if to is not None:  # a plain folder does not say its revision; the cache's is named by it
-            revision = str(huggingface_hub.HfApi().model_info(model, revision=revision or None).sha)
-        folder = huggingface_hub.snapshot_download(
-            model, revision=revision or None, local_dir=to, ignore_patterns=list(FOREIGN)
-        )
+        return str(huggingface_hub.HfApi().model_info(model, revision=revision or None).sha)
     except Exception as error:  # whatever the library or the connection raises
-        words = str(error).strip().partition("\n")[0] or type(error).__name__
-        cure = (
-            "check the name and the revision, the connection (HTTPS_PROXY, HF_ENDPOINT), HF_HUB_OFFLINE and, of a "
-            "gated model, HF_TOKEN; or copy the model's folder from a machine that has it and name its path"
-        )
-        raise UserError(f"{name}: {words}", "a model of the hub", cure) from error
-    print(f"{model}: {folder}\n  pin it with revision: {revision if to else Path(folder).name}")
-    return Path(folder)
+        raise hub_error(model, error) from error
 
 
 def list_names(registry: Path | None = None) -> None:
