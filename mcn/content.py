@@ -1,11 +1,14 @@
-"""Digests of a table's columns and metadata: kept in the file, and asked for by whoever reads it.
+"""Digests of a table's columns and metadata, and of the whole file: kept in it, and asked for by whoever reads it.
 
 Conventions
 -----------
 - Checksums of pages say that a page is whole, not that it is this column's; and nothing covers the end of a parquet
   file, where names, places and metadata stand. So a table of ours holds, under the metadata key `mcn_content`, a sha256
   of each of its columns and, under the name '', of its other metadata.
-- A digest is over the values alone, however they are cut into parts. A reader of some columns compares those.
+- A table is sealed as well: `mcn_sealed` is the sha256 of the file with these 64 digits as zeros. `mcn verify` compares
+  it, so that not a bit of a table changes unseen, be it one that no reader looks at.
+- A digest of a column is over the values alone, however they are cut into parts. A reader of some columns compares
+  those.
 - The schema, which a parquet file keeps twice, says under `mcn_checked` that digests must be there; tables without it
   (of other people, or of earlier versions) are read as they are.
 """
@@ -14,16 +17,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-KEY, MARK = b"mcn_content", b"mcn_checked"
-_NOT_OURS = (KEY, b"ARROW:schema")
+KEY, MARK, SEAL = b"mcn_content", b"mcn_checked", b"mcn_sealed"
+_NOT_OURS = (KEY, SEAL, b"ARROW:schema")
+_OPEN = b"0" * 64  # a seal to come
+_CHUNK = 1 << 20
+_DIGITS = re.compile(re.escape(SEAL) + rb".{1,4}?([0-9a-f]{64})", re.DOTALL)
 
 
 class ContentDigest:
@@ -53,7 +62,8 @@ class ContentDigest:
     def record(self, schema: pa.Schema, metadata: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
         """What a finished table of `schema` notes of itself; metadata: all that it has."""
         self.add(pa.Table.from_batches([], schema))  # a table without rows has columns too
-        return {KEY: json.dumps({**self.columns(), "": _metadata(metadata)}).encode()}
+        digests = {**self.columns(), "": _metadata(metadata)}
+        return {KEY: json.dumps(digests).encode(), SEAL: _OPEN}
 
     def check(self, schema: pa.Schema, noted: Mapping[bytes, bytes] | None) -> None:
         """Compare what was read with what the file notes. Errors: ValueError.
@@ -69,6 +79,59 @@ class ContentDigest:
         if wrong or set(wanted) != {*schema.names, ""}:
             names = ", ".join(name or "metadata" for name in wrong) or "its columns"
             raise ValueError(f"not the content that was written: {names}")
+
+
+def seal(path: Path) -> None:
+    """Put the digest of a finished table into it."""
+    offset = _seal_offset(path)
+    if offset is None:
+        raise ValueError(f"{path} has no place for a seal")
+    digest = _sealed(path, offset)
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        file.write(digest)
+
+
+def require_seal(path: Path) -> bool:
+    """Compare a table with its seal; False for tables of others, which have none. Errors: ValueError, OSError."""
+    offset = _seal_offset(path)
+    if offset is None:
+        metadata = pq.read_metadata(path)
+        names = {*(metadata.metadata or {}), *(metadata.schema.to_arrow_schema().metadata or {})}
+        if {KEY, MARK} & names:
+            raise ValueError("its seal is gone")
+        return False
+    with open(path, "rb") as file:
+        file.seek(offset)
+        if file.read(len(_OPEN)) != _sealed(path, offset):
+            raise ValueError("not the bytes that were written: its seal is broken")
+    return True
+
+
+def _seal_offset(path: Path) -> int | None:
+    """Where the digits of a table's seal begin; None where it has none."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        file.seek(max(0, size - 8))
+        length = int.from_bytes(file.read(4), "little") + 8
+        start = max(0, size - length)
+        file.seek(start)
+        found = list(_DIGITS.finditer(file.read()))
+    return start + found[-1].start(1) if found else None
+
+
+def _sealed(path: Path, offset: int) -> bytes:
+    """The digest of a file whose seal, at `offset`, is open."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for length in (offset, None):
+            while part := file.read(_CHUNK if length is None else min(_CHUNK, length)):
+                digest.update(part)
+                length = None if length is None else length - len(part)
+            if length is not None:
+                digest.update(_OPEN)
+                file.seek(offset + len(_OPEN))
+    return digest.hexdigest().encode()
 
 
 def marked(schema: pa.Schema) -> pa.Schema:

@@ -31,7 +31,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mcn.content import ContentDigest, marked
+from mcn.content import ContentDigest, marked, seal
 from mcn.errors import DamagedShard, UserError
 
 BATCH_ROWS = 65_536  # rows read at a time where a table is read part by part
@@ -226,13 +226,14 @@ class TableWriter:
 def stream_table(path: Path | str, schema: pa.Schema) -> Iterator[TableWriter]:
     """Write a parquet table part by part, atomically, with page checksums and digests: yields its writer."""
     schema = marked(schema)
-    with (
-        atomic_path(path) as temporary,
-        pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer,
-    ):
-        table = TableWriter(writer)
-        yield table
-        table.finish()
+    with atomic_path(path) as temporary:
+        with pq.ParquetWriter(
+            temporary, schema, compression="zstd", write_page_checksum=True
+        ) as writer:
+            table = TableWriter(writer)
+            yield table
+            table.finish()
+        seal(temporary)
 
 
 def table_batches(path: Path | str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:

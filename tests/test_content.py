@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mcn.content import KEY, MARK
+from mcn.content import KEY, MARK, require_seal
 from mcn.errors import DamagedShard
 from mcn.files import read_table, stream_table, table_batches, write_table
 
@@ -76,6 +76,18 @@ def test_any_flipped_bit_of_a_table_is_found_or_changes_nothing(path: Path) -> N
     assert found > 500
 
 
+def test_any_flipped_bit_of_a_table_breaks_its_seal(path: Path) -> None:
+    """Those too that no reader looks at: `mcn verify` finds them."""
+    assert require_seal(path)
+    raw = path.read_bytes()
+    for place in np.random.default_rng(1).choice(8 * len(raw), 1500, replace=False):
+        damaged = bytearray(raw)
+        damaged[place // 8] ^= 1 << (place % 8)
+        path.write_bytes(damaged)
+        with pytest.raises((ValueError, OSError)):
+            require_seal(path)
+
+
 def test_exchanged_columns_are_found_by_who_reads_one_of_them(path: Path) -> None:
     """As where a footer names the wrong place: every page is whole, but it is that of another column."""
     noted = pq.read_metadata(path).metadata
@@ -116,6 +128,7 @@ def test_tables_of_others_are_read_as_they_are(tmp_path: Path) -> None:
     frame.to_parquet(tmp_path / "theirs.parquet")
     table = read_table(tmp_path / "theirs.parquet")
     assert MARK not in table.schema.metadata
+    assert not require_seal(tmp_path / "theirs.parquet")
     write_table(tmp_path / "ours.parquet", table)
     assert read_table(tmp_path / "ours.parquet").to_pandas().equals(frame)
 

@@ -162,7 +162,7 @@ def test_damage_is_mended_by_the_commands_that_verify_prints(
         path = finished.results / file
         raw = bytearray(path.read_bytes())
         raw[len(raw) // 3] ^= 1
-        path.write_bytes(raw)
+        path.write_bytes(raw[:-9] if "features" in file else raw)
     output = finished.run("verify", fails=True)
     commands = output[output.index("do this: ") :].removeprefix("do this: ").split("\n")
     assert {*shlex.split(commands[0])[2:]} == {f"results/{file}" for file in DAMAGED}

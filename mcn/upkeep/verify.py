@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from mcn.config.configuration import Configuration
 from mcn.config.features import with_sources
+from mcn.content import require_seal
 from mcn.errors import DamagedShard, UserError
 from mcn.files import canonical_json, table_batches
 from mcn.layout import Dataset
@@ -205,10 +206,15 @@ TABLES = ("*.parquet", "vocabulary/*.parquet", "speech/*.parquet", "narration/*.
 
 
 def _tables(dataset: Dataset) -> list[Problem]:
-    return _damaged(
-        (path for pattern in TABLES for path in dataset.root.glob(pattern)),
-        lambda path: deque(table_batches(path), maxlen=0),
-    )
+    paths = [path for pattern in TABLES for path in dataset.root.glob(pattern)]
+    return _damaged(paths, _read_table)
+
+
+def _read_table(path: Path) -> None:
+    """Read a table whole. Errors: `DamagedShard`, ValueError."""
+    deque(table_batches(path), maxlen=0)
+    if not require_seal(path):
+        log.warning("%s is of an earlier version and has no digests", path)
 
 
 def _weights(results: Path) -> list[Problem]:
