@@ -108,6 +108,9 @@ TABLE: dict[str, Run | NotRun] = {
     "mcn export index answers index.parquet --to parquet": help_of("parquet"),
     "mcn export model answers/results/models/conse conse": help_of("card"),
     'pip install "mcn[search]"': INSTALLS,
+    # docs/speech.md
+    'pip install "mcn[speech]"': INSTALLS,
+    "mcn transcribe --help": Run("finished", says="voice_threshold"),
     # configuration.md
     "mcn --help": done(says="doctor"),
     "mcn <verb> --options": NotRun("no command: the form of one"),
