@@ -13,16 +13,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from mcn.cli import main
+from mcn.config.configuration import configure
 from mcn.errors import UserError, VideoError
 from mcn.features.speech import find_recogniser, recognise
 from mcn.features.transcribe import transcribe
 from mcn.files import read_table, write_table
+from mcn.layout import Dataset
 from mcn.media.subtitles import subtitle_lines
 from mcn.options.speech import TranscribeOptions
 from mcn.shards import ShardReader
 from mcn.sources.annotation_tables import NARRATION
 from mcn.sources.beside import narration_beside
 from mcn.sources.languages import base_language
+from mcn.upkeep.costs import measure
+from mcn.upkeep.verify import verify
 from tests.media_files import make, run_ffmpeg
 from tests.spoken import OTHERS, SENTENCES, music, noise, say, word_error_rate, write_wav
 
@@ -257,3 +261,32 @@ def test_the_verb_notes_the_code_and_needs_no_model_for_written_words(tmp_path: 
     assert main([*map(str, words), "--options", '{"recognize": false}']) == 0
     assert b"made=" in shard.account.read_bytes()
     assert shard.texts("film")[0] == "Cut the onion, and stir."
+
+
+def test_its_cost_is_measured_and_what_it_made_is_verified(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    for folder in ("own/shards", "own/speech", "own/speech_account", "benchmarks/own/transcribe"):
+        (results / folder).mkdir(parents=True)
+    told = {"a": "a line", "b": "another"}
+    shard = Shard(results / "own/shards", dict.fromkeys(told, make("plain.mp4")), told)
+    shard.lines = results / "own/speech/00000.parquet"
+    shard.account = results / "own/speech_account/00000.parquet"
+    shard.make(WRITTEN)
+    benchmark = "s\tcpu_time\tmax_rss\n3.0\t2.5\t100.0\n"
+    (results / "benchmarks/own/transcribe/00000.tsv").write_text(benchmark)
+    data = {"manifest": "m.csv", "shards": 1, "transcribe": {"recognize": False}}
+    settings = configure({"datasets": {"own": data}, "features": {}})
+    (cost,) = measure(results, settings)
+    assert (cost.stage, cost.device, cost.media_seconds) == ("transcribe", "cpu", 4.0)
+    assert (cost.wall_seconds, cost.cpu_seconds) == (3.0, 2.5)
+    assert cost.output_bytes == sum(path.stat().st_size for path in (shard.lines, shard.account))
+
+    def damaged() -> set[Path]:
+        return {problem.path for problem in verify([Dataset(results / "own", 1)], settings)}
+
+    assert not {shard.lines, shard.account} & damaged()
+    with open(shard.lines, "r+b") as file:
+        file.seek(60)
+        file.write(b"\xff" * 8)
+    shard.account.unlink()
+    assert {shard.lines, shard.account} <= damaged()
