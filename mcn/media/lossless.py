@@ -111,3 +111,4 @@ def _decoded(parts: Parts) -> Iterator[np.ndarray]:
             container.streams.video[0].codec_context.thread_count = 1
             for frame in container.decode(video=0):
                 yield frame.to_ndarray(format="rgb24")
+        del part, container  # before the next one is read
