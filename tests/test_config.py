@@ -144,6 +144,16 @@ def test_a_network_of_whole_videos_does_not_hear_levels_of_clips(values):
         configure(values)
 
 
+def test_sound_of_published_features_may_lie_apart(values):
+    places = {"directory": "pictures", "audio_directory": "sound"}
+    values["datasets"]["demo_train"]["published_features"] = places
+    made = configure(values).datasets["demo_train"].published_features
+    assert (made.directory, made.audio_directory) == ("pictures", "sound")
+    values["datasets"]["demo_train"]["published_features"] = {"clips": "a", "audio_directory": "b"}
+    with pytest.raises(UserError, match="audio_directory stands beside directory"):
+        configure(values)
+
+
 def test_captions_as_narration_make_a_training_set(values):
     values["datasets"]["demo_test"]["narration_table"] = "captions"
     settings = configure(values)

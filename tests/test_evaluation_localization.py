@@ -18,6 +18,7 @@ from mcn.evaluation.localization.metrics import (
     average_precision,
     chance_average_precision,
     decode_steps,
+    recall_over_draws,
 )
 
 SIZES = st.integers(1, 4).flatmap(lambda k: st.tuples(st.integers(k, k + 4), st.just(k)))
@@ -245,3 +246,16 @@ def test_normalising_over_steps_can_decode_differently() -> None:
     probabilities = localization.log_softmax(scores)
     assert np.exp(probabilities).sum(axis=1) == pytest.approx(np.ones(4))
     assert (decode_steps(probabilities) != decode_steps(scores)).any()
+
+
+def test_recall_over_draws_of_training_videos() -> None:
+    """Task a: of three videos one is left, hits 0, 1 or 2 of 2; task b has too few to be tested."""
+    counts = [StepCounts("a", hits, 2) for hits in (0, 1, 2)] + [StepCounts("b", 1, 1)] * 2
+    found = recall_over_draws(counts, training_videos=2, draws=3000, seed=0)
+    assert found.mean == pytest.approx(0.5, abs=0.03)
+    assert found.deviation == pytest.approx(np.sqrt(1 / 6), abs=0.02)
+    assert found.videos == 1
+    assert recall_over_draws(counts, 2, 5, seed=0) == recall_over_draws(counts, 2, 5, seed=0)
+    every = recall_over_draws(counts, 1, 2000, seed=0)
+    assert every.mean == pytest.approx((0.5 + 1.0) / 2, abs=0.02)
+    assert np.isnan(recall_over_draws(counts, 5, 2, seed=0).mean)

@@ -40,6 +40,15 @@ def run_localization(small: EvaluationSet, **options: Any) -> dict[str, Any]:
     return run_evaluation("localization", given, small.path("evaluation/demo.localization.json"))
 
 
+def test_the_protocol_of_the_authors_of_the_data_set(small: EvaluationSet) -> None:
+    """Of six videos of one task, two lost, four are drawn for training: the mean is near the whole recall."""
+    result = run_localization(small, training_draws=400, training_videos=4)
+    found = result["zhukov"]
+    assert found["videos"] == 2
+    assert found["recall"] == pytest.approx(result["scores"]["recall_pooled"], abs=5)
+    assert "zhukov" not in run_localization(small)
+
+
 def test_localization_is_what_a_plain_loop_gives(small: EvaluationSet) -> None:
     result = run_localization(small, chance_draws=500)
     model = make_model()

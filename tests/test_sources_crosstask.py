@@ -57,6 +57,13 @@ def test_splits_of_the_primary_videos(tmp_path):
     }
 
 
+def test_the_validation_list_may_be_left_out(tmp_path):
+    output = imported(tmp_path, "crosstask", "without_validation")
+    assert {row["video_id"] for row in rows(output / "manifest.csv")} == {"a_b-cdefghi"}
+    counts = json.loads((output / "accounting.json").read_text())["counts"]
+    assert counts["videos of tasks with times"]["found"] == 2
+
+
 def test_related_tasks_have_the_times_of_their_constraints(tmp_path):
     output = imported(tmp_path, "crosstask", "related")
     assert steps(output) == [

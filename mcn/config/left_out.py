@@ -76,7 +76,7 @@ def _missing_of(dataset: Mapping[str, Any]) -> Iterator[str]:
     elif dataset.get("manifest") and not Path(dataset["manifest"]).exists():
         yield f"no manifest {dataset['manifest']}"
     published = dataset.get("published_features")
-    for key in ("directory", "clips"):
+    for key in ("directory", "audio_directory", "clips"):
         path = published.get(key) if isinstance(published, Mapping) else None
         if path and not Path(path).exists():
             yield f"no published features {path}"

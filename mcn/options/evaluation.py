@@ -122,6 +122,17 @@ class LocalizationOptions(SecondsOptions):
     timelines: int = Field(
         8, ge=0, description="videos, drawn at random, whose timelines are written [videos]"
     )
+    training_draws: int = Field(
+        0,
+        ge=0,
+        description="how often training videos of each task are drawn at random and left out of the recall, which is "
+        "then their mean (`zhukov` of the results); 0: not at all [draws] (Zhukov et al. 2019)",
+    )
+    training_videos: int = Field(
+        30,
+        ge=1,
+        description="`training_draws`: videos of a task that are drawn [videos] (CrossTask train.py --n_train)",
+    )
     cooking_tasks: list[str] | str | None = Field(
         None,
         description="tasks of the cooking split, or a text file with one a line; scores are then also given for "

@@ -18,6 +18,10 @@ class PublishedFeatures(Options):
         None,
         description="folder of one file a video and stream (ID_2d.npz, ID_3d.npz, ID_spec.npz)",
     )
+    audio_directory: str | None = Field(
+        None,
+        description="folder of the files of sound, where they lie apart (--features_path_audio); null: `directory`",
+    )
     layout: Literal["howto100m"] = Field(
         "howto100m", description="how the files of `directory` are named and shaped"
     )
@@ -29,4 +33,6 @@ class PublishedFeatures(Options):
     def _one_source(self) -> PublishedFeatures:
         if (self.directory is None) == (self.clips is None):
             raise ValueError("give either directory or clips")
+        if self.audio_directory and self.directory is None:
+            raise ValueError("audio_directory stands beside directory, not beside clips")
         return self

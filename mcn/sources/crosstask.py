@@ -67,6 +67,9 @@ class CrossTask(Adapter):
             (("tasks_primary.txt",), ("videos.csv",), ("annotations",)),
             (VALIDATION_LIST, TEST_LIST),
         ),
+        "without_validation": Split(
+            (("tasks_primary.txt",), ("videos.csv",), ("annotations",), (VALIDATION_LIST,))
+        ),
         "related": Split((("tasks_related.txt",), ("videos.csv",), ("crosstask_constraints",))),
     }
 
@@ -76,7 +79,10 @@ class CrossTask(Adapter):
         listed, times = self.file(1), self.file(2)
         rows: list[tuple[str, str, int, float, float]] = []
         annotated: list[Pair] = []
+        validation = self._validation_pairs()
         for pair in _usable_pairs(listed, tasks, account):
+            if pair.name in validation:
+                continue
             found = _read_times(times, pair, len(tasks[pair.task]), account)
             if found:
                 rows += [(pair.video_id, pair.task, *segment) for segment in found]
@@ -95,6 +101,11 @@ class CrossTask(Adapter):
         note = "a video counts in each task"
         account.count("videos of tasks with times", len(annotated), note=note)
         account.count("step segments", len(rows))
+
+    def _validation_pairs(self) -> set[str]:
+        """Names of the pairs that the split leaves to validation."""
+        lists = self.find([VALIDATION_LIST] if self.split == "without_validation" else [])
+        return {pair.name for path in lists for pair in _read_pairs(path)}
 
     def _subsets(self) -> dict[str, str]:
         """Video id -> `validation` or `test`, for the split `primary`, where the lists are there."""

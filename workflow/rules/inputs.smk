@@ -406,9 +406,10 @@ def missing_arguments():
 
 
 def published_source(wildcards):
-    """The folder that a data set's published features are read from."""
+    """The folder that a published feature of a data set is read from."""
     published = settings.datasets[wildcards.dataset].published_features
-    return published.directory or f"results/{wildcards.dataset}/published"
+    audio = published.audio_directory if wildcards.feature == "logmel" else None
+    return audio or published.directory or f"results/{wildcards.dataset}/published"
 
 
 def published_files(wildcards):

@@ -124,6 +124,35 @@ def recall_pooled_per_task(counts: Iterable[StepCounts]) -> TaskRecalls:
     )
 
 
+class DrawnRecall(NamedTuple):
+    """Mean and standard deviation over draws of a recall (fractions), and the mean number of videos that are tested."""
+
+    mean: float
+    deviation: float
+    videos: float
+
+
+def recall_over_draws(
+    counts: Sequence[StepCounts], training_videos: int, draws: int, seed: int
+) -> DrawnRecall:
+    """`recall_pooled_per_task` without training videos drawn at random; NaN where no task has more videos than that.
+
+    Every draw leaves `training_videos` of each task out; a task that has no more is not tested (CrossTask data.py,
+    `random_split`).
+    """
+    generator = np.random.default_rng(seed)
+    recalls, tested = [], []
+    groups = [found for found in _by_task(counts).values() if len(found) > training_videos]
+    for _ in range(draws):
+        left: list[StepCounts] = []
+        for videos in groups:
+            trained = set(generator.choice(len(videos), training_videos, replace=False).tolist())
+            left += [video for place, video in enumerate(videos) if place not in trained]
+        recalls.append(recall_pooled_per_task(left).mean)
+        tested.append(len(left))
+    return DrawnRecall(float(np.mean(recalls)), float(np.std(recalls)), float(np.mean(tested)))
+
+
 def mean_average_precision(videos: Sequence[ScoredVideo], by_chance: bool = False) -> TaskRecalls:
     """Of each step over the joined seconds of a task's videos; mean over steps that occur, then over tasks.
 

@@ -9,6 +9,8 @@ Conventions
   `recall (mode)` of every mode, percent; n, total: videos scored, videos of the set. `modes` has each mode's own
   numbers and denominators, `tasks` each task's of the headline mode. `chance`: the same for random scores.
 - `splits`: where `cooking_tasks` is given, `scores` and `chance` of the headline mode for cooking and other tasks.
+- `zhukov`: where `training_draws` is given, the protocol of the data set's authors: the pooled recall of the headline
+  mode on the videos that are left when `training_videos` of each task are drawn for training, mean over draws.
 - A video and a task of it are one item. One that lacks a modality, or has fewer seconds than its task has steps, is a
   mistake or dropped, see `EvaluationOptions.missing_modality`, and counted in `missing`.
 - `timelines`: videos drawn at random among those scored; `truth` rows [step, start, end], `predicted` [step, second].
@@ -51,6 +53,7 @@ def evaluate(given: EvaluatedModel) -> dict[str, Any]:
         **scorer.result({mode: one.summary() for mode, one in outcomes.items()}, ["recall"]),
         "tasks": headline.tasks(),
         "splits": {name: headline.summary(tasks) for name, tasks in splits.items()},
+        **({"zhukov": headline.zhukov()} if options.training_draws else {}),
         "timelines": timelines(videos, headline, texts),
     }
 
@@ -77,6 +80,18 @@ class ModeOutcome:
                 "chance": localization.chance(videos, lost, exactly_one, draws, self.options.seed),
             }
         return found
+
+    def zhukov(self) -> dict[str, Any]:
+        """The pooled recall without training videos drawn at random, percent: mean, deviation over draws, videos."""
+        exactly_one, options = self.options.exactly_one, self.options
+        placed = [
+            one.counts(localization.hit_steps(one.truth, decode_steps(one.scores, exactly_one)))
+            for one in self.videos
+        ]
+        drawn_so = options.training_videos, options.training_draws, options.seed
+        found = localization.recall_over_draws([*placed, *self.lost], *drawn_so)
+        recalls = {"recall": 100 * found.mean, "deviation": 100 * found.deviation}
+        return {**undefined_as_none(recalls), "videos": found.videos}
 
     def tasks(self) -> dict[str, dict[str, Any]]:
         """Scores of every task, with its chance recall beside; n, total in videos."""
