@@ -1,7 +1,7 @@
 """What the page asks about a folder of answers: searches, transcripts, the list of videos, the map.
 
 Conventions: answers are JSON as `mcn search --json` prints them, with the names of the videos added. Searches run in
-a few threads, and no more than `_WAITING` of them wait; the map is computed once.
+a few threads of their own, and no more than `_WAITING` of them wait; the map is computed once.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Api:
                 }
             )
 
-        return await self._ask(tell)
+        return await asyncio.to_thread(tell)
 
     async def search(self, request: Request) -> Response:
         """Moments that fit a text."""
@@ -119,7 +119,7 @@ class Api:
         answers, library = await self._current()
         known = self._map
         if known is None or known[0] is not answers or (known[1].done() and known[1].exception()):
-            drawn = asyncio.create_task(self._ask(_points, answers, library))
+            drawn = asyncio.create_task(asyncio.to_thread(_points, answers, library))
             known = self._map = answers, drawn
         return Response(await asyncio.shield(known[1]), media_type="application/json")
 
@@ -130,7 +130,7 @@ class Api:
         offset = parameters.integer(query, "offset", 0, 0, 10**9)
         limit = parameters.integer(query, "limit", 100, 1, MAXIMUM_LISTED)
         contains, status = query.get("contains", ""), query.get("status", "")
-        found = await self._ask(lambda: list(library.listed(contains, status)))
+        found = await asyncio.to_thread(lambda: list(library.listed(contains, status)))
         shown = [library.facts(video) for video in found[offset : offset + limit]]
         return JSONResponse({"videos": shown, "total": len(found), "offset": offset})
 
@@ -138,7 +138,7 @@ class Api:
         """What is said in a video."""
         answers, library = await self._current()
         video = library.video(request.path_params["video_id"])
-        lines = await self._ask(answers.transcript, video.video_id)
+        lines = await asyncio.to_thread(answers.transcript, video.video_id)
         return JSONResponse({"video_id": video.video_id, "lines": [asdict(line) for line in lines]})
 
     async def _current(self) -> tuple[Answers, Library]:
