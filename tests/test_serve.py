@@ -17,6 +17,7 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import quote
 
+import av
 import httpx2
 import jsonschema
 import pytest
@@ -25,6 +26,7 @@ from starlette.testclient import TestClient
 
 from mcn.errors import UserError, VideoError
 from mcn.media.frames import frame_at
+from mcn.media.probe import probe
 from mcn.search.answers import Line, Video
 from mcn.search.serve import opened, server
 from mcn.search.serve.app import STATIC, create_app
@@ -341,6 +343,17 @@ def test_a_preview_shows_the_same_at_the_same_time(name, tmp_path):
         near = abs(source - made).mean()
         assert near < 14
         assert near < abs(source - other).mean() or name == "late_video.mkv"
+
+
+@pytest.mark.parametrize("name", ["stream.ts", "later_and_larger.ts"])
+def test_a_preview_begins_with_the_container(name, tmp_path):
+    """MPEG-TS begins at 1.4 s or later; the player counts from 0."""
+    write_preview(make(name), tmp_path / "preview.mp4")
+    found = probe(tmp_path / "preview.mp4")
+    with av.open(str(tmp_path / "preview.mp4")) as container:
+        assert container.start_time == 0
+    assert found.video.start_seconds == pytest.approx(0.023, abs=0.002)
+    assert found.seconds == pytest.approx(4.04, abs=0.05)
 
 
 def test_a_browser_that_plays_more_gets_more_files_themselves(client, answers, tmp_path):
