@@ -161,6 +161,9 @@ TABLE: dict[str, Run | NotRun] = {
         "queries"
     ),
     "snakemake --cores 2 --configfile config.yaml config/embedded.yaml": plan(says="freeze"),
+    "snakemake --cores 2 --configfile config.yaml config/embedded.yaml -- encoders": plan(
+        says="encoders"
+    ),
     "python benchmarks/stages.py results": done(says="resnext101"),
     # evaluation.md
     "mcn import actions data/ucf101/videos --output data/ucf101": Run(

@@ -1,4 +1,4 @@
-"""The verb that sets experiments beside each other: compare experiments."""
+"""The verbs that set experiments beside each other: compare experiments, compare encoders."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mcn.commands.verbs import Verbs, add_verb
 
 
 def register_comparison(comparisons: Verbs) -> None:
-    """Add the parser below `compare`."""
+    """Add the parsers below `compare`."""
     verb = add_verb(
         comparisons,
         "experiments",
@@ -27,6 +27,24 @@ def register_comparison(comparisons: Verbs) -> None:
     verb.add_argument(
         "--output", type=Path, required=True, help="page (.html); the table .csv is written beside"
     )
+
+    verb = add_verb(
+        comparisons, "encoders", compare_encoders, "mcn.config.configuration:Configuration"
+    )
+    verb.add_argument("results", type=Path, help="folder of a finished run")
+    verb.add_argument(
+        "--output", type=Path, required=True, help="page (.html); the table .csv is written beside"
+    )
+
+
+def compare_encoders(arguments: Namespace) -> None:
+    """What the features of each experiment cost, beside its scores: a page and a table."""
+    from mcn.config.configuration import Configuration
+    from mcn.options.base import parse_options
+    from mcn.report.encoders import write_encoders
+
+    settings = parse_options(Configuration, arguments.options)
+    write_encoders(settings, arguments.results, arguments.output)
 
 
 def compare_experiments(arguments: Namespace) -> None:

@@ -106,6 +106,7 @@ STAGES: dict[str, Stage] = {
     "report": Stage("", (), ("mcn.report.render", "mcn.report.tables"), labels=True),
     "table1": Stage("", (), ("mcn.report.tables",), labels=True),
     "table2": Stage("", (), ("mcn.report.tables",), labels=True),
+    "encoders": Stage("", (), ("mcn.report.encoders",), labels=True),
     "comparison": Stage("", (), ("mcn.comparison.stage",), DEVICE, labels=True),
 }
 

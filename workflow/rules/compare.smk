@@ -52,3 +52,23 @@ rule sweep:
         code=code("sweep"),
     shell:
         "python -m mcn sweep results --output {output.page} &> {log}"
+
+
+rule encoders:
+    """What the features of every experiment cost, beside its scores."""
+    input:
+        all_evaluations(),
+    output:
+        page=report(
+            "results/encoders.html", caption="../report/table.rst", category="Tables"
+        ),
+        table="results/encoders.csv",
+    log:
+        "results/logs/encoders.log",
+    conda:
+        "../../envs/mcn.yaml"
+    params:
+        recipe=recipe("encoders"),
+        code=code("encoders"),
+    shell:
+        "python -m mcn compare encoders results --output {output.page} {params.recipe} &> {log}"
