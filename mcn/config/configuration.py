@@ -133,16 +133,17 @@ class Configuration(Options):
         return {name: row.label for name, row in self.features.items() if row.label}
 
     def used_features(self) -> list[str]:
-        """Features that an experiment reads, and those that they are made of.
+        """Features that an experiment reads, and those that they are made of; of frozen pairs the pictures.
+
+        The narration of a frozen pair is nobody's input, and its evaluations ask for what they read themselves.
 
         Without experiments: all that can be made without an optional package of weights, and none where a data set is
         searchable, which words answer alone then.
         """
-        wanted = [
-            name
-            for one in self.experiments.values()
-            for name in (*one.features.names, *one.training_features.names)
-        ]
+        wanted: list[str] = []
+        for one in self.experiments.values():
+            trains = [*one.features.names, *one.training_features.names]
+            wanted += one.features.video if one.is_frozen else trains
         searched = any(dataset.searchable for dataset in self.datasets.values())
         if not self.experiments and not searched:
             rows = self.features.items()
