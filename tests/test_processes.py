@@ -44,6 +44,18 @@ def train(folder, name, processes):
     return losses, first, rows
 
 
+def test_batch_norms_may_stay_with_each_process(folder):
+    """DataParallel's way: the first process keeps its own statistics, which are those of the model."""
+    for value, kind in (("shared", SharedBatchNorm2d), ("per_process", nn.BatchNorm2d)):
+        chosen = options("mcn", videos_per_batch=5, batch_norm=value)
+        data = TrainingSet(folder, chosen.training, chosen.objective.needs)
+        vectors = torch.from_numpy(vocabulary_vectors(folder.vocabulary)[0])
+        runtime = resolve(RuntimeOptions(device="cpu", precision="fp32"), 1)
+        trainer = build_trainer(data, vectors, chosen, runtime, Processes(0, 2))
+        norms = [one for one in trainer.network.modules() if isinstance(one, nn.BatchNorm2d)]
+        assert {type(one) for one in norms} == {kind}
+
+
 def work(rank, count, folder, names, meeting, results):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", f"file://{meeting}", rank=rank, world_size=count)

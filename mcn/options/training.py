@@ -229,6 +229,13 @@ class TrainingOptions(Options):
     warmup_steps: int = field(
         5000, "linear rise from 0, before the schedule", "steps", "MCN --warmup_steps", ge=0
     )
+    batch_norm: Literal["shared", "per_process"] = field(
+        "shared",
+        "statistics of batch norms where several processes share a step: over all of them, so that they equal one "
+        "process, or over each one's videos, as under DataParallel",
+        "",
+        "per_process: MCN, AVLnet train.py (DataParallel on 2 or 4 GPUs)",
+    )
     gradient_clip: float | None = field(
         None, "largest norm of the gradient; null: no clipping", "", "MCN: none", gt=0
     )

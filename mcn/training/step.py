@@ -96,7 +96,7 @@ class Trainer:
         processes: Processes = ALONE,
     ) -> None:
         self.processes, self.total = processes, total
-        if processes.count > 1:
+        if processes.count > 1 and experiment.training.batch_norm == "shared":
             share_batch_norms(network)
         self.precision, self.device = runtime.precision, runtime.device
         self.network, self.objective = network.to(self.device), objective
