@@ -95,6 +95,7 @@ TABLE: dict[str, Run | NotRun] = {
     # encoders.md
     'pip install "mcn[encoders]"': INSTALLS,
     "pytest -s tests/test_features_libraries.py": NotRun("the tests run it"),
+    "python benchmarks/library_encoders.py": NotRun("takes minutes"),
     # search.md
     "mcn run": NotRun("no command: the form of one"),
     "mcn run FOLDER --output DIR": help_of("folder of videos"),

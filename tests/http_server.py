@@ -94,5 +94,8 @@ class Server(ThreadingHTTPServer):
         self.asked: list[tuple[str, str]] = []
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients that turn away from a wrong answer are no news."""
+
     def url(self, mode: str, name: str = "file.bin") -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/{mode}/{name}"
