@@ -246,8 +246,6 @@ TABLE: dict[str, Run | NotRun] = {
         ("snakemake ", "snakemake --cores 1 "), says="Nothing to be done"
     ),
     "mcn workflow": done(says="Snakefile"),
-    "mcn transcribe --help": help_of("speech"),
-    'pip install "mcn[speech]"': INSTALLS,
     "snakemake sweep": NotRun("no command: the form of one"),
     "snakemake --unlock": done(),
     "mcn verify": help_of("results"),

@@ -27,6 +27,7 @@ APART = {
     "mcn.config": "puts the configuration together, which is what stages are told",
     "mcn.options": "declares the configuration",
     "mcn.evaluation.alignment.files": "mcn align",
+    "mcn.evaluation.basis": "says what answers rest on",
     "mcn.media.doctor": "looks at files for a person",
     "mcn.media.folders": "mcn run: finds files",
     "mcn.media.cutting": "mcn search --clip",
