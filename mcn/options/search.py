@@ -22,6 +22,14 @@ class SearchOptions(Options):
         description="feature of texts (`minilm`) that embeds passages of what is said, so that queries find it in "
         "other words; null: words alone are searched",
     )
+    meaning_cosine: float = field(
+        0.2,
+        "cosine below which a passage is no answer to a query, since the nearest passage of unrelated ones has one too",
+        source="measured with minilm",
+        role="runtime",
+        ge=-1,
+        le=1,
+    )
     exact_windows: int = field(
         1_000_000,
         "windows of a data set that are all compared with a query; of more, faiss looks at the nearest cells alone",

@@ -10,6 +10,7 @@ Conventions
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from mcn.evaluation.basis import SEEDED, basis
@@ -76,7 +77,8 @@ def _meaning(folder: Folder) -> list[VectorSource]:
         return PassageEncoder(name, rows[name], RuntimeOptions(device="cpu"))
 
     loads = _quickly(folder, name, load)
-    return sources_of(place, f"the meaning of what is said, by {name}", loads)
+    found = sources_of(place, f"the meaning of what is said, by {name}", loads)
+    return [replace(one, least=folder.settings["search"]["meaning_cosine"]) for one in found]
 
 
 def _of_model(folder: Folder, experiment: str, place: Path, rests: str) -> list[VectorSource]:

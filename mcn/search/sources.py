@@ -43,13 +43,17 @@ class TextSource(Protocol):
 
 @dataclass
 class VectorSource:
-    """The windows of one source and model. basis: what its scores rest on; encoder: loads the query encoder."""
+    """The windows of one source and model. basis: what its scores rest on; encoder: loads the query encoder.
+
+    least: cosine below which a window is no answer.
+    """
 
     name: str
     basis: str
     index: VectorIndex
     encoder: Callable[[], Encoder]
     lists: Lists | None = None
+    least: float = -1.0
 
     @classmethod
     def open(
@@ -109,5 +113,5 @@ class VectorSource:
                 float(score),
             )
             for row, score in zip(found.rows, found.scores, strict=True)
-            if row >= 0
+            if row >= 0 and score >= self.least
         ]

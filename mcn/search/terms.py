@@ -21,11 +21,16 @@ _TERM = re.compile(r'"([^"]*)"|([\w\'’]+\*?)')
 _WORD = re.compile(r"\w+")
 _FUNCTION_WORDS = frozenset(
     _WORD.findall(
-        "a an and are as at be been but by can did do does for from had has have he her his how i if in is it its me "
-        "my of on or our she so that the their them then there these they this those to us was we were what when where "
-        "which who why will with you your"
+        "a about after again all also am an and any are as at be because been before but by can could did do "
+        "does doing done down for from had has have he her here him his how i if in into is it its just me "
+        "more most my no not now of off on one only or our out over own please she should so some such than "
+        "that the their them then there these they this those through to too under until up us very was we "
+        "were what when where which while who why will with would you your"
     )
 )
+
+
+_SHORTEST = 5  # letters of a word that may be a misspelling
 
 
 class Term(NamedTuple):
@@ -46,6 +51,19 @@ def parse(query: str) -> list[Term]:
             terms.append(Term(kind, text.casefold()))
     content = [one for one in terms if one.kind != "word" or one.text not in _FUNCTION_WORDS]
     return list(dict.fromkeys(content or terms))
+
+
+def is_misspelling(word: str, said: str, distance: int) -> bool:
+    """Whether `word` may be `said` with a slip: letters that changed places, one too many or one lacking.
+
+    Of 7 letters on, one may also be another, and of 9 on two; of less than 5, nothing is one, since too many other
+    words lie near. distance: of optimal string alignment.
+    """
+    if len(word) < _SHORTEST or distance > 2:
+        return False
+    if sorted(word) == sorted(said) or len(word) >= 9:
+        return True
+    return distance == 1 and (len(word) >= 7 or len(word) != len(said))
 
 
 def quoted(text: str) -> str:

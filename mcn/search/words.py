@@ -7,7 +7,7 @@ Conventions
   words of their own, so that a query in them finds what stands inside a line.
 - A query is words, each found by its stem; "words in quotes" are a phrase; `word*` finds what begins so. Function words
   of English count in phrases, and where there is nothing else. A word that is said nowhere is replaced by the words
-  that are spelt nearly so (one letter of a short word, two of a long one), which count half.
+  that it may be a misspelling of (`mcn.search.terms.is_misspelling`), which count half.
 - Score: BM25 as FTS5 defines it, per word, higher is better. Matching lines of one video that follow each other within
   `NEAR_SECONDS` are one hit, up to `LONGEST_SECONDS`; each word counts once in it, where it scores best. Of a word
   the best `MOST_LINES` lines count; one in more than `COMMON_LINES` counts beside rarer ones, by its rarity alone.
@@ -34,7 +34,7 @@ from rapidfuzz.distance import OSA
 from mcn.errors import DamagedShard, UserError
 from mcn.files import atomic_path, canonical_json, file_sha256, read_table
 from mcn.search.fusion import Hit
-from mcn.search.terms import Term, parse, quoted, spaced, words_of
+from mcn.search.terms import Term, is_misspelling, parse, quoted, spaced, words_of
 
 VERSION = 1  # of the file
 NEAR_SECONDS = 2.0
@@ -44,6 +44,7 @@ MOST_LINES = 1000  # of a word: the best by BM25
 COMMON_LINES = 10_000  # a word in more lines counts only where a rarer word of the query is said, by its rarity alone
 BEGINNINGS = 50  # words that take the place of a beginning, frequent ones first
 NEAR_WORDS = 5  # spellings that take the place of a word
+MOST_NEAR = 100  # of which they are chosen
 NEAR_WEIGHT = 0.5
 
 _SCHEMA = """
@@ -180,12 +181,16 @@ class WordsIndex:
         exact = _sought(connection, term, [term.text])
         if term.kind == "phrase" or exact.lines:
             return exact
-        word = "".join(words_of(term.text))
-        cutoff = 2 if len(word) >= 7 else 1 if len(word) >= 4 else 0
-        near = process.extract(
-            word, self._vocabulary, scorer=OSA.distance, score_cutoff=cutoff, limit=NEAR_WORDS
+        return _sought(connection, term, self._near("".join(words_of(term.text))), NEAR_WEIGHT)
+
+    def _near(self, word: str) -> list[str]:
+        """Words that are said and that `word` may be a misspelling of, the nearest first."""
+        found = process.extract(
+            word, self._vocabulary, scorer=OSA.distance, score_cutoff=2, limit=MOST_NEAR
         )
-        return _sought(connection, term, [found for found, _, _ in near], NEAR_WEIGHT)
+        return [one for one, distance, _ in found if is_misspelling(word, one, distance)][
+            :NEAR_WORDS
+        ]
 
     @cached_property
     def _vocabulary(self) -> list[str]:
