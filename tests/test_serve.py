@@ -599,6 +599,8 @@ def test_ports_that_are_taken():
         assert server.address(first, "127.0.0.1", "t").endswith("/?token=t")
         with pytest.raises(UserError, match=f"port {taken}"), server.listening("127.0.0.1", taken):
             pass
+    with pytest.raises(UserError, match="from 0 to 65535"), server.listening("127.0.0.1", 99_999):
+        pass
     with pytest.raises(UserError, match="a name or an address"), server.listening("no.invalid", 0):
         pass
 

@@ -71,6 +71,8 @@ def serve(
 @contextlib.contextmanager
 def listening(host: str, port: int | None) -> Iterator[socket.socket]:
     """A socket that takes connections. Errors: `UserError` where the host is not here or the port is taken."""
+    if port is not None and not 0 <= port <= 65_535:
+        raise UserError(f"port {port}", "a number from 0 to 65535", "--port 0 takes any free port")
     ports = range(FIRST_PORT, FIRST_PORT + TRIED_PORTS) if port is None else [port]
     for number in ports:
         try:
@@ -93,7 +95,8 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 def _not_bound(host: str, port: int, error: OSError) -> UserError:
-    got = f"port {port} of {host}: {error.strerror or error}"
+    reason = (error.strerror or str(error)).partition(" (while")[0]
+    got = f"port {port} of {host}: {reason}"
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
         return UserError(got, "a name or an address of this machine", "--host 127.0.0.1")
     return UserError(got, "a port that is free and allowed", "--port 0 takes any free port")
