@@ -29,23 +29,18 @@ from torch import Tensor
 
 from mcn.errors import UserError, several
 from mcn.evaluation.annotations import Moment, Vocabulary, read_vocabulary
+from mcn.evaluation.inputs import Stores, absence, audio_batch, open_stores, require_width
 from mcn.features.runtime import resolve
 from mcn.layout import Dataset, ModelShards
 from mcn.networks.checkpoints import load_model
-from mcn.networks.davenet import ResDavenet
 from mcn.networks.embedding import EmbeddingNetwork
 from mcn.options.evaluation import EvaluationOptions
 from mcn.options.features import RuntimeOptions
 from mcn.options.training import ModelFeatures, ModelOptions
-from mcn.shards import FeatureSequence, FeatureStore
 from mcn.shards.clips import mel_rows, pool, pool_parts, rate_of, rows_between
-from mcn.shards.mapped import MappedFeatures
 
-Stores = Mapping[str, FeatureStore]
 Item = TypeVar("Item")
 Input = TypeVar("Input", np.ndarray, list[np.ndarray])
-# what a ResDAVEnet column sees to each side of its first frame: over its 16 convolutions, 4 * the stride so far
-REACH_FRAMES = 420
 FRAMES = 1024  # rows of a long clip that are embedded at a time
 
 
@@ -208,7 +203,7 @@ class EvaluatedModel:
         """Text embeddings from the first `max_words` known words, padded to that many."""
         most = self.options.max_words
         width = self.vocabulary.vectors.shape[1]
-        _require_width("word vectors", width, self.model.settings["word_width"])
+        require_width("word vectors", width, self.model.settings["word_width"])
 
         def read(text: str) -> np.ndarray | str:
             words = self.vocabulary.words(text, most)
@@ -259,7 +254,7 @@ class EvaluatedModel:
     def _mean_of_frames(self, feature: int, rows: np.ndarray) -> Tensor:
         """The mean (d,) of the embeddings of rows (n, D) of a visual feature, so many at a time."""
         wanted = self.model.settings["pictures"][feature]["width"]
-        _require_width(self.inputs.video[feature], rows.shape[1], wanted)
+        require_width(self.inputs.video[feature], rows.shape[1], wanted)
         parts = [
             self.model.embed_frames(
                 feature, self._tensor(rows[first : first + FRAMES].astype("f4"))
@@ -271,7 +266,7 @@ class EvaluatedModel:
     def _run_video(self, rows: list[np.ndarray]) -> Tensor:
         features = np.stack(rows)
         wanted = self.model.settings["video_width"]
-        _require_width("visual features", features.shape[-1], wanted)
+        require_width("visual features", features.shape[-1], wanted)
         return self.model.embed_video(self._tensor(features))
 
     def _tensor(self, values: np.ndarray) -> Tensor:
@@ -301,19 +296,6 @@ class EvaluatedModel:
         return Embedded(vectors, reasons)
 
 
-def open_stores(shards: Mapping[str, Sequence[Path]]) -> Stores:
-    """Feature name -> its opened shards; `UserError` naming every feature that has shards missing."""
-    absent = [name for name, paths in shards.items() if not all(path.exists() for path in paths)]
-    if absent:
-        missing = next(p for name in absent for p in shards[name] if not p.exists())
-        raise UserError(
-            f"no shards of {', '.join(absent)} ({missing})",
-            f"shards of {', '.join(shards)}, which the model reads",
-            "extract these features of the data set",
-        )
-    return {name: MappedFeatures(paths) for name, paths in shards.items()}
-
-
 @contextlib.contextmanager
 def evaluating(model: EmbeddingNetwork) -> Iterator[None]:
     """Eval mode, no gradients, float32 convolutions that repeat themselves; what was set is restored."""
@@ -327,27 +309,3 @@ def evaluating(model: EmbeddingNetwork) -> Iterator[None]:
             yield
     finally:
         model.train(was_training)
-
-
-def audio_batch(rows: Sequence[np.ndarray], audio_frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """Log-mel rows (n, 40) of each clip -> (B, 40, T) float32 padded with 0 dB, and valid frames (B,)."""
-    valid = np.array([len(one) for one in rows])
-    ratio = ResDavenet.ratio
-    needed = -(-(int(valid.max()) + REACH_FRAMES) // ratio) * ratio
-    padded = np.zeros((len(rows), rows[0].shape[1], min(audio_frames, needed)), np.float32)
-    for item, one in zip(padded, rows, strict=True):
-        item[:, : len(one)] = one.T
-    return padded, valid
-
-
-def absence(modality: str, sequence: FeatureSequence) -> str:
-    """`modality: code` of a sequence without values."""
-    return f"{modality}: {sequence.error.partition(':')[0] or sequence.status}"
-
-
-def _require_width(what: str, got: int, wanted: int) -> None:
-    if got != wanted:
-        cure = "use features and vectors made as those that the model was trained on"
-        raise UserError(
-            f"{what} of width {got}", f"width {wanted}, which the model was trained on", cure
-        )

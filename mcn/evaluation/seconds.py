@@ -27,7 +27,8 @@ import torch.nn.functional as F
 
 from mcn.errors import UserError
 from mcn.evaluation.annotations import Moment
-from mcn.evaluation.embed import EvaluatedModel, absence
+from mcn.evaluation.embed import EvaluatedModel
+from mcn.evaluation.inputs import absence
 from mcn.evaluation.retrieval.metrics import dot_products
 from mcn.options.evaluation import SecondsOptions
 from mcn.shards import FeatureSequence

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from mcn.evaluation.annotations import Moment
-from mcn.evaluation.embed import Embedded, EvaluatedModel, absence
+from mcn.evaluation.embed import Embedded, EvaluatedModel
+from mcn.evaluation.inputs import absence
 from mcn.files import file_sha256
 from mcn.layout import Dataset
 from mcn.options.evaluation import EvaluationOptions

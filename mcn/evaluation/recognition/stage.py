@@ -25,7 +25,8 @@ import numpy as np
 
 from mcn.errors import UserError
 from mcn.evaluation.annotations import Moment, read_rows
-from mcn.evaluation.embed import Embedded, EvaluatedModel, absence
+from mcn.evaluation.embed import Embedded, EvaluatedModel
+from mcn.evaluation.inputs import absence
 from mcn.evaluation.retrieval import metrics as retrieval
 from mcn.options.evaluation import RecognitionOptions
 from mcn.shards.clips import maximum, unit_length
