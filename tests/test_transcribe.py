@@ -290,3 +290,11 @@ def test_its_cost_is_measured_and_what_it_made_is_verified(tmp_path: Path) -> No
         file.write(b"\xff" * 8)
     shard.account.unlink()
     assert {shard.lines, shard.account} <= damaged()
+
+
+def test_an_english_model_is_not_told_another_language() -> None:
+    for values in ({"language": "nl"}, {"language": "nl", "model": "small.en"}):
+        with pytest.raises(ValueError, match="knows English alone"):
+            TranscribeOptions.model_validate(values)
+    for values in ({"language": "nl", "model": "small"}, {"language": "nl", "recognize": False}):
+        assert TranscribeOptions.model_validate(values).language == "nl"

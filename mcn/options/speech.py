@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from mcn.options.base import Options, field
 from mcn.options.encoders import Sha256
+
+_ENGLISH_MODELS = (".en", "_en")  # endings of the names of Whisper's models of English
 
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]
 
@@ -80,3 +82,13 @@ class TranscribeOptions(Options):
         role="runtime",
         ge=512,
     )
+
+    @model_validator(mode="after")
+    def _model_knows_the_language(self) -> TranscribeOptions:
+        english = self.model.endswith(_ENGLISH_MODELS)
+        if self.recognize and english and self.language not in (None, "en", "eng"):
+            raise ValueError(
+                f"the model {self.model} knows English alone, the language is {self.language}; name a model of several "
+                "languages, such as small, or set recognize to false"
+            )
+        return self

@@ -78,7 +78,8 @@ def _meaning(folder: Folder) -> list[VectorSource]:
 
     loads = _quickly(folder, name, load)
     found = sources_of(place, f"the meaning of what is said, by {name}", loads)
-    return [replace(one, least=folder.settings["search"]["meaning_cosine"]) for one in found]
+    least = folder.settings["search"].get("meaning_cosine", -1.0)  # older runs have none
+    return [replace(one, least=least) for one in found]
 
 
 def _of_model(folder: Folder, experiment: str, place: Path, rests: str) -> list[VectorSource]:
