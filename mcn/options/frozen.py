@@ -17,7 +17,7 @@ NOT_TRAINED = ("dataset", "checkpoint", "early_evaluation", "objective", "traini
 
 
 class FrozenOptions(Options):
-    """How pictures and texts meet; every default is the best that docs/encoders.md measured on real clips."""
+    """How pictures and texts meet; docs/encoders.md has the figures on real clips that chose the defaults."""
 
     pairing: Literal["auto", "conse", "same_space"] = Field(
         "auto",
