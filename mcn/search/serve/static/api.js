@@ -8,7 +8,8 @@ export async function ask(path, parameters = {}, options = {}) {
       if (one !== "" && one !== null && one !== undefined && one !== false) query.append(name, one === true ? "1" : one);
     }
   }
-  const reply = await fetch(query.size ? `${path}?${query}` : path, options).catch((error) => {
+  const text = query.toString();
+  const reply = await fetch(text ? `${path}?${text}` : path, options).catch((error) => {
     if (error.name === "AbortError") throw error;
     throw new Error("The server does not answer. Is mcn serve still running?");
   });
