@@ -6,6 +6,7 @@ import functools
 import os
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +71,25 @@ def finished(undisturbed: SmallRun, tmp_path: Path) -> SmallRun:
     shutil.copytree(undisturbed.folder, tmp_path, ignore=ignored, dirs_exist_ok=True)
     shutil.copytree(undisturbed.folder / videos, tmp_path / videos, copy_function=os.link)
     return SmallRun.at(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Answers about a folder of small videos, for the page (tests/answers_fake.py)."""
+    from tests.answers_fake import FakeAnswers, make_folder
+
+    return FakeAnswers(make_folder(tmp_path_factory.mktemp("served")))
+
+
+@pytest.fixture(scope="session")
+def client(served: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A client of the page of `served`."""
+    from starlette.testclient import TestClient
+
+    from mcn.search.serve.app import create_app
+    from mcn.search.serve.opened import Opened
+    from tests.served import LOCAL
+
+    app = create_app(Opened(lambda: served), tmp_path_factory.mktemp("cache"))
+    with TestClient(app, base_url=LOCAL, raise_server_exceptions=False) as client:
+        yield client

@@ -72,7 +72,7 @@ TABLE: dict[str, Run | NotRun] = {
         ("demo_test", "small"), makes="results/index/mcn/small/index.json"
     ),
     'mcn search . "chop the onion"': NotRun("tests/test_search_answers.py asks a folder"),
-    "mcn serve .": NotRun("serves until Ctrl-C: tests/test_serve.py"),
+    "mcn serve .": NotRun("serves until Ctrl-C: tests/test_serve_server.py"),
     "mcn run ~/videos --output answers": help_of("folder of videos"),
     'mcn search answers "stir the soup"': help_of("what to look for"),
     "mcn doctor my/manifest.csv": Run("planned", says="soup"),
@@ -233,9 +233,9 @@ TABLE: dict[str, Run | NotRun] = {
     ),
     "snakemake --dry-run": plan(("snakemake --dry-run", "snakemake ")),
     # serve.md
-    "mcn serve": NotRun("serves until Ctrl-C: tests/test_serve.py"),
-    "mcn serve answers": NotRun("serves until Ctrl-C: tests/test_serve.py"),
-    "mcn serve answers --host 0.0.0.0": NotRun("serves until Ctrl-C: tests/test_serve.py"),
+    "mcn serve": NotRun("serves until Ctrl-C: tests/test_serve_server.py"),
+    "mcn serve answers": NotRun("serves until Ctrl-C: tests/test_serve_server.py"),
+    "mcn serve answers --host 0.0.0.0": NotRun("serves until Ctrl-C: tests/test_serve_server.py"),
     "python benchmarks/serve.py answers --users 50 --seconds 60": NotRun("takes a minute"),
     # commands.md, module.md, speech.md
     "python -m mcn.commands.reference": NotRun("writes the page; its drift is a test"),

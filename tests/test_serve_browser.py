@@ -14,7 +14,7 @@ import uvicorn
 from mcn.search.serve import server
 from mcn.search.serve.app import create_app
 from mcn.search.serve.opened import Opened
-from tests.answers_fake import HOSTILE, HOSTILE_WORDS, FakeAnswers, make_folder
+from tests.answers_fake import HOSTILE, HOSTILE_WORDS
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the extra browser is not installed")
 expect = sync_api.expect
@@ -30,10 +30,9 @@ SECONDS = 20_000  # milliseconds that the page may take for a step
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory):
+def address(served, tmp_path_factory):
     """A server of its own thread."""
-    answers = FakeAnswers(make_folder(tmp_path_factory.mktemp("served")))
-    app = create_app(Opened(lambda: answers), tmp_path_factory.mktemp("cache"))
+    app = create_app(Opened(lambda: served), tmp_path_factory.mktemp("cache"))
     with server.listening("127.0.0.1", 0) as listener:
         running = uvicorn.Server(uvicorn.Config(app, http="h11", ws="none", log_level="warning"))
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
