@@ -157,7 +157,10 @@ DAMAGED = {
 def test_damage_is_mended_by_the_commands_that_verify_prints(
     undisturbed: SmallRun, finished: SmallRun
 ) -> None:
-    """The very bytes come back; each run makes what was damaged, and the last has nothing to do."""
+    """The very bytes come back; the runs make what was damaged, and the last has nothing to do.
+
+    Snakemake takes checksums of files up to 100 MB: what reads larger ones, here a network's weights, is made again.
+    """
     for file in DAMAGED:
         path = finished.results / file
         raw = bytearray(path.read_bytes())
@@ -171,7 +174,7 @@ def test_damage_is_mended_by_the_commands_that_verify_prints(
     last = next(n for n, line in enumerate(commands) if line == "snakemake --cores N")
     for command in commands[1:last]:
         made |= rules_run(finished.run(*shlex.split(command)[4:]))
-    assert made == {*DAMAGED.values()}
+    assert made == {*DAMAGED.values(), "resnext101"}
     assert "Nothing to be done" in finished.run()
     same_as(finished, undisturbed)
     assert "every shard is intact" in finished.run("verify")
