@@ -32,6 +32,10 @@ from typing import NamedTuple
 
 from tests.small_run import SmallRun
 
+CORES = (
+    "--cores",
+    str(os.cpu_count()),
+)  # those of `SmallRun.run`: sums of other numbers of threads round otherwise
 PATIENCE_SECONDS = 60.0  # within which the jobs of a head that was killed must have ended
 
 
@@ -165,7 +169,7 @@ def differences(run: SmallRun, undisturbed: SmallRun) -> list[str]:
 def finish(run: SmallRun, *arguments: str) -> str:
     """Run to the end as the messages say: unlocked where the folder is locked. What went wrong, '' for nothing."""
     for _ in range(2):
-        head = run.start("--cores", "2", *arguments)
+        head = run.start(*CORES, *arguments)
         head.wait()
         if head.returncode == 0:
             return ""
@@ -178,7 +182,7 @@ def finish(run: SmallRun, *arguments: str) -> str:
 def suffer(kill: Kill, run: SmallRun, undisturbed: SmallRun) -> list[str]:
     """One kill, and the run to the end; what is wrong then."""
     target = f"results/{kill.stage.target}"
-    head = run.start("--cores", "2", "--forcerun", kill.stage.rule, "--", target)
+    head = run.start(*CORES, "--forcerun", kill.stage.rule, "--", target)
     run.wait_for(f"rule {kill.stage.rule}:", head)
     with contextlib.suppress(subprocess.TimeoutExpired):
         head.wait(kill.after)
