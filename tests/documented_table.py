@@ -127,6 +127,7 @@ TABLE: dict[str, Run | NotRun] = {
     "pytest tests/test_clustering.py": NotRun("is some of the tests"),
     "pytest tests/test_partition.py -k one_more_video": NotRun("is one of the tests"),
     "pytest -m browser": NotRun("are tests"),
+    "scripts/fuzz.sh 10": NotRun("searches for minutes; tests/test_fuzz.py runs a little of it"),
     "scripts/test.sh --all": NotRun("runs this test"),
     ".ci/run": NotRun("runs this test"),
     # architecture.md

@@ -15,7 +15,8 @@ import mcn.sources.narration
 from mcn.config.configuration import configure
 from mcn.errors import UserError, VideoError
 from mcn.features.text import extract_text, make_vocabulary
-from mcn.media.decode import read_shard_list
+from mcn.media.decode import decode, read_shard_list
+from mcn.options.decode import DecodeOptions, FrameOptions
 from mcn.options.features import TextOptions
 from mcn.shards import ShardReader
 from mcn.sources.manifest import read_manifest
@@ -23,7 +24,9 @@ from mcn.sources.narration import Line, read_narration
 from mcn.sources.outside import known_by, narration_digest
 from mcn.sources.partition import partition, shard_narration, shard_videos
 from mcn.sources.videos import prepare_videos
+from tests.media_files import make
 
+SECOND = FrameOptions(frames_per_second=1, short_side=32)
 ROOT = Path(__file__).parent.parent
 
 # YouTube's form: what was said before stays above what is new; the space in an empty line is YouTube's, too
@@ -279,6 +282,12 @@ def test_odd_names_take_one_row_each(tmp_path: Path, monkeypatch) -> None:  # ty
     assert Path("again.csv").read_bytes() == Path("shards/00000.csv").read_bytes()
     listed = {one.video_id: one.path.name for one in read_shard_list(Path("shards/00000.csv"))}
     assert listed == {f"v{i}": Path(name).name for i, name in enumerate(names)}
+    Path("a\rb").write_bytes(make("ten_frames.mp4").read_bytes())
+    decode(Path("shards/00000.csv"), [SECOND], [Path("frames.parquet")], DecodeOptions())
+    rows = list(ShardReader(Path("frames.parquet"), "frames"))
+    found = {row["video_id"]: row["status"] + row["error"].split(":")[0] for row in rows}
+    ends = {"v0": "ok", "v4": "failedunreadable", f"v{len(names) - 1}": "failedunreadable"}
+    assert found == {video: ends.get(video, "failednot_found") for video in listed}
     assert narration_digest("m.csv")
     shard_narration(Path("m.csv"), 1, 0, Path("again.parquet"))
     assert Path("again.parquet").read_bytes() == Path("narration/00000.parquet").read_bytes()

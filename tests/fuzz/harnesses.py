@@ -6,7 +6,6 @@ belongs to one video, `UserError` for a file that a person chose. Anything else 
 
 from __future__ import annotations
 
-import contextlib
 import io
 import math
 import pickle
@@ -150,8 +149,10 @@ def _arrays(folder: Path) -> Corpus:
 
 
 def _read_array(path: Path) -> None:
-    with contextlib.suppress(ValueError, OSError):
+    try:
         load_array(path)
+    except (ValueError, OSError) as error:
+        raise VideoError("unreadable", str(error)) from error
 
 
 def _pickles(folder: Path) -> Corpus:
