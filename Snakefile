@@ -41,6 +41,7 @@ localrules:
     prepare_actions,
     list_videos,
     list_narration,
+    leaks,
     import_annotations,
     partition,
     ledger,

@@ -213,16 +213,20 @@ def leaks_flag(wildcards, input):
 
 
 def leak_sets(wildcards):
-    """A parameter: the scored sets, and which of them are clips of published files."""
-    sets = settings.scored_sets()
-    return {name: settings.datasets[name].retrieval.full_video_by for name in sets}
+    """A parameter: the scored sets, which of them are clips of published files, and what their videos hold."""
+    sets = {name: settings.datasets[name] for name in settings.scored_sets()}
+    sets[wildcards.dataset] = settings.datasets[wildcards.dataset]
+    return {
+        name: [one.retrieval.full_video_by, videos_digest(one.manifest, 1, 0)]
+        for name, one in sets.items()
+    }
 
 
 def leak_inputs(wildcards):
-    """Tables of a training set and of the scored sets, and their features, since decoding notes what videos hold."""
+    """Tables of a training set and of the scored sets; their features come first, since decoding notes contents."""
     sets = [wildcards.dataset, *settings.scored_sets()]
     tables = [f"results/{name}/videos.parquet" for name in sets]
-    return [*tables, *(path for name in sets for path in features_of(name))]
+    return [*tables, *(ancient(path) for name in sets for path in features_of(name))]
 
 
 def start_file(wildcards):
