@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from mcn.search.answers import Line, Video
+from mcn.search.printing import as_json
 from mcn.search.serve.app import create_app
 from mcn.search.serve.openapi import document
 from mcn.search.serve.opened import Opened
@@ -23,18 +24,20 @@ from tests.served import LOCAL, PAN, ROSES, SOUP, at, error_of
 # searching
 
 
-def test_a_search_gives_moments_best_first_as_the_design_says(client):
+def test_a_search_gives_moments_best_first_as_mcn_search_does(client, served):
     reply = client.get("/api/search", params={"q": "stir the soup", "limit": 3})
     assert reply.status_code == 200
     results = reply.json()["results"]
     assert [r["video_id"] for r in results] == [SOUP, HOSTILE, SOUP]
     first = results[0]
-    assert (first["start_seconds"], first["end_seconds"]) == pytest.approx((4 / 3, 8 / 3))
+    assert (first["start_seconds"], first["end_seconds"]) == (1.333, 2.667)
     assert first["sources"] == ["words"]
     assert first["score"] == 1
     assert first["said"] == "stir the soup"
     assert first["name"] == "soup.mp4"
     assert first["folder"] == "kitchen"
+    printed = json.loads(as_json(served.search("stir the soup", 3)))["results"]
+    assert [one | more for one, more in zip(results, printed, strict=True)] == results
     assert [r["score"] for r in results] == sorted((r["score"] for r in results), reverse=True)
 
 

@@ -21,6 +21,7 @@ from starlette.routing import Route
 
 from mcn import __version__
 from mcn.search.answers import Answer, Answers
+from mcn.search.printing import values_of
 from mcn.search.serve import parameters
 from mcn.search.serve.library import Library
 from mcn.search.serve.making import Busy
@@ -162,7 +163,7 @@ def _results(library: Library, found: Sequence[Answer], **more: Any) -> Response
     for answer in found:
         video = library.facts(library.video(answer.video_id))
         named = {name: video[name] for name in ("name", "folder", "length_seconds", "streams")}
-        results.append({**asdict(answer), **named})
+        results.append({**values_of(answer), **named})
     return JSONResponse({**more, "results": results})
 
 
