@@ -48,7 +48,8 @@ def test_manifest_and_configuration_are_written_and_the_command_is_said(folder, 
     written = yaml.safe_load((root / "out" / "config.yaml").read_text())
     assert written["datasets"]["videos"]["shards"] == 2
     names = sorted(one.name for one in (root / "out").iterdir())
-    assert names == [".lock", "config.yaml", "manifest.csv", "run.json"]
+    assert names == [".lock", ".snakemake", "config.yaml", "manifest.csv", "run.json"]
+    assert list((root / "out" / ".snakemake").iterdir()) == [], "copies of rules would be believed"
 
 
 def test_files_are_looked_at_again_only_when_they_change(folder, monkeypatch):

@@ -27,7 +27,7 @@ import yaml
 from mcn.config.configuration import configure
 from mcn.config.workflow import workflow_file
 from mcn.errors import UserError
-from mcn.files import write_json, write_text
+from mcn.files import scratch_folder, write_json, write_text
 from mcn.media.doctor import examine
 from mcn.media.folders import FoundFile, choose, manifest_text, row_of, walk
 from mcn.options.decode import DecodeOptions
@@ -182,26 +182,19 @@ def _write_where_new(path: Path, text: str) -> None:
 
 def _snakemake(output: Path, cores: int) -> int:
     """Run the workflow in the folder; its exit status."""
-    words = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "-s",
-        str(workflow_file("")),
-        "--directory",
-        str(output.resolve()),
-    ]
-    words += ["--cores", str(cores), "--nolock"]
-    words += ["--runtime-source-cache-path", str(output.resolve() / ".snakemake" / "sources")]
+    root = output.resolve()
+    words = ["-s", str(workflow_file("")), "--directory", str(root), "--cores", str(cores)]
     targets = ["answers"]
     if (output / "manifest.csv").stat().st_size > KNOWN_BYTES:
         targets.insert(0, "partition")  # first and alone: shards without a change are then left
     status = 0
-    for target in targets:
-        print(shlex.join(["snakemake", *words[3:], "--", target]), flush=True)
-        status = follow(
-            [*words, "--", target], output / "results" / "logs" / "run.log", _environment()
-        )
+    # Snakemake copies the rules that it reads; its usual place for that lies outside, and an old copy would be believed
+    with scratch_folder("rules", root / ".snakemake") as rules:
+        for target in targets:
+            print(shlex.join(["snakemake", *words, "--", target]), flush=True)
+            asked = [*words, "--nolock", "--runtime-source-cache-path", str(rules), "--", target]
+            command = [sys.executable, "-m", "snakemake", *asked]
+            status = follow(command, output / "results" / "logs" / "run.log", _environment())
     return status
 
 
