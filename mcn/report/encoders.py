@@ -122,14 +122,15 @@ def cost_of(settings: Configuration, experiment: str, costs: Sequence[JobCost]) 
 
 
 def scores_of(files: Files) -> Iterator[Score]:
-    """Recalls of captions by the first pair of modalities of a retrieval, and recall of steps."""
+    """Recalls of captions against each side (of any first pair where nothing is said), and recall of steps."""
     retrieval, steps = files.tasks.get("retrieval"), files.tasks.get("localization")
-    if retrieval:
-        pair = next(iter(retrieval["scores"]))
+    pairs = list(retrieval["scores"]) if retrieval else []
+    for pair in [one for one in pairs if one.startswith("t->")] or pairs[:1]:
         for name in RECALLS:
-            low, high = retrieval["intervals"].get(pair, {}).get(name, (None, None))
-            yield _score(files, retrieval, f"{pair} {name}", retrieval["scores"][pair][name],
-                         (low, high), retrieval["chance"][pair][name])  # fmt: skip
+            assert retrieval is not None
+            interval = retrieval["intervals"].get(pair, {}).get(name, (None, None))
+            value, chance = (retrieval[key][pair][name] for key in ("scores", "chance"))
+            yield _score(files, retrieval, f"{pair} {name}", value, interval, chance)
     if steps:
         value, chance = (steps[key]["recall"] for key in ("scores", "chance"))
         yield _score(files, steps, "step recall", value, (None, None), chance)
