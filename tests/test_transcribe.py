@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import mcn.features.transcribe
 from mcn.cli import main
 from mcn.config.configuration import configure
 from mcn.errors import UserError, VideoError
-from mcn.features.speech import find_recogniser, recognise
+from mcn.features.speech import Heard, SpokenLine, Word, find_recogniser, recognise
 from mcn.features.transcribe import transcribe
 from mcn.files import read_table, write_table
 from mcn.layout import Dataset
@@ -25,6 +26,7 @@ from mcn.shards import ShardReader
 from mcn.sources.annotation_tables import NARRATION
 from mcn.sources.beside import narration_beside
 from mcn.sources.languages import base_language
+from mcn.sources.narration import Line
 from mcn.upkeep.costs import measure
 from mcn.upkeep.verify import verify
 from tests.media_files import make, run_ffmpeg
@@ -298,3 +300,50 @@ def test_an_english_model_is_not_told_another_language() -> None:
             TranscribeOptions.model_validate(values)
     for values in ({"language": "nl", "model": "small"}, {"language": "nl", "recognize": False}):
         assert TranscribeOptions.model_validate(values).language == "nl"
+
+
+def hears(path: Path, folder: Path, options: TranscribeOptions, threads: int) -> Heard:
+    """In place of the recogniser: the name of the file."""
+    line = SpokenLine(Line(0.1, 1.0, path.stem), 0.7, [Word(0.1, 0.3, path.stem, 1 / 3)])
+    return Heard([line], "en", 1.0, 0.9, 0.9)
+
+
+def hears_no_more(path: Path, folder: Path, options: TranscribeOptions, threads: int) -> Heard:
+    raise VideoError("crashed", "heard again")
+
+
+def test_a_job_that_was_killed_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recogniser: object
+) -> None:
+    videos = {name: tmp_path / f"{name}.mp4" for name in ("one", "two", "three")}
+    for path in videos.values():
+        shutil.copy(make("plain.mp4"), path)
+    shard = Shard(tmp_path, videos, {})
+    monkeypatch.setattr("mcn.features.transcribe.recognise", hears)
+    shard.make()
+    whole = shard.lines.read_bytes(), shard.account.read_bytes()
+    for path in (shard.lines, shard.account):
+        path.unlink()
+
+    def killed(video_id: str, said: object) -> dict:
+        if video_id == "two":
+            raise KeyboardInterrupt
+        return real(video_id, said)  # type: ignore[arg-type]
+
+    real = mcn.features.transcribe._account_row
+    with monkeypatch.context() as patch:
+        patch.setattr("mcn.features.transcribe._account_row", killed)
+        with pytest.raises(KeyboardInterrupt):
+            shard.make()
+    assert not shard.account.exists()
+    (tmp_path / "two.mp4").touch()  # another file now
+    monkeypatch.setattr("mcn.features.transcribe.recognise", hears_no_more)
+    with monkeypatch.context() as patch:
+        patch.setattr("mcn.features.transcribe._account_row", killed)
+        shard.make()  # "two" fails now, so that nothing kills the job
+    rows = shard.rows()
+    assert [rows[name]["status"] for name in videos] == ["ok", "failed", "failed"]
+    assert not list(tmp_path.glob(".*.heard"))
+    monkeypatch.setattr("mcn.features.transcribe.recognise", hears)
+    shard.make()
+    assert (shard.lines.read_bytes(), shard.account.read_bytes()) == whole

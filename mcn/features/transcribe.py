@@ -12,14 +12,21 @@ Conventions
   or nothing in the model's language (`unknown_language`); `failed`: a file that cannot be used, as for decoding. None
   of them stops the run.
 - Subtitles are read, and speech is recognised, in a child process under limits of time and memory.
+- What was recognised is kept video by video in a hidden folder beside the account until the shard is written: a job
+  that was killed goes on where it was, with the same bytes in the end. What has another recipe, other code or another
+  file is heard anew.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 import logging
+import shutil
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, astuple, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,8 +35,8 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from mcn.errors import VideoError
-from mcn.features.speech import Heard, Recogniser, SpokenLine, find_recogniser, recognise
-from mcn.files import canonical_json, read_table, stream_table
+from mcn.features.speech import Heard, Recogniser, SpokenLine, Word, find_recogniser, recognise
+from mcn.files import canonical_json, read_table, stream_table, write_json
 from mcn.media.decode import ListedVideo, read_shard_list
 from mcn.media.files import require_sha256
 from mcn.media.isolation import Worker
@@ -38,6 +45,7 @@ from mcn.media.subtitles import Subtitles, subtitle_lines
 from mcn.options.base import recipe as recipe_of
 from mcn.options.speech import TranscribeOptions
 from mcn.shards import SPEECH_SCHEMA, ShardWriter, empty_row
+from mcn.shards.made_by import current_record
 from mcn.sources.annotation_tables import NARRATION
 from mcn.sources.beside import narration_beside
 from mcn.sources.languages import base_language
@@ -104,7 +112,8 @@ def transcribe(
         ShardWriter(account, SPEECH_SCHEMA, recipe) as accounts,
         stream_table(lines, schema) as writer,
     ):
-        reader = _Reader(worker, options, recogniser, threads)
+        kept = _Kept(account.with_name(f".{account.stem}.heard"), recipe)
+        reader = _Reader(worker, options, recogniser, threads, kept)
         for video in tqdm(videos, desc=f"transcribe {shard_list.stem}", unit="video", disable=None):
             try:
                 lines_given = given.get(video.video_id, [])
@@ -118,6 +127,7 @@ def transcribe(
             writer.write_table(pa.Table.from_pylist(rows, schema))
             accounts.write(_account_row(video.video_id, said))
             tally[f"ok ({said.source})"] += 1
+    kept.forget()
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(tally.items()))
     log.info("%s: %d videos: %s", shard_list, len(videos), counts or "none")
 
@@ -142,6 +152,40 @@ def _given(narration: Path) -> Mapping[str, list[Line]]:
     return {video_id: sorted(lines) for video_id, lines in found.items()}
 
 
+class _Kept:
+    """What was recognised of a shard whose job has not ended yet: a file for each video."""
+
+    def __init__(self, folder: Path, recipe: dict[str, Any]) -> None:
+        self._folder, self._made_by = folder, [recipe, str(current_record())]
+
+    def heard(self, video: ListedVideo, listen: Callable[[], Heard]) -> Heard:
+        """What is kept of a video, or what `listen` gives, which is kept then."""
+        try:
+            status = video.path.stat()
+        except OSError as error:  # it was there a moment ago
+            raise VideoError("not_found", f"{video.path}: {error.strerror}") from error
+        key = [*self._made_by, *map(str, (*astuple(video), status.st_size, status.st_mtime_ns))]
+        path = self._folder / f"{hashlib.sha256(canonical_json(key).encode()).hexdigest()}.json"
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # absent or damaged
+            return _heard_of(json.loads(path.read_text(encoding="utf-8")))
+        found = listen()
+        write_json(path, asdict(found))
+        return found
+
+    def forget(self) -> None:
+        """Remove all of it: the shard has been written."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _heard_of(values: dict[str, Any]) -> Heard:
+    """What `asdict` made JSON of."""
+    lines = [
+        SpokenLine(Line(*one["line"]), one["confidence"], [Word(*word) for word in one["words"]])
+        for one in values.pop("lines")
+    ]
+    return Heard(lines, **values)
+
+
 @dataclass(frozen=True)
 class _Reader:
     """Finds what is said in one video after the other."""
@@ -150,6 +194,7 @@ class _Reader:
     options: TranscribeOptions
     recogniser: Recogniser | None
     threads: int
+    kept: _Kept
 
     def read(self, video: ListedVideo, given: list[Line], unread: str | None) -> Said:
         """The lines of the first source that has some. given: by the manifest; unread: why they could not be read.
@@ -192,9 +237,10 @@ class _Reader:
             return Said("subtitles", lines, seconds, found.language, passed_over=passed_over)
         if self.recogniser is None:
             raise VideoError("no_speech", "neither narration nor subtitles, and recognize is false")
-        heard: Heard = run(
-            recognise, video.path, self.recogniser.folder, self.options, self.threads
+        listening = partial(
+            run, recognise, video.path, self.recogniser.folder, self.options, self.threads
         )
+        heard = self.kept.heard(video, listening)
         return Said(
             "speech",
             heard.lines,
