@@ -132,7 +132,9 @@ def search(arguments: Namespace) -> int:
     )
     if arguments.clip:
         cut_clips(answers, found, arguments.clip)
-    print(as_json(found) if arguments.json else as_text(answers, found, arguments.query))
+    asked = sources or answers.sources
+    text = as_text(answers, found, arguments.query, asked)
+    print(as_json(found) if arguments.json else text)
     return 0 if found else 1
 
 

@@ -34,11 +34,14 @@ def values_of(answer: Answer) -> dict[str, Any]:
     }
 
 
-def as_text(answers: Answers, found: Sequence[Answer], query: str) -> str:
-    """A line for each answer (moment, what found it, file), what is said below it; then what the answers rest on."""
+def as_text(answers: Answers, found: Sequence[Answer], query: str, asked: Sequence[str]) -> str:
+    """A line for each answer (moment, what found it, file), what is said below it; then what the answers rest on.
+
+    asked: the sources that were asked.
+    """
     basis = "\n".join(f"  {sentence}" for sentence in answers.basis)
     if not found:
-        return f"Nothing fits {query!r}. Asked were: {', '.join(answers.sources)}.\n{basis}"
+        return f"Nothing fits {query!r}. Asked were: {', '.join(asked)}.\n{basis}"
     lines = []
     for answer in found:
         span = f"{clock(answer.start_seconds)}-{clock(answer.end_seconds)}"
