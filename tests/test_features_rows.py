@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import yaml
 
 from mcn.cli import main
 from mcn.config.configuration import configure
 from mcn.errors import UserError
-from mcn.features.registry import ENCODERS, own_problems
+from mcn.features.own import own_problems
+from mcn.features.registry import ENCODERS
+from mcn.features.text import make_vocabulary
+from mcn.files import read_table, write_table
 from mcn.layout import Dataset
-from mcn.options.features import OWN, AnyFeature, parse_row
+from mcn.options.features import OWN, OWN_TEXT, AnyFeature, parse_row
 from mcn.shards import ShardReader, feature_sequence
 from mcn.upkeep.costs import stages
 from tests.features_shards import pictures, write_frames
@@ -72,7 +76,7 @@ def with_rows(values: dict[str, Any], **rows: Any) -> dict[str, Any]:
 def test_every_encoder_has_options_and_a_function_and_every_options_class_an_encoder() -> None:
     union, _ = get_args(AnyFeature)
     tags = {get_args(one)[1].tag for one in get_args(union)}
-    assert tags - {OWN} == set(ENCODERS)
+    assert tags - {OWN, OWN_TEXT} == set(ENCODERS)
 
 
 def test_an_added_row_has_a_stream_of_its_own_and_leaves_the_others_alone(values: Any) -> None:
@@ -211,6 +215,52 @@ def test_own_encoders_that_break_the_contract_are_named(tmp_path: Path) -> None:
     assert "did you mean 'MeanColour'?" in text
     assert "no_such_file" in text
     assert "its kind is 'audio', features.wrong.kind is 'frame'; it has no __call__" in text
+
+
+OWN_TEXTS = """
+from mcn.features.registry import Encoder
+
+
+class Letters(Encoder):
+    kind = "text"
+
+    def __call__(self, texts):
+        return [[text.count(letter) for letter in self.letters] for text in texts]
+
+    def __init__(self, options, device):
+        super().__init__(options, device)
+        self.letters = options["letters"]
+
+
+class Short(Encoder):
+    kind = "text"
+
+    def __call__(self, texts):
+        return [[0.0]] * (len(texts) - 1)
+"""
+
+
+def test_an_own_encoder_of_texts_makes_the_vectors_of_whole_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own_texts.py").write_text(OWN_TEXTS)
+    row = {"kind": "text", "encoder": "own_texts:Letters", "options": {"letters": "abc"}}
+    letters = parse_row("letters", yaml.safe_dump(row))
+    assert own_problems({"letters": letters}, tmp_path) == []
+    narration = pa.Table.from_pylist(
+        [{"video_id": "v", "start_seconds": 0.0, "end_seconds": 1.0, "text": "a cab"}]
+    )
+    write_table(tmp_path / "narration.parquet", narration)
+    make_vocabulary([tmp_path / "narration.parquet"], "", tmp_path / "words.parquet", letters)
+    table = read_table(tmp_path / "words.parquet")
+    assert table["token"].to_pylist() == ["a cab"]
+    assert np.frombuffer(table["vector"][0].as_py(), "<f4").tolist() == [2, 1, 1]
+    short = parse_row("short", yaml.safe_dump({"kind": "text", "encoder": "own_texts:Short"}))
+    with pytest.raises(UserError, match=r"own_texts\.py"):
+        make_vocabulary([tmp_path / "narration.parquet"], "", tmp_path / "other.parquet", short)
+    wrong = parse_row("wrong", yaml.safe_dump({**ROWS["colour"], "encoder": "own_texts:Letters"}))
+    assert "its kind is 'text'" in own_problems({"wrong": wrong}, tmp_path)[0]
 
 
 def test_the_workflow_plans_added_rows(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from mcn.features.registry import encoder_row
 from mcn.files import canonical_json
 from mcn.layout import Dataset
 from mcn.options.base import recipe, role_of
-from mcn.options.encoders import FeatureOptions, OwnOptions
+from mcn.options.encoders import FeatureOptions, OwnOptions, OwnTextOptions
 from mcn.options.evaluation import TASKS
 from mcn.options.features import AnyFeature
 
@@ -249,7 +249,9 @@ def parts(settings: Configuration, stage: str, wildcards: Mapping[str, str]) -> 
     if stage in ("feature", "seed_weights"):
         chosen = encoder_parts(settings.features[wildcards["feature"]])
     if stage == "vocabulary":
-        chosen = tuple(filter(None, [encoder_row(settings.features[wildcards["feature"]]).texts]))
+        row = settings.features[wildcards["feature"]]
+        named = row.encoder if isinstance(row, OwnTextOptions) else ""
+        chosen = tuple(filter(None, [encoder_row(row).texts, named]))
     if stage == "import_annotations":
         official = settings.datasets[wildcards["dataset"]].official
         kind = official.kind if official else ""

@@ -15,12 +15,13 @@ Conventions
           def __call__(self, batch):  # uint8 (n, F, H, W, 3)
               return batch.mean(axis=(1, 2, 3)) / 255
 
-- `kind` (frame, clip, audio) must be that of the row. `__init__(options, device)` gets the row's `options` as a
+- `kind` (frame, clip, audio, text) must be that of the row. `__init__(options, device)` gets the row's `options` as a
   dictionary and the name of a device (`cpu`, `cuda:0`); what it loads, it loads there.
 - `__call__` gives float32 (n, D), a NumPy array. It is called with: frames, uint8 (n, F, H, W, 3), F =
   `frames_per_vector`, filled up with black at the end of a video; n is the same in every call, `batch_size`. Or the
   sound of a whole video, float32 (N,), a vector every `step_seconds`. Or another feature of a whole video, float32
-  (T, D), a vector every `rows_per_vector` rows.
+  (T, D), a vector every `rows_per_vector` rows. Or texts, a list of str: of kind text a line, a caption or a step has
+  one vector.
 - Calls come from several threads on a processor, and give the same numbers for the same input.
 - `recipe` is a dictionary of what else changes the numbers (weights and their sha256, versions of libraries). The
   row's options and a digest of the class's file are in every shard's recipe already.
@@ -28,9 +29,7 @@ Conventions
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -41,11 +40,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 
 from mcn.errors import UserError
-from mcn.options.decode import FrameOptions, SoundOptions
-from mcn.options.encoders import FeatureOptions, OwnOptions, TextsOptions
+from mcn.options.encoders import FeatureOptions, OwnOptions, OwnTextOptions, TextsOptions
 from mcn.options.features import RuntimeOptions
 from mcn.options.libraries import LibraryOptions
-from mcn.options.own_parts import load_part, part_errors
 
 if TYPE_CHECKING:  # both import torch, which the rules that only list encoders need not pay for
     from mcn.features.extraction import Extractor
@@ -65,8 +62,8 @@ class Encoder:
     def __init__(self, options: dict[str, Any], device: str) -> None:
         self.recipe = {}
 
-    def __call__(self, batch: np.ndarray) -> np.ndarray:
-        """Vectors float32 (n, D)."""
+    def __call__(self, batch: Any) -> np.ndarray:
+        """Vectors float32 (n, D) of an array, or of a list of texts."""
         raise NotImplementedError
 
 
@@ -126,12 +123,14 @@ ENCODERS = {
         "mcn.features.torchvision_networks:torchvision_extractor", mem_mb=8000
     ),
 }
-OWN_ENCODER = EncoderRow("mcn.features.registry:own_extractor")
+OWN_ENCODER = EncoderRow("mcn.features.own:own_extractor")
+OWN_TEXT_ENCODER = _whole_texts("mcn.features.own:OwnTextEncoder")
 
 
 def encoder_row(row: FeatureOptions) -> EncoderRow:
     """The registered encoder of a feature."""
-    return ENCODERS.get(row.encoder, OWN_ENCODER)
+    own = OWN_TEXT_ENCODER if isinstance(row, OwnTextOptions) else OWN_ENCODER
+    return ENCODERS.get(row.encoder, own)
 
 
 def library_versions(*names: str) -> dict[str, str]:
@@ -223,66 +222,3 @@ def _imported(part: str) -> Any:
     """What `module:name` names."""
     module, _, name = part.partition(":")
     return getattr(importlib.import_module(module), name)
-
-
-def load_encoder(name: str, row: OwnOptions, folder: Path | None = None) -> type[Encoder]:
-    """The class of a feature's own encoder. Errors: `UserError` where it is not found or breaks the contract."""
-    part: type[Encoder] = load_part(row.encoder, Encoder, folder)
-    wrong = []
-    if part.kind != row.kind:
-        wrong.append(f"its kind is {part.kind!r}, features.{name}.kind is {row.kind!r}")
-    if part.__call__ is Encoder.__call__:
-        wrong.append("it has no __call__")
-    if isinstance(row.reads, SoundOptions) and part.step_seconds <= 0:
-        wrong.append(
-            f"its step_seconds is {part.step_seconds}, wanted more than 0 where sound is read"
-        )
-    if wrong:
-        got = f"{inspect.getfile(part)}: {part.__name__}: {'; '.join(wrong)}"
-        raise UserError(got, f"the contract that {__name__} describes", "mend that file")
-    return part
-
-
-def own_problems(rows: dict[str, FeatureOptions], folder: Path | None = None) -> list[str]:
-    """What is wrong with the encoders of one's own, a line each."""
-    problems = []
-    for name, row in rows.items():
-        if isinstance(row, OwnOptions):
-            try:
-                load_encoder(name, row, folder)
-            except UserError as error:
-                problems.append(f"features.{name}.encoder: {error.got}; wanted {error.wanted}")
-    return problems
-
-
-def own_extractor(
-    name: str, row: OwnOptions, place: Runtime, folder: Path | None = None
-) -> Extractor:
-    """The extractor around an encoder of one's own; its errors name its file."""
-    from mcn.features.extraction import Extractor, FrameItems
-
-    part = load_encoder(name, row, folder)
-    words = f"an encoder as {__name__} describes it"
-    with part_errors(row.encoder, words, folder):
-        encoder = part(row.options, str(place.device))
-
-    def encode(values: Any) -> np.ndarray:
-        with part_errors(row.encoder, words, folder):
-            vectors = np.asarray(encoder(np.asarray(values)), np.float32)
-            if vectors.ndim != 2:
-                raise ValueError(f"vectors of shape {vectors.shape}, wanted (n, D)")
-        return vectors
-
-    recipe = {
-        "feature": name,
-        "encoder": row.encoder,
-        "options": row.options,
-        "file_sha256": hashlib.sha256(Path(inspect.getfile(part)).read_bytes()).hexdigest(),
-        **encoder.recipe,
-        **place.recipe,
-    }
-    frames = isinstance(row.reads, FrameOptions)
-    items = FrameItems(encoder.frames_per_vector, encoder.batch_size) if frames else None
-    rows = encoder.frames_per_vector if frames else encoder.rows_per_vector
-    step = encoder.step_seconds if isinstance(row.reads, SoundOptions) else None
-    return Extractor(name, encode, place.workers, recipe, items, rows, step)

@@ -204,7 +204,7 @@ def _text_recipe(table: pa.Table, vocabulary: Path, options: TextsOptions) -> di
     if b"mcn" not in metadata or table.column_names != VOCABULARY.names:
         raise DamagedShard(vocabulary, "not a vocabulary of this pipeline")
     made = json.loads(metadata[b"mcn"])
-    for key in {"case", "prompt", "normalize"} & set(type(options).model_fields):
+    for key in {"case", "prompt", "normalize", "options"} & set(type(options).model_fields):
         value = getattr(options, key)
         if made.get(key) != value:
             got = f"{vocabulary} made with {key} {made.get(key)}, options with {value}"

@@ -344,13 +344,29 @@ class SentenceOptions(TextsOptions):
         return f"{folder}/model.safetensors" if folder else None
 
 
+OwnPart = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+
+
+class OwnTextOptions(TextsOptions):
+    """An encoder of texts of one's own: a class of a Python file (contract: mcn.features.registry)."""
+
+    unit: ClassVar[Literal["word", "text"]] = "text"
+
+    encoder: OwnPart = Field(
+        description="module:Class; the module is looked for beside the configuration first"
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="options of the encoder, handed to its constructor"
+    )
+
+
 class OwnOptions(FeatureOptions):
     """An encoder of one's own: a class of a Python file beside the configuration (contract: mcn.features.registry)."""
 
     kind: Literal["frame", "clip", "audio"] = Field(
         description="what one vector stands for: a frame, a clip, or sound"
     )
-    encoder: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")] = Field(
+    encoder: OwnPart = Field(
         description="module:Class; the module is looked for beside the configuration first"
     )
     reads: AnyReads = Field(description="frames, sound or another feature")

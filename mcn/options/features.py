@@ -25,6 +25,7 @@ from mcn.options.encoders import (
     LogMelOptions,
     Name,
     OwnOptions,
+    OwnTextOptions,
     SentenceOptions,
     TextOptions,
     TimmOptions,
@@ -43,13 +44,17 @@ from mcn.options.libraries import (
     TransformersVideoOptions,
 )
 
-OWN = "module:Class"  # what stands for an encoder of one's own among the names of encoders
+# what stands for an encoder of one's own among the names of encoders
+OWN, OWN_TEXT = "module:Class", "module:Class of texts"
 
 
 def encoder_of(values: Any) -> str:
     """The encoder that a row of the configuration, or its parsed options, names; `module:Class` for one's own."""
-    name = values.get("encoder") if isinstance(values, dict) else getattr(values, "encoder", "")
-    return OWN if isinstance(name, str) and ":" in name else str(name or "")
+    given = values if isinstance(values, dict) else vars(values)
+    name = given.get("encoder")
+    if not isinstance(name, str) or ":" not in name:
+        return str(name or "")
+    return OWN_TEXT if given.get("kind") == "text" else OWN
 
 
 AnyFeature = Annotated[
@@ -68,7 +73,8 @@ AnyFeature = Annotated[
     | Annotated[TransformersTextOptions, Tag("transformers_text")]
     | Annotated[TorchvisionPictureOptions, Tag("torchvision_picture")]
     | Annotated[TorchvisionVideoOptions, Tag("torchvision_video")]
-    | Annotated[OwnOptions, Tag(OWN)],
+    | Annotated[OwnOptions, Tag(OWN)]
+    | Annotated[OwnTextOptions, Tag(OWN_TEXT)],
     Discriminator(encoder_of),
 ]
 

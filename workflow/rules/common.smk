@@ -8,7 +8,8 @@ from snakemake.logging import logger
 from mcn.config.configuration import check_manifests, configure, write_settings
 from mcn.errors import UserError, several
 from mcn.features.embedded import missing_packages
-from mcn.features.registry import encoder_row, missing_libraries, own_problems
+from mcn.features.own import own_problems
+from mcn.features.registry import encoder_row, missing_libraries
 from mcn.files import canonical_json
 from mcn.layout import vocabulary_file
 from mcn.lifetime import note_head
