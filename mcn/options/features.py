@@ -50,7 +50,7 @@ OWN, OWN_TEXT = "module:Class", "module:Class of texts"
 
 def encoder_of(values: Any) -> str:
     """The encoder that a row of the configuration, or its parsed options, names; `module:Class` for one's own."""
-    given = values if isinstance(values, dict) else vars(values)
+    given = values if isinstance(values, dict) else getattr(values, "__dict__", {})
     name = given.get("encoder")
     if not isinstance(name, str) or ":" not in name:
         return str(name or "")
