@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz.harnesses import HARNESSES, accepts
-from tests.fuzz.search import FOUND, edited, search
+from tests.fuzz.search import FOUND, Count, edited, search
 
 EXAMPLES = {"media": 5, "configuration": 10, "checkpoint": 25}
 
@@ -18,7 +18,8 @@ def test_corpus_and_changed_inputs(name: str, tmp_path: Path) -> None:
     for file, data in corpus.items():
         (tmp_path / file).write_bytes(data)
         accepts(name, tmp_path / file)
-    count = search(name, corpus, tmp_path, EXAMPLES.get(name, 40), fixed=True)
+    count = Count()
+    search(name, corpus, tmp_path, EXAMPLES.get(name, 40), True, count)
     assert count.executions >= EXAMPLES.get(name, 40) // 2
 
 

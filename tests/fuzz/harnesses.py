@@ -53,7 +53,7 @@ class _Media:
     def read(self, path: Path) -> None:
         self.worker = self.worker or Worker(1024)
         try:
-            usable = self.worker.run(decode, path, seconds=20)
+            usable = self.worker.run(decode, path, seconds=60)
         except VideoError as error:
             raise AssertionError(str(error)) from error
         if not usable:
