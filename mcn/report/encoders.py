@@ -122,7 +122,7 @@ def cost_of(settings: Configuration, experiment: str, costs: Sequence[JobCost]) 
 
 
 def scores_of(files: Files) -> Iterator[Score]:
-    """Recalls of captions against each side (of any first pair where nothing is said), and recall of steps."""
+    """Recalls of captions against each side (of a model without text those of its first pair), and recall of steps."""
     retrieval, steps = files.tasks.get("retrieval"), files.tasks.get("localization")
     pairs = list(retrieval["scores"]) if retrieval else []
     for pair in [one for one in pairs if one.startswith("t->")] or pairs[:1]:
