@@ -17,6 +17,7 @@ import yaml
 from mcn.config.code import GROUND, PACKAGE, modules_of
 from mcn.config.configuration import configure
 from mcn.config.reruns import FILES, LEAVES, STAGES, fits, parts, remade, told
+from mcn.features.registry import OWN_ENCODER
 
 ROOT = Path(__file__).parent.parent
 PAGES = {name for name, stage in STAGES.items() if stage.section == ""}
