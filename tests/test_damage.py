@@ -328,6 +328,8 @@ def test_damaged_lists_and_narration_are_found(dataset: Dataset) -> None:
     path = dataset.shard_list(0)
     path.write_text(path.read_text().replace(".mp4", ".mp3", 1))
     assert [problem.path for problem in verify([dataset], SETTINGS)] == [path, narration]
+    path.unlink()
+    assert [problem.path for problem in verify([dataset], SETTINGS)] == [path, narration]
 
 
 def test_any_flipped_bit_of_seeded_weights_is_found_or_changes_nothing(dataset: Dataset) -> None:

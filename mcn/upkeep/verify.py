@@ -145,8 +145,9 @@ def _level(path: Path) -> int:
 
 
 def _check_lists(dataset: Dataset) -> list[Problem]:
-    """Shard lists that are not those of the table of videos; none where either is missing or cannot be read."""
-    problems: list[Problem] = []
+    """Shard lists that are missing, or not those of the table of videos where that can be read."""
+    lists = [dataset.shard_list(shard) for shard in range(dataset.shards)]
+    problems = [Problem(path, "missing") for path in lists if not path.exists()]
     videos = dataset.table("videos")
     if not videos.exists():
         return problems
