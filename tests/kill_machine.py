@@ -6,8 +6,9 @@ Conventions
   `worker`, the last process that the stage's job has started (a decoder, where there is one); `group`, all of them.
   Ways: SIGKILL, SIGTERM, and `memory`: SIGKILL, of a worker's largest process, as where memory runs out.
 - After the kill nothing is deleted by hand: where Snakemake says that the folder is locked, it is unlocked; the file
-  that was asked for is asked for again, and then everything. The runs must end, equal the undisturbed run byte for byte in features, tables and weights, have
-  the same scores and losses, leave no temporary file, and have nothing to do afterwards.
+  that was asked for is asked for again, and then everything. The runs must end, equal the undisturbed run byte for
+  byte in features, tables and weights, have the same scores and losses, leave no temporary file, and have nothing to
+  do afterwards.
 - Two runs lie in folders of their own; a kill starts from what the last one left, made anew from the stage on.
 - One line a kill, and a total; exit status 1 where an end differs.
 
