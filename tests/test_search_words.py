@@ -183,6 +183,10 @@ def test_shards_come_change_and_go(tmp_path: Path) -> None:
     build_words(shards[1:], output)
     assert found(WordsIndex(output), "lemon apple lenom") == []
     assert found(WordsIndex(output), "pear") == [("b", 0.0)]
+    table(shards[-1], {"d": ["dates"]})  # gets the number of a line that is gone
+    build_words(shards[1:], output)
+    assert found(WordsIndex(output), "plum lemon apple yellow") == []
+    assert found(WordsIndex(output), "date") == [("d", 0.0)]
 
 
 def test_only_shards_that_changed_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

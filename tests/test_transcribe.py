@@ -98,6 +98,11 @@ def test_the_stream_of_the_wanted_language_is_read(tmp_path: Path) -> None:
         "nld": "Pour café & dut",
     }
     assert subtitle_lines(film, "fr") is None
+    film = with_subtitles(tmp_path, "subrip", "mkv", "und", "eng")
+    for language in ("en", None):
+        found = subtitle_lines(film, language)
+        assert found is not None
+        assert found.lines[1].text == ("Pour café & eng" if language else "Pour café & und")
     assert subtitle_lines(make("plain.mp4")) is None
 
 
