@@ -165,3 +165,21 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_a_script_without_a_guard_can_start_a_worker(tmp_path):
+    script = (
+        "import os\nfrom pathlib import Path\nfrom mcn.media.isolation import Worker\n"
+        "with Worker(1024) as worker:\n    print(worker.run(os.path.exists, '/', seconds=60))\n"
+    )
+    (tmp_path / "script.py").write_text(script)
+    for words, given in (([str(tmp_path / "script.py")], None), (["-"], script)):
+        done = subprocess.run(
+            [sys.executable, *words],
+            input=given,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        )
+        assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr

@@ -15,6 +15,7 @@ Conventions
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import multiprocessing
@@ -24,7 +25,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -95,7 +96,8 @@ class Worker:
             self._process = context.Process(
                 target=_serve, args=(theirs, self._memory_limit_mb), daemon=True
             )
-            self._process.start()
+            with _without_main():
+                self._process.start()
             theirs.close()
             if not self._connection.poll(_START_SECONDS) or self._connection.recv() != "ready":
                 self.close()
@@ -169,6 +171,20 @@ def _outcome(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[
         return "error", OSError(error.errno, error.strerror or str(error), error.filename)
     except Exception:
         return "error", traceback.format_exc()
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Start a child that does not import the main module again, which a script without a guard would not survive."""
+    main = sys.modules["__main__"]
+    kept = {name: getattr(main, name) for name in ("__file__", "__spec__") if hasattr(main, name)}
+    try:
+        for name in kept:
+            setattr(main, name, None)
+        yield
+    finally:
+        for name, value in kept.items():
+            setattr(main, name, value)
 
 
 def _die_with_parent() -> None:
