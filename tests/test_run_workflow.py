@@ -66,7 +66,7 @@ def test_what_was_said_and_what_is_seen_answers(root):
         "plain.mp4",
         "vp9.webm",
     }
-    meant = found(root, "stirring broth", "--said")
+    meant = found(root, "hot broth", "--said")
     assert meant[0]["video_id"] == "plain.mp4"
     assert meant[0]["sources"] == ["meaning"]
 
