@@ -69,6 +69,16 @@ def test_a_video_listed_twice_or_with_captions_twice_counts_once(tmp_path):
     assert "captions of a video that has captions already" in reasons
 
 
+def test_half_a_character_costs_its_line(tmp_path):
+    folder = howto100m(tmp_path / "data")
+    text = (folder / "caption.json").read_text()
+    write(folder / "caption.json", text.replace("oil the chain", "oil\\ud800"))
+    output = again(tmp_path, folder)
+    assert narration(output) == LINES[:-1]
+    reasons = {row["reason"] for row in rows(output / "left_out.csv")}
+    assert "a line with half a character" in reasons
+
+
 @pytest.mark.parametrize("frames", [False, True], ids=["lists", "tables"])
 def test_a_pickle_gives_the_same_lines(tmp_path, frames):
     folder = howto100m(tmp_path / "data")

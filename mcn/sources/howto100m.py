@@ -171,6 +171,8 @@ class _Narration:
             self._leave_out(video_id, "a line without words")
         elif not 0 <= start <= end < math.inf:
             self._leave_out(video_id, "a line whose times are not in order")
+        elif any("\ud800" <= character <= "\udfff" for character in text):
+            self._leave_out(video_id, "a line with half a character")
         else:
             return True
         return False
