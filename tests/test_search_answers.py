@@ -208,3 +208,9 @@ def test_where_words_answer_alone_a_video_is_what_its_speech_is(tmp_path):
     videos = Folder.open(root).videos
     assert (videos["beach"].status, videos["beach"].streams) == ("ok", ("video", "audio"))
     assert videos["broken"].status == "failed"
+
+
+def test_an_index_that_is_being_made_is_not_asked(tmp_path):
+    root = folder(tmp_path, "real.pth")
+    (root / "results/index/small/mine/00000.parquet").unlink()
+    assert open_sources(Folder.open(root))[2] == ["small is not asked: its index is being made"]

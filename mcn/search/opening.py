@@ -27,7 +27,11 @@ def open_sources(folder: Folder) -> tuple[list[TextSource], list[VectorSource], 
     """What finds moments in a folder, and sentences that say what it rests on."""
     texts = _words(folder)
     said = [f"{one.name}: {one.basis}" for one in texts]
-    vectors = _meaning(folder)
+    vectors: list[VectorSource] = []
+    if _is_being_made(folder.results / folder.dataset / "meaning"):
+        said.append("meaning is not asked: its index is being made")
+    else:
+        vectors += _meaning(folder)
     said += [f"{one.name}: {one.basis}" for one in vectors]
     for path in sorted((folder.results / "index").glob(f"*/{folder.dataset}/{CATALOGUE}")):
         experiment = path.parent.parent.name
@@ -37,10 +41,21 @@ def open_sources(folder: Folder) -> tuple[list[TextSource], list[VectorSource], 
         if rests == SEEDED and not folder.options.get("synthetic"):
             said.append(f"{experiment} is not asked: {SEEDED}")
             continue
+        if _is_being_made(path.parent):
+            said.append(f"{experiment} is not asked: its index is being made")
+            continue
         found = _of_model(folder, experiment, path.parent, rests)
         said += [f"{one.name}, by {experiment}: {rests}" for one in found]
         vectors += found
     return texts, vectors, said
+
+
+def _is_being_made(place: Path) -> bool:
+    """Whether an index that was whole lacks parts, which a run that goes on makes again."""
+    if not (place / CATALOGUE).exists():
+        return False
+    parts = read_catalogue(place)["parts"]
+    return not all((place / f"{number:05d}.parquet").exists() for number in range(parts))
 
 
 class WordsSource:
