@@ -23,11 +23,11 @@ def test_corpus_and_changed_inputs(name: str, tmp_path: Path) -> None:
     assert count.executions >= EXAMPLES.get(name, 40) // 2
 
 
-@pytest.mark.parametrize("found", sorted(FOUND.glob("*.*")), ids=lambda path: path.name)
-def test_what_was_found_stays_mended(found: Path, tmp_path: Path) -> None:
-    copy = tmp_path / found.name
-    copy.write_bytes(found.read_bytes())
-    accepts(found.name.partition(".")[0], copy)
+def test_what_was_found_stays_mended(tmp_path: Path) -> None:
+    for found in sorted(FOUND.glob("*")):  # named HARNESS.DIGEST.SUFFIX
+        copy = tmp_path / found.name
+        copy.write_bytes(found.read_bytes())
+        accepts(found.name.partition(".")[0], copy)
 
 
 def test_edits_change_what_they_say() -> None:

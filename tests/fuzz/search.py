@@ -108,6 +108,7 @@ _last: dict[str, Path] = {}
 def keep(name: str, path: Path) -> None:
     """Keep a find for the default run; the smallest of a search replaces those before it."""
     data = path.read_bytes()
+    FOUND.mkdir(exist_ok=True)
     kept = FOUND / f"{name}.{hashlib.sha256(data).hexdigest()[:8]}{path.suffix}"
     if name in _last:
         _last[name].unlink(missing_ok=True)
