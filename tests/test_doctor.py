@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mcn.cli import main
 from mcn.media.doctor import Diagnosis, examine, format_report
 from mcn.options.decode import DecodeOptions
 from mcn.sources.manifest import ManifestRow
@@ -82,3 +83,12 @@ def test_the_report_reads_well() -> None:
     assert "not_found: no file /nowhere/x" in text
     assert text.endswith("2 videos: 1 ok, 0 warning, 1 failed")
     assert not examine([row("clip", make("plain.mp4"))], DecodeOptions()).any_failed
+
+
+def test_a_folder_is_looked_at_as_a_manifest_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.mp4").symlink_to(make("plain.mp4"))
+    (tmp_path / "notes.txt").write_text("words")
+    assert main(["doctor", str(tmp_path)]) == 0
+    assert "1 videos: 1 ok, 0 warning, 0 failed" in capsys.readouterr().out

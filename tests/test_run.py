@@ -114,6 +114,15 @@ def test_a_folder_without_videos_is_one_clear_sentence(tmp_path, capsys, content
     assert says in capsys.readouterr().err
 
 
+def test_one_video_in_place_of_a_folder_is_told_of_and_leaves_nothing(tmp_path, capsys):
+    (tmp_path / "videos").mkdir()
+    video = tmp_path / "videos" / "a.mp4"
+    video.write_bytes(b"x")
+    assert main(["run", str(video), "--output", str(tmp_path / "out")]) == 1
+    assert f"do this: name its folder: {video.parent}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_other_peoples_folders_and_other_versions_are_refused(folder, capsys):
     root, _ = folder
     (root / "out").mkdir()
@@ -146,6 +155,9 @@ def test_an_overlay_chooses_and_its_paths_are_its_own(folder, capsys):
     overlay.write_text("decod: {}\n")
     assert start(root, "--configfile", str(overlay)) == 1
     assert "decod: unknown key, did you mean 'decode'?" in capsys.readouterr().err
+    overlay.write_text("search: [")
+    assert start(root, "--configfile", str(overlay)) == 1
+    assert f"got: {overlay}: options that do not parse" in capsys.readouterr().err
 
 
 def test_shards_follow_the_number_of_files_and_stay(tmp_path, monkeypatch):

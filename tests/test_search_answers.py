@@ -214,3 +214,16 @@ def test_an_index_that_is_being_made_is_not_asked(tmp_path):
     root = folder(tmp_path, "real.pth")
     (root / "results/index/small/mine/00000.parquet").unlink()
     assert open_sources(Folder.open(root))[2] == ["small is not asked: its index is being made"]
+
+
+def test_a_sound_file_that_is_understood_can_be_searched_though_it_has_no_pictures(tmp_path):
+    root = folder(tmp_path, "real.pth")
+    path = root / "results" / "mine" / "ledger.parquet"
+    rows = read_table(path).to_pylist()
+    for row in rows:
+        if row["video_id"] == "beach":
+            row |= {"status": "missing", "code": "no_video_stream", "error": "sound alone"}
+    heard = {**rows[0], "video_id": "beach", "stream": "speech", "status": "ok"}
+    write_table(path, pa.Table.from_pylist([*rows, heard], LEDGER))
+    beach = Folder.open(root).videos["beach"]
+    assert (beach.status, beach.error, beach.streams) == ("ok", "", ("audio",))

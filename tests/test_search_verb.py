@@ -70,6 +70,17 @@ def test_moments_are_cut_out_as_clips(folder, capsys):
     assert clip.seconds == pytest.approx(1.5, abs=0.15)
     assert clip.audio.end_seconds == pytest.approx(1.5, abs=0.1)
     assert probe(folder / "out" / "02_talk_0.0.mp4").video is None
+    assert f"2 clips in {folder / 'out'}" in capsys.readouterr().err
+
+
+def test_a_wrong_call_is_answered_in_words(folder, capsys):
+    (folder / "file").write_text("")
+    assert main(["search", str(folder), "dog", "--clip", str(folder / "file")]) == 1
+    assert "cannot be made: File exists" in capsys.readouterr().err
+    for limit in ("0", "-1", "few"):
+        with pytest.raises(SystemExit):
+            main(["search", str(folder), "dog", "--limit", limit])
+        assert f"'{limit}' is not a whole number of at least 1" in capsys.readouterr().err
 
 
 def test_a_turned_video_is_cut_upright(tmp_path):

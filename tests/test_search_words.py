@@ -11,7 +11,8 @@ import pytest
 
 from mcn.errors import DamagedShard, UserError
 from mcn.files import read_table, write_table
-from mcn.search.words import LONGEST_QUERY, WordsIndex, build_words, parse
+from mcn.search.terms import LONGEST_QUERY, check_query
+from mcn.search.words import WordsIndex, build_words, parse
 from mcn.sources.annotation_tables import NARRATION
 
 SAID = {
@@ -142,10 +143,13 @@ def test_any_text_is_a_safe_query(index: WordsIndex, query: str) -> None:
         assert "soup" in {hit.video_id for hit in hits}
 
 
-def test_a_query_that_is_too_long_is_refused_in_words(index: WordsIndex) -> None:
-    with pytest.raises(UserError, match="at most 1000"):
-        index.search("soup " * 20_000)
-    assert index.search(("soup " * 1000)[:LONGEST_QUERY])
+def test_a_query_that_cannot_be_asked_is_refused_in_words(index: WordsIndex) -> None:
+    for query, said in {"soup " * 20_000: "at most 1000", " ": "empty", "\udcff": "UTF-8"}.items():
+        with pytest.raises(UserError, match=said):
+            check_query(query)
+    longest = ("soup " * 1000)[:LONGEST_QUERY]
+    check_query(longest)
+    assert index.search(longest)
 
 
 def test_lines_that_follow_each_other_are_one_moment(index: WordsIndex) -> None:

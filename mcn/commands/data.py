@@ -14,7 +14,9 @@ VIDEOS = "table of videos that `mcn prepare videos` wrote"
 def register(verbs: Verbs) -> None:
     """Add the parsers of this group."""
     verb = add_verb(verbs, "doctor", doctor, "mcn.options.decode:DecodeOptions")
-    verb.add_argument("manifest", type=Path, help="CSV or parquet: video_id,path[,narration,...]")
+    verb.add_argument(
+        "manifest", type=Path, help="CSV or parquet: video_id,path[,narration,...]; or a folder"
+    )
     verb.add_argument("--video", action="append", help="only this video_id (repeatable)")
 
     verb = add_verb(verbs, "demo", demo, "mcn.options.demo:DemoOptions")
@@ -86,13 +88,18 @@ def register(verbs: Verbs) -> None:
 
 
 def doctor(arguments: Namespace) -> int:
-    """Probe every file of a manifest and say what will happen to it; exit status 1 if any will fail."""
+    """Probe every file of a manifest or a folder and say what will happen to it; exit status 1 if any will fail."""
     from mcn.media.doctor import examine, format_report
+    from mcn.media.folders import choose, row_of, walk
     from mcn.options.base import parse_options
     from mcn.options.decode import DecodeOptions
     from mcn.sources.manifest import read_manifest
 
-    rows = read_manifest(arguments.manifest, check_files=False)
+    if arguments.manifest.is_dir():
+        files = walk(arguments.manifest)
+        rows = [row_of(file) for file, is_taken in choose(files) if is_taken]
+    else:
+        rows = read_manifest(arguments.manifest, check_files=False)
     if arguments.video:
         unknown = set(arguments.video) - {row.video_id for row in rows}
         if unknown:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from argparse import Namespace
+import sys
+from argparse import ArgumentTypeError, Namespace
 from pathlib import Path
 
 from mcn.commands.verbs import Verbs, add_group, add_verb
@@ -70,10 +71,9 @@ def register(verbs: Verbs) -> None:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError(text)
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
 
 
 def run(arguments: Namespace) -> int:
@@ -130,11 +130,13 @@ def search(arguments: Namespace) -> int:
         Filters(video_ids=chosen),
         arguments.one_per_video,
     )
-    if arguments.clip:
-        cut_clips(answers, found, arguments.clip)
-    asked = sources or answers.sources
-    text = as_text(answers, found, arguments.query, asked)
-    print(as_json(found) if arguments.json else text)
+    if arguments.json:
+        print(as_json(found))
+    else:
+        print(as_text(answers, found, arguments.query, sources or answers.sources))
+    if arguments.clip and found:
+        count = cut_clips(answers, found, arguments.clip)
+        print(f"{count} clips in {arguments.clip}", file=sys.stderr)
     return 0 if found else 1
 
 

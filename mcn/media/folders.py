@@ -17,6 +17,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import logging
 import os
 import re
 from collections.abc import Collection, Iterator
@@ -28,6 +29,8 @@ from mcn.media.files import open_media
 from mcn.media.isolation import Worker
 from mcn.media.probe import probe, spot_check
 from mcn.sources.manifest import SAFE_ID, ManifestRow
+
+log = logging.getLogger(__name__)
 
 _SUFFIXES = (
     ".3g2 .3gp .aac .ac3 .aif .aiff .amr .ape .asf .au .avi .caf .dts .dv .f4v .flac .flv .h264 .hevc .ivf .m2ts .m2v "
@@ -55,7 +58,7 @@ def walk(folder: Path, excluded: Collection[Path] = ()) -> list[FoundFile]:
     """Every regular file below a folder, each once, in the order of their paths.
 
     Errors: `UserError` where there is no such folder, or it cannot be read. What cannot be read below it
-    is passed over.
+    is passed over, with a warning.
     """
     if not folder.is_dir():
         got = f"no folder {folder}" if not folder.exists() else f"{folder} is no folder"
@@ -88,7 +91,8 @@ def _files(folder: Path, left_out: Collection[Path]) -> Iterator[tuple[Path, str
         seen.add(place.resolve())
         try:
             entries = sorted(place.iterdir())
-        except OSError:
+        except OSError as error:
+            log.warning("%s cannot be read, and is passed over: %s", place, error.strerror)
             continue
         for entry in entries:
             if entry.name.startswith("."):

@@ -24,6 +24,7 @@ from mcn.errors import UserError
 from mcn.search.folder import Folder, Line, Video
 from mcn.search.fusion import SOURCES, Hit, Moment, fuse
 from mcn.search.sources import TextSource, VectorSource
+from mcn.search.terms import check_query
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -110,10 +111,9 @@ class Answers:
     ) -> list[Answer]:
         """The best moments for a text, best first. sources: default: all that there are.
 
-        Errors: `UserError` for a source that is not here, and for an empty query.
+        Errors: `UserError` for a source that is not here, and those of `check_query`.
         """
-        if not query.strip():
-            raise UserError("an empty query", "words", "say what to look for")
+        check_query(query)
         wanted = self._wanted(sources)
         allowed, depth = self._allowed(filters), max(LEAST_DEPTH, DEPTH * limit)
         rankings: dict[str, list[list[Hit]]] = {}

@@ -5,7 +5,8 @@ Conventions
 - `results/settings.json` is the configuration of the run, written by its start. It is read as plain JSON, since the
   classes of the configuration would take longer to load than a query takes.
 - The status of a video is that of the ledger over the features of pictures and sound: `ok` where one of them is. Where
-  words answer alone, it is that of its speech. A video that the ledger does not know yet is `waiting`.
+  there are none it is that of its speech, and a file without what they need (sound alone) is `ok` where its speech is.
+  A video that the ledger does not know yet is `waiting`.
 - Transcripts are those of `speech/` where it was made, else the narration of the manifest.
 """
 
@@ -101,14 +102,26 @@ class Folder:
         accounts = self._accounts()
         found = {}
         for row in read_table(path, ["video_id", "path"]).to_pylist():
-            rows = accounts.get(row["video_id"], [])
-            status, error = _verdict(rows)
-            fine = [self.kind_of(one["stream"]) for one in rows if one["status"] == "ok"]
-            ok = {stream for kind in fine for stream in KINDS[kind]}
-            streams = tuple(one for one in ("video", "audio") if one in ok)
+            status, error, streams = self._verdict(accounts.get(row["video_id"], []))
             file = self.root / row["path"]
             found[row["video_id"]] = Video(row["video_id"], file, None, status, error, streams)
         return found
+
+    def _verdict(self, rows: list[dict[str, str]]) -> tuple[str, str, tuple[str, ...]]:
+        """Status, error and streams of a video from its rows of the ledger."""
+        features = [row for row in rows if self.kind_of(row["stream"]) != "speech"]
+        speech = [row for row in rows if self.kind_of(row["stream"]) == "speech"]
+        status, error = _worst(features or speech)
+        there = self._streams(features or speech, "ok")
+        if status == "missing" and any(row["status"] == "ok" for row in speech):
+            status, error = "ok", ""
+            there = self._streams(speech, "ok") - self._streams(features, "missing")
+        return status, error, tuple(one for one in ("video", "audio") if one in there)
+
+    def _streams(self, rows: list[dict[str, str]], status: str) -> set[str]:
+        """The streams of a file that the rows of one status are about."""
+        kinds = [self.kind_of(row["stream"]) for row in rows if row["status"] == status]
+        return {stream for kind in kinds for stream in KINDS[kind]}
 
     def kind_of(self, feature: str) -> str:
         """The kind of a stream of the ledger: frame, clip, audio, text of features, or speech."""
@@ -117,14 +130,12 @@ class Folder:
         return str(self.settings["features"].get(feature, {}).get("kind", "text"))
 
     def _accounts(self) -> dict[str, list[dict[str, str]]]:
-        """Video id -> its rows of the ledger: of features of pictures and sound, or else of speech."""
+        """Video id -> its rows of the ledger: of features of pictures and sound, and of speech."""
         path = self.results / self.dataset / "ledger.parquet"
         rows = read_table(path).to_pylist() if path.exists() else []
-        kinds = {self.kind_of(row["stream"]) for row in rows} & set(KINDS)
-        wanted = kinds - {"speech"} or kinds
         found: dict[str, list[dict[str, str]]] = {}
         for row in rows:
-            if self.kind_of(row["stream"]) in wanted:
+            if self.kind_of(row["stream"]) in KINDS:
                 found.setdefault(row["video_id"], []).append(row)
         return found
 
@@ -144,8 +155,8 @@ class Folder:
         }
 
 
-def _verdict(rows: list[dict[str, str]]) -> tuple[str, str]:
-    """Status and error of a video from its rows of the ledger."""
+def _worst(rows: list[dict[str, str]]) -> tuple[str, str]:
+    """Status and error of rows: ok where one is, else the first that failed."""
     if not rows:
         return "waiting", ""
     if any(row["status"] == "ok" for row in rows):

@@ -120,6 +120,8 @@ def _read(overlay: Path) -> Any:
     except OSError as error:
         cure = "correct --configfile"
         raise UserError(f"{overlay}: {error.strerror}", "a YAML file", cure) from error
+    except UserError as error:
+        raise UserError(f"{overlay}: {error.got}", error.wanted, "mend the file") from None
     if not isinstance(values, dict):
         raise UserError(f"{overlay}: no keys", "a YAML file of keys", "see docs/configuration.md")
     return _absolute(values, overlay.resolve().parent)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mcn.errors import VideoError
+from mcn.errors import UserError, VideoError
 from mcn.search.answers import Answer, Answers
 
 log = logging.getLogger(__name__)
@@ -66,14 +66,25 @@ def printable(text: str) -> str:
     return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
 
 
-def cut_clips(answers: Answers, found: Sequence[Answer], folder: Path) -> None:
-    """Cut the moments out as NN_video_seconds.mp4; one that cannot be cut is named, and the next one follows."""
+def cut_clips(answers: Answers, found: Sequence[Answer], folder: Path) -> int:
+    """Cut the moments out as NN_video_seconds.mp4; one that cannot be cut is named, and the next one follows.
+
+    Returns how many were written. Errors: `UserError` for a folder that cannot be made.
+    """
     from mcn.media.cutting import cut
 
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        got = f"{folder} cannot be made: {error.strerror}"
+        raise UserError(got, "a folder for the clips", "choose another: --clip") from None
+    count = 0
     for number, answer in enumerate(found, start=1):
         name = f"{number:02d}_{answer.video_id}_{answer.start_seconds:.1f}.mp4"
         path = answers.videos[answer.video_id].path
         try:
             cut(path, answer.start_seconds, answer.end_seconds, folder / name)
+            count += 1
         except VideoError as error:
             log.warning("no clip of %s: %s", answer.video_id, error)
+    return count

@@ -29,7 +29,7 @@ from mcn.config.workflow import workflow_file
 from mcn.errors import UserError
 from mcn.files import scratch_folder, write_json, write_text
 from mcn.media.doctor import examine
-from mcn.media.folders import FoundFile, choose, manifest_text, row_of, walk
+from mcn.media.folders import SUFFIXES, FoundFile, choose, manifest_text, row_of, walk
 from mcn.options.decode import DecodeOptions
 from mcn.search.answers import Answers
 from mcn.search.planning import DATASET, Plan, make_plan
@@ -39,6 +39,7 @@ from mcn.sources.outside import KNOWN_BYTES
 
 VERSION = 1
 NOTES = "run.json"
+MOST_NAMED = 20  # files without answers, at the end of a run
 _OWN = {NOTES, "manifest.csv", "config.yaml", "results", ".snakemake", ".lock"}
 
 
@@ -85,10 +86,14 @@ def run(source: Path, output: Path, overlays: Sequence[Path], cores: int) -> int
     """
     if output.exists() and not output.is_dir():
         raise UserError(f"{output} is a file", "a folder to write to", "choose another: --output")
+    if not source.exists() or (source.is_file() and source.suffix.lower() in SUFFIXES):
+        got = f"{source} is a video or sound file" if source.exists() else f"no folder {source}"
+        cure = f"name its folder: {source.parent}" if source.exists() else "correct the path"
+        raise UserError(got, "a folder of videos, or a manifest", cure)
     notes = Notes.read(output)
     with _alone(output):
         rows = _rows(source, output, notes)
-        _examine(rows, notes)
+        _examine(rows, notes, output)
         plan = make_plan(source.resolve().name, len(rows), notes.shards, overlays)
         configure(plan.configuration)
         notes.shards = plan.shards
@@ -159,7 +164,7 @@ def _noted(file: FoundFile, notes: Notes) -> ManifestRow:
     return row
 
 
-def _examine(rows: Sequence[ManifestRow], notes: Notes) -> None:
+def _examine(rows: Sequence[ManifestRow], notes: Notes, output: Path) -> None:
     """Look at files that are new or have changed, as `mcn doctor` does, and print its verdict in short."""
     by_id = {one.get("video_id", key): one for key, one in notes.files.items() if one["taken"]}
     fresh = [row for row in rows if "verdict" not in by_id[row.video_id]]
@@ -168,7 +173,8 @@ def _examine(rows: Sequence[ManifestRow], notes: Notes) -> None:
         by_id[diagnosis.video_id] |= {"verdict": diagnosis.verdict, "words": "; ".join(found)}
     counts = Counter(by_id[row.video_id]["verdict"] for row in rows)
     tally = ", ".join(f"{counts[one]} {one}" for one in ("ok", "warning", "failed") if counts[one])
-    print(f"{len(rows)} files: {tally} (mcn doctor says more)")
+    more = shlex.join(["mcn", "doctor", str(output / "manifest.csv")])
+    print(f"{len(rows)} file{'s' if len(rows) > 1 else ''}: {tally} ({more} says more)")
     for row in rows:
         if by_id[row.video_id]["verdict"] == "failed":
             print(f"  {row.video_id}: {by_id[row.video_id]['words']}")
@@ -215,6 +221,12 @@ def _finish(output: Path, plan: Plan, status: int) -> int:
     print(f"{ok} of {len(answers.videos)} files can be searched. Their answers rest on:")
     for sentence in answers.basis:
         print(f"  {sentence}")
+    others = [video for video in answers.videos.values() if video.status != "ok"]
+    for video in others[:MOST_NAMED]:
+        print(f"Not searched: {video.video_id}: {video.error or video.status}")
+    if len(others) > MOST_NAMED:
+        more = f"{len(others) - MOST_NAMED} more"
+        print(f"Not searched: {more}, see {output}/results/{DATASET}/ledger.parquet")
     if status:
         print(f"Some jobs failed, and what hangs on them is missing: {output}/results/logs/run.log")
     print(plan.training)

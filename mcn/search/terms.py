@@ -4,6 +4,7 @@ Conventions
 -----------
 - A query is words, "phrases in quotes" and beginnings*. English function words (the, of, how) count in phrases, and
   where there is nothing else.
+- A query of more than `LONGEST_QUERY` characters is refused, whatever it is asked of: words, meaning or pictures.
 - What FTS5 is handed is always a quoted string, so that no character of a query means anything to it.
 """
 
@@ -12,6 +13,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from typing import NamedTuple
+
+from mcn.errors import UserError
 
 # scripts that are written without spaces between words: Thai to Khmer, kana, Han, and their extensions
 _UNSPACED = re.compile(
@@ -30,7 +33,19 @@ _FUNCTION_WORDS = frozenset(
 )
 
 
+LONGEST_QUERY = 1000  # characters
 _SHORTEST = 5  # letters of a word that may be a misspelling
+
+
+def check_query(query: str) -> None:
+    """`UserError` for a query that is empty, too long, or not made of characters (bytes that are not UTF-8)."""
+    if not query.strip():
+        raise UserError("an empty query", "words", "say what to look for")
+    if len(query) > LONGEST_QUERY:
+        got = f"a query of {len(query)} characters"
+        raise UserError(got, f"at most {LONGEST_QUERY}", "ask for less at once")
+    if any("\ud800" <= one <= "\udfff" for one in query):
+        raise UserError("a query that is not UTF-8", "words in UTF-8", "type it again")
 
 
 class Term(NamedTuple):

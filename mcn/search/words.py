@@ -13,7 +13,7 @@ Conventions
   the best `MOST_LINES` lines count; one in more than `COMMON_LINES` counts beside rarer ones, by its rarity alone.
 - The file is brought up to date shard by shard: shards whose bytes are as they were stay; the lines of shards that have
   changed or are gone are taken out. It is written under another name and renamed.
-- Any text is a safe query: every word is handed to FTS5 quoted. More than `LONGEST_QUERY` characters are an error.
+- Any text is a safe query: every word is handed to FTS5 quoted.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ from mcn.search.terms import Term, is_misspelling, parse, quoted, spaced, words_
 VERSION = 1  # of the file
 NEAR_SECONDS = 2.0
 LONGEST_SECONDS = 20.0
-LONGEST_QUERY = 1000  # characters
 MOST_LINES = 1000  # of a word: the best by BM25
 COMMON_LINES = 10_000  # a word in more lines counts only where a rarer word of the query is said, by its rarity alone
 BEGINNINGS = 50  # words that take the place of a beginning, frequent ones first
@@ -155,11 +154,8 @@ class WordsIndex:
     ) -> list[Hit]:
         """The best moments for a query, best first; [] where none of its words is said.
 
-        allowed: videos that may answer, None: all. Errors: `UserError` for a query that is too long.
+        allowed: videos that may answer, None: all.
         """
-        if len(query) > LONGEST_QUERY:
-            got = f"a query of {len(query)} characters"
-            raise UserError(got, f"at most {LONGEST_QUERY}", "ask for less at once")
         with self._asking() as connection:
             sought = [self._sought(connection, term) for term in parse(query)]
             scores = _scores(connection, sought, MOST_LINES if allowed is None else -1)
