@@ -74,8 +74,13 @@ def test_the_windows_of_a_file_have_the_vectors_of_its_frames(results):
 
 def test_what_cannot_be_embedded_is_said(results, tmp_path):
     model = mcn.load(results / "models" / "small")
-    with pytest.raises(VideoError, match="no_video_stream"):
+    with pytest.raises(VideoError, match=r"^no_video_stream: the file has audio"):
         model.encode_video(make("no_video.m4a"))
+    for start, end in ((-1, 2), (3, 2), (50, None)):
+        with pytest.raises(UserError, match=f"from {start}.* to .* s\n.*a stretch of the 4.0 s"):
+            model.encode_video(make("plain.mp4"), start, end)
+    with pytest.raises(UserError, match="a list of texts"):
+        model.encode_text("pour water")
     with pytest.raises(VideoError, match="not_found"):
         model.encode_video(tmp_path / "gone.mp4")
     with pytest.raises(UserError, match="embeds no sound"):

@@ -82,3 +82,10 @@ def test_a_folder_that_is_not_there_is_an_error_in_words(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="is no folder"):
         walk(tmp_path / "file")
+
+
+def test_a_name_that_is_not_utf8_is_told_of_and_stops_nothing(tmp_path, caplog):
+    for name in ("caf\udce9.mp4", "plain.mp4"):
+        shutil.copy(make("plain.mp4"), tmp_path / name)
+    assert taken(tmp_path) == ["plain.mp4"]
+    assert r"caf\udce9.mp4': its name is not UTF-8" in caplog.text

@@ -4,7 +4,7 @@ Conventions
 -----------
 - Folders are searched recursively, links followed, each real file and folder once: of several names of one file the
   first that is no link, in the order of the names, counts. Names that begin with `.` are passed over, and folders
-  that the caller excludes.
+  that the caller excludes; with a warning, names that are not UTF-8 and folders that cannot be read.
 - A file is taken where FFmpeg opens it and a picture or sound comes out, whatever it is called, and where its suffix is
   one of videos or sound (`SUFFIXES`), so that a broken video is told of rather than passed over. Still pictures and
   texts are not taken.
@@ -97,10 +97,20 @@ def _files(folder: Path, left_out: Collection[Path]) -> Iterator[tuple[Path, str
         for entry in entries:
             if entry.name.startswith("."):
                 continue
+            if not _is_utf8(entry.name):
+                log.warning(
+                    "%a: its name is not UTF-8, so it is passed over: rename it", str(entry)
+                )
+                continue
             if entry.is_dir():
                 waiting.append(entry)
             elif entry.is_file():
                 yield entry, entry.relative_to(folder).as_posix()
+
+
+def _is_utf8(name: str) -> bool:
+    """Whether a name can stand in tables, which hold text alone; bytes of other encodings are surrogates here."""
+    return not any("\ud800" <= one <= "\udfff" for one in name)
 
 
 def _known(path: Path) -> tuple[int, int]:

@@ -72,7 +72,12 @@ class LoadedModel:
         return load_query_encoder(self.directory, self._settings)
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray:
-        """Vectors (n, D) float32 of unit length; zeros for a text of which nothing is known."""
+        """Vectors (n, D) float32 of unit length; zeros for a text of which nothing is known.
+
+        Errors: `UserError` for a text in place of a list of texts.
+        """
+        if isinstance(texts, str):
+            raise UserError(f"the text {texts!r}", "a list of texts", "write [text]")
         return self._queries.embed_text(list(texts))
 
     def embed_text(self, texts: list[str]) -> np.ndarray:
@@ -142,14 +147,15 @@ class LoadedModel:
             code, _, words = absence("video" if letter == "v" else "audio", sequence).partition(
                 ": "
             )
-            raise VideoError(words or code, sequence.error)
+            code = words or code
+            raise VideoError(code, sequence.error.removeprefix(f"{code}: "))
         windows = windows_of(store, FILE, self._search)
         if start is None and end is None:
             return windows
         first, last = start or 0.0, windows[-1].end if end is None else min(end, windows[-1].end)
-        if last <= first:
+        if first < 0 or last <= first:
             raise UserError(
-                f"from {start} to {end} s",
+                f"from {first} to {last if end is None else end} s",
                 f"a stretch of the {windows[-1].end:.1f} s",
                 "correct it",
             )
