@@ -11,6 +11,7 @@ from mcn.media.cutting import cut
 from mcn.media.probe import probe
 from mcn.search.answers import Answers, Line, Video
 from mcn.search.fusion import Hit
+from mcn.search.printing import as_text
 from tests.media_files import make
 
 
@@ -43,6 +44,14 @@ def test_answers_are_printed_best_first_with_what_was_said(folder, capsys):
     assert '"�[2Ja dog"' in lines[1], "a terminal is not moved by words"
     assert lines[2].startswith("00:00-00:01")
     assert lines[-1] == "  words that were said"
+
+
+def test_an_answer_rests_on_what_was_asked_alone():
+    basis = ["words: said", "seen, by conse: pictures", "mine is not asked: seeded weights"]
+    answers = Answers({}, basis, [Said()], ())
+    answers.sources = ("words", "seen")
+    text = as_text(answers, [], "dog", ["words"])
+    assert text.splitlines()[1:] == ["  words: said", "  mine is not asked: seeded weights"]
 
 
 def test_json_is_that_of_the_page(folder, capsys):

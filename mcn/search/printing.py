@@ -37,9 +37,10 @@ def values_of(answer: Answer) -> dict[str, Any]:
 def as_text(answers: Answers, found: Sequence[Answer], query: str, asked: Sequence[str]) -> str:
     """A line for each answer (moment, what found it, file), what is said below it; then what the answers rest on.
 
-    asked: the sources that were asked.
+    asked: the sources that were asked; what other sources rest on is left out.
     """
-    basis = "\n".join(f"  {sentence}" for sentence in answers.basis)
+    others = tuple(f"{one}{end}" for one in answers.sources if one not in asked for end in ":,")
+    basis = "\n".join(f"  {one}" for one in answers.basis if not one.startswith(others))
     if not found:
         return f"Nothing fits {query!r}. Asked were: {', '.join(asked)}.\n{basis}"
     lines = []
