@@ -14,6 +14,7 @@ import pytest
 
 from mcn.config import code as code_module
 from mcn.config.code import code_digest, modules_of
+from mcn.files import file_sha256
 from mcn.shards import FEATURE_SCHEMA, RowStore, ShardReader, ShardWriter, feature_row
 from mcn.shards.made_by import MadeBy, accept, note, read_record, writing_with
 from mcn.sources import outside
@@ -190,6 +191,25 @@ def test_bytes_that_changed_behind_time_and_inode_are_found(manifest):
     Path("d.mp4").unlink()
     found = outside.changed_contents(Path("shards/00000.csv"))
     assert [path.name for path, _ in found] == ["a.mp4", "d.mp4"]
+
+
+def test_a_video_without_read_permission_fails_alone_and_not_its_shard(manifest, monkeypatch):
+    Path("shards").mkdir()
+    shard = Path("shards/00000.csv")
+    shard.write_text("video_id,path,sha256\na,a.mp4,\nd,d.mp4,\n")
+
+    def sha256_of_readable(path):
+        if path.name == "d.mp4":
+            raise PermissionError(13, "Permission denied")
+        return file_sha256(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(outside, "file_sha256", sha256_of_readable)
+        outside.note_contents(shard)
+    assert set(outside.noted_contents(shard)) == {"a"}
+    outside.note_contents(shard)
+    monkeypatch.setattr(outside, "file_sha256", sha256_of_readable)
+    assert outside.changed_contents(shard) == [(Path("d.mp4"), "decoded once, unreadable now")]
 
 
 def test_weights_keep_their_bytes_and_are_accepted_beside_them(tmp_path):

@@ -216,6 +216,8 @@ def _finish(output: Path, plan: Plan, status: int) -> int:
         answers = Answers.open(output, DATASET)
     except UserError as error:
         print(f"Nothing can be searched: {error.got}.", file=sys.stderr)
+        if status:
+            print(f"Some jobs failed: {output}/results/logs/run.log says why", file=sys.stderr)
         return 1
     ok = sum(video.status == "ok" for video in answers.videos.values())
     print(f"{ok} of {len(answers.videos)} files can be searched. Their answers rest on:")

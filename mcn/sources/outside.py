@@ -9,7 +9,7 @@ Conventions
   own, so that only the shards of what was changed are remade. The files of a
   larger manifest are not looked at before `prepare` reads them; `mcn verify --content` reads them all.
 - Decoding a shard notes size, time, inode and sha256 of its videos in `contents/NNNNN.csv` of the data set; a video is
-  hashed once, right after it was read.
+  hashed once, right after it was read. One that cannot be read is not noted.
 - Files below `results` are made by rules, which know when to make them.
 """
 
@@ -159,7 +159,8 @@ def note_contents(shard_list: Path) -> None:
         identity = _identity(path)
         if identity and path.is_file():
             seen = str(path), *map(str, identity)
-            rows.append([video_id, *seen, noted.get((video_id, *seen)) or file_sha256(path)])
+            sha256 = noted.get((video_id, *seen)) or _sha256(path)
+            rows += [[video_id, *seen, sha256]] if sha256 else []
     write_text(_contents_path(shard_list), csv_text([CONTENTS, *rows]))
 
 
@@ -173,9 +174,18 @@ def changed_contents(shard_list: Path) -> list[tuple[Path, str]]:
             continue
         if not path.is_file():
             found.append((path, "decoded once, and gone now"))
-        elif file_sha256(path) != row["sha256"]:
-            found.append((path, "not the bytes that were decoded"))
+        elif (sha256 := _sha256(path)) != row["sha256"]:
+            why = "not the bytes that were decoded" if sha256 else "decoded once, unreadable now"
+            found.append((path, why))
     return found
+
+
+def _sha256(path: Path) -> str:
+    """'' for a file that cannot be read: its stage has counted it as failed, and the others of its shard go on."""
+    try:
+        return file_sha256(path)
+    except OSError:
+        return ""
 
 
 def _listed(shard_list: Path) -> list[tuple[str, Path]]:
