@@ -157,7 +157,8 @@ DAMAGED = {
 def test_damage_is_mended_by_the_commands_that_verify_prints(
     undisturbed: SmallRun, finished: SmallRun
 ) -> None:
-    """The very bytes come back; the runs make what was damaged, and the last has nothing to do.
+    """The very bytes come back; the runs make what was damaged, and the last the report alone: a training that is made
+    again takes another time, which the report shows.
 
     Snakemake takes checksums of files up to 100 MB: what reads larger ones, here a network's weights, is made again.
     """
@@ -175,7 +176,7 @@ def test_damage_is_mended_by_the_commands_that_verify_prints(
     for command in commands[1:last]:
         made |= rules_run(finished.run(*shlex.split(command)[4:]))
     assert made == {*DAMAGED.values(), "resnext101"}
-    assert "Nothing to be done" in finished.run()
+    assert rules_run(finished.run()) == {"report", "all"}
     same_as(finished, undisturbed)
     assert "every shard is intact" in finished.run("verify")
 

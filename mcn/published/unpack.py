@@ -17,6 +17,7 @@ import tarfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mcn.errors import UserError
 from mcn.files import scratch_folder
@@ -53,19 +54,34 @@ def _extract(archive: Path, scratch: Path) -> None:
     try:
         if archive.suffix == ".zip":
             with zipfile.ZipFile(archive) as file:
-                _refuse_outside(file, archive)
+                _refuse_outside(file.namelist(), archive)
                 file.extractall(scratch)
         else:
             with tarfile.open(archive) as file:
-                file.extractall(scratch, filter="data")
+                _refuse_outside(_names(file), archive)
+                # before Python 3.11.4 there is no filter; what it refuses has been refused above
+                safe: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+                file.extractall(scratch, **safe)
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError) as error:
         cure = f"move it away (mv {archive} {archive}.old), and fetch it again"
         raise UserError(f"{archive}: {error}", "an intact archive", cure) from error
 
 
-def _refuse_outside(file: zipfile.ZipFile, archive: Path) -> None:
-    """`zipfile` would write such a member elsewhere inside; of a damaged or hostile archive nothing is wanted."""
-    for name in file.namelist():
+def _names(file: tarfile.TarFile) -> list[str]:
+    """Every path that an archive names: of its members, and of what their links lead to, from the archive's folder."""
+    names = []
+    for member in file.getmembers():
+        if not (member.isfile() or member.isdir() or member.islnk() or member.issym()):
+            raise tarfile.TarError(f"{member.name} is a device or a pipe")
+        names.append(member.name)
+        if member.islnk() or member.issym():
+            names.append(member.linkname)
+    return names
+
+
+def _refuse_outside(names: Sequence[str], archive: Path) -> None:
+    """Of an archive with a member that would lie outside its folder nothing is wanted."""
+    for name in names:
         if name.startswith(("/", "\\")) or ".." in Path(name).parts:
             raise UserError(f"{archive}: a member {name!r}", "members inside it", "do not use it")
 
