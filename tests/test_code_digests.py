@@ -206,6 +206,9 @@ def test_a_video_without_read_permission_fails_alone_and_not_its_shard(manifest,
     with monkeypatch.context() as patched:
         patched.setattr(outside, "file_sha256", sha256_of_readable)
         outside.note_contents(shard)
+        readable = outside._identity(Path("d.mp4"))
+        patched.setattr(os, "access", lambda *_: False)
+        assert outside._identity(Path("d.mp4")) != readable, "so that it is read when it may be"
     assert set(outside.noted_contents(shard)) == {"a"}
     outside.note_contents(shard)
     monkeypatch.setattr(outside, "file_sha256", sha256_of_readable)

@@ -1,5 +1,6 @@
 """A folder of videos: found by content, each real file once, under ids that stay."""
 
+import os
 import shutil
 
 import pytest
@@ -89,3 +90,11 @@ def test_a_name_that_is_not_utf8_is_told_of_and_stops_nothing(tmp_path, caplog):
         shutil.copy(make("plain.mp4"), tmp_path / name)
     assert taken(tmp_path) == ["plain.mp4"]
     assert r"caf\udce9.mp4': its name is not UTF-8" in caplog.text
+
+
+def test_a_file_that_may_be_read_at_last_is_known_as_another(tmp_path, monkeypatch):
+    shutil.copy(make("plain.mp4"), tmp_path)
+    (readable,) = walk(tmp_path)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    (unreadable,) = walk(tmp_path)
+    assert unreadable.known != readable.known

@@ -43,11 +43,15 @@ _HASHED_END = re.compile(r".*-[0-9a-f]{8}")
 _LOOKED_AT = 4096  # bytes: a file that begins with so much text is one
 _SECONDS = 60.0  # for a look at one file
 _MEMORY_MB = 1024
+UNREADABLE = -1
 
 
 @dataclass(frozen=True)
 class FoundFile:
-    """A file below a folder: where it is, its path below the folder, and what it is known by (size, time)."""
+    """A file below a folder: where it is, its path below the folder, and what it is known by (size, time).
+
+    The size is `UNREADABLE` of one that may not be read, so that it is looked at again when it may.
+    """
 
     path: Path
     below: str
@@ -78,7 +82,7 @@ def walk(folder: Path, excluded: Collection[Path] = ()) -> list[FoundFile]:
         if real not in found or ranked < found[real]:
             found[real] = ranked
     files = sorted((below, path) for _, below, path in found.values())
-    return [FoundFile(path, below, _known(path)) for below, path in files]
+    return [FoundFile(path, below, size_and_time(path)) for below, path in files]
 
 
 def _files(folder: Path, left_out: Collection[Path]) -> Iterator[tuple[Path, str]]:
@@ -113,9 +117,10 @@ def _is_utf8(name: str) -> bool:
     return not any("\ud800" <= one <= "\udfff" for one in name)
 
 
-def _known(path: Path) -> tuple[int, int]:
+def size_and_time(path: Path) -> tuple[int, int]:
+    """What a file is known by (`FoundFile.known`)."""
     stat = path.stat()
-    return stat.st_size, stat.st_mtime_ns
+    return stat.st_size if os.access(path, os.R_OK) else UNREADABLE, stat.st_mtime_ns
 
 
 def choose(files: Collection[FoundFile]) -> Iterator[tuple[FoundFile, bool]]:

@@ -29,7 +29,15 @@ from mcn.config.workflow import workflow_file
 from mcn.errors import UserError
 from mcn.files import scratch_folder, write_json, write_text
 from mcn.media.doctor import examine
-from mcn.media.folders import SUFFIXES, FoundFile, choose, manifest_text, row_of, walk
+from mcn.media.folders import (
+    SUFFIXES,
+    FoundFile,
+    choose,
+    manifest_text,
+    row_of,
+    size_and_time,
+    walk,
+)
 from mcn.options.decode import DecodeOptions
 from mcn.search.answers import Answers
 from mcn.search.planning import DATASET, Plan, make_plan
@@ -136,8 +144,7 @@ def _rows(source: Path, output: Path, notes: Notes) -> list[ManifestRow]:
         rows = read_manifest(source, check_files=False)
         known = {row.video_id: notes.files.get(row.video_id, {}) for row in rows}
         for row in rows:
-            stat = row.path.stat() if row.path.is_file() else None
-            now = [stat.st_size, stat.st_mtime_ns] if stat else [0, 0]
+            now = list(size_and_time(row.path)) if row.path.is_file() else [0, 0]
             if known[row.video_id].get("known") != now:
                 known[row.video_id] = {"known": now, "taken": True}
         notes.files = known

@@ -18,6 +18,7 @@ from __future__ import annotations
 import csv
 import functools
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -136,9 +137,14 @@ def _rows(manifest: str) -> list[ManifestRow] | None:
 
 
 def _identity(path: Path) -> list[int] | None:
-    """Size, time of the last change in nanoseconds and inode of a file; None where there is none."""
+    """Size, time of the last change in nanoseconds and inode of a file; None where there is none to be read.
+
+    A file that may be read at last has neither another size nor another time.
+    """
     try:
         status = path.stat()
+        if not os.access(path, os.R_OK):
+            return None
     except (OSError, ValueError):
         return None
     return [status.st_size, status.st_mtime_ns, status.st_ino]
