@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,13 +62,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
 def finished(undisturbed: SmallRun, tmp_path: Path) -> SmallRun:
     """A copy of the finished run, times of change included, to do harm to.
 
-    It lies as deep as the original, so that relative paths, which Snakemake remembers, stay the same. The videos are
-    links: a copy of a video has another inode, and would count as a video that was replaced.
+    It lies as deep as the original, so that relative paths, which Snakemake remembers, stay the same.
     """
-    videos = "videos"
-    ignored = shutil.ignore_patterns(videos)
-    shutil.copytree(undisturbed.folder, tmp_path, ignore=ignored, dirs_exist_ok=True)
-    shutil.copytree(undisturbed.folder / videos, tmp_path / videos, copy_function=os.link)
+    undisturbed.copy_to(tmp_path)
     return SmallRun.at(tmp_path)
 
 

@@ -84,6 +84,16 @@ class SmallRun:
         run.folder, run.results = folder, folder / "results"
         return run
 
+    def copy_to(self, folder: Path) -> None:
+        """Copy all files, times of change included, into `folder`, which is there.
+
+        The videos are links: a copy of a video has another inode, and would count as a video that was replaced.
+        """
+        videos = "videos"
+        ignored = shutil.ignore_patterns(videos)
+        shutil.copytree(self.folder, folder, ignore=ignored, dirs_exist_ok=True)
+        shutil.copytree(self.folder / videos, folder / videos, copy_function=os.link)
+
     def configure(self, changes: dict[str, Any]) -> None:
         """Write the overlay: `CONFIG` with `changes`."""
         (self.folder / "small.yaml").write_text(yaml.safe_dump(_merged(CONFIG, changes)))

@@ -65,7 +65,7 @@ class Project:
 def finished(undisturbed: SmallRun, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A copy of the finished small run in which commands find what they find in the project's own folder."""
     folder = tmp_path_factory.mktemp("finished")
-    shutil.copytree(undisturbed.folder, folder, dirs_exist_ok=True)
+    undisturbed.copy_to(folder)
     whole = _merged(yaml.safe_load((folder / "config.yaml").read_text()), CONFIG)
     (folder / "config.yaml").write_text(yaml.safe_dump(whole))
     project = Project(folder, tmp_path_factory.mktemp("variables"))
