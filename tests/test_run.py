@@ -171,3 +171,17 @@ def test_shards_follow_the_number_of_files_and_stay(tmp_path, monkeypatch):
     assert "the words that were said answer alone" in plan.sentences[-1]
     assert plan.configuration["experiments"] == {}
     assert "10,000 narrated clips" in plan.training
+
+
+def test_a_folder_that_was_emptied_answers_no_more(folder, capsys):
+    root, _ = folder
+    start(root)
+    settings = root / "out" / "results" / "settings.json"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text("{}")
+    shutil.rmtree(root / "videos")
+    (root / "videos").mkdir()
+    assert start(root) == 1
+    assert "no videos or sound below" in capsys.readouterr().err
+    assert main(["search", str(root / "out"), "soup"]) == 1
+    assert "nothing has been indexed there" in capsys.readouterr().err

@@ -13,10 +13,12 @@ def test_a_moment_that_two_sources_found_comes_before_those_of_one():
     words = [hit("a", 10), hit("b", 0)]
     seen = [hit("c", 0), hit("d", 0), hit("b", 3)]
     first, *rest = fuse({"words": [words], "seen": [seen]})
-    assert (first.video_id, first.start_seconds, first.end_seconds) == ("b", 0, 7)
+    assert first.best == words[1], "the place is that of the hit of the higher rank, 2 against 3"
     assert first.score == pytest.approx(1 / 62 + 1 / 63)
     assert set(first.hits) == {"words", "seen"}
-    assert [one.video_id for one in rest] == ["a", "c", "d"], "equal ranks in the order of sources"
+    assert [one.best.video_id for one in rest] == ["a", "c", "d"], (
+        "equal ranks in the order of sources"
+    )
 
 
 def test_near_hits_are_the_best_of_them_and_do_not_grow_along_a_chain():
@@ -25,6 +27,8 @@ def test_near_hits_are_the_best_of_them_and_do_not_grow_along_a_chain():
 
 
 def test_two_models_that_see_are_one_source():
-    first, second = fuse({"seen": [[hit("a", 0), hit("b", 0)], [hit("b", 0), hit("a", 0)]]})
+    one, other = hit("a", 0)._replace(basis="one"), hit("b", 0)._replace(basis="other")
+    first, second = fuse({"seen": [[one, hit("b", 0)], [other, hit("a", 0)]]})
+    assert {first.best.basis, second.best.basis} == {"one", "other"}, "each rests on its own model"
     assert first.score == second.score == pytest.approx(1 / 61)
     assert fuse({"words": [[]], "seen": []}) == []

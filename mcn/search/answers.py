@@ -223,25 +223,23 @@ class Answers:
         for moment in fuse(rankings):
             if len(found) == limit:
                 break
-            if moment.video_id not in self.videos or (one_per_video and moment.video_id in seen):
+            video_id = moment.best.video_id
+            if video_id not in self.videos or (one_per_video and video_id in seen):
                 continue
-            seen.add(moment.video_id)
+            seen.add(video_id)
             found.append(self._answer(moment))
         return found
 
     def _answer(self, moment: Moment) -> Answer:
-        start, end = moment.start_seconds, moment.end_seconds
+        video_id, start, end = moment.best[:3]
         sources = tuple(name for name in SOURCES if name in moment.hits)
-        why = tuple(self._why(name, moment.hits[name]) for name in sources)
-        lines = self.lines.get(moment.video_id, [])
+        hits = ((name, moment.hits[name]) for name in sources)
+        why = tuple(f"{name} ({hit.score:.3f}): {hit.basis}" for name, hit in hits)
+        lines = self.lines.get(video_id, [])
         said = " ".join(
             line.text for line in lines if line.start_seconds < end and line.end_seconds > start
         )
-        return Answer(moment.video_id, start, end, moment.score, sources, said, why)
-
-    def _why(self, name: str, hit: Hit) -> str:
-        basis = next(one.basis for one in (*self.texts, *self.vectors) if one.name == name)
-        return f"{name} ({hit.score:.3f}): {basis}"
+        return Answer(video_id, start, end, moment.score, sources, said, why)
 
 
 def _passes(video: Video, filters: Filters) -> bool:

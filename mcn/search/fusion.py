@@ -4,8 +4,9 @@ Conventions
 -----------
 - A hit is a moment that one source found. Hits of one source in one video that overlap, or lie within `NEAR_SECONDS`,
   are one moment, which is that of the best of them: a moment never grows along a chain of hits.
-- Moments of different sources are joined by the same rule. A joined moment spans the hit of each source, and its score
-  is the sum of 1 / (60 + rank) over its sources (Cormack, Clarke and Buettcher, SIGIR 2009).
+- Moments of different sources are joined by the same rule. A joined moment begins and ends as the hit of the highest
+  rank does (of equal ranks: in the order of `SOURCES`), so that it plays from the words that were said; its score is
+  the sum of 1 / (60 + rank) over its sources (Cormack, Clarke and Buettcher, SIGIR 2009).
 - Equal scores come in the order of `SOURCES`, then of the video ids, so that equal queries give equal answers.
 """
 
@@ -21,13 +22,17 @@ RANK_OFFSET = 60
 
 
 class Hit(NamedTuple):
-    """A moment that a source found, in seconds from the start of the video; score: of that source, higher is better."""
+    """A moment that a source found, in seconds from the start of the video.
+
+    score: of that source, higher is better; text: the words that were said; basis: what the score rests on.
+    """
 
     video_id: str
     start_seconds: float
     end_seconds: float
     score: float
     text: str = ""
+    basis: str = ""
 
     def near(self, other: Hit) -> bool:
         """Whether both are one moment."""
@@ -40,22 +45,15 @@ class Hit(NamedTuple):
 
 @dataclass
 class Moment:
-    """A moment with the hit of each source that found it."""
+    """A moment with the hit of each source that found it, the one of the highest rank first."""
 
     hits: dict[str, Hit] = field(default_factory=dict)
     score: float = 0.0
 
     @property
-    def video_id(self) -> str:
-        return next(iter(self.hits.values())).video_id
-
-    @property
-    def start_seconds(self) -> float:
-        return min(hit.start_seconds for hit in self.hits.values())
-
-    @property
-    def end_seconds(self) -> float:
-        return max(hit.end_seconds for hit in self.hits.values())
+    def best(self) -> Hit:
+        """The hit of the highest rank, whose place is that of the moment."""
+        return next(iter(self.hits.values()))
 
 
 def distinct(hits: Sequence[Hit]) -> list[Hit]:

@@ -68,7 +68,8 @@ class WordsSource:
         self._index = index
 
     def by_text(self, query: str, limit: int, allowed: Allowed) -> list[Hit]:
-        return self._index.search(query, limit, allowed)
+        found = self._index.search(query, limit, allowed)
+        return [hit._replace(basis=self.basis) for hit in found]
 
 
 def _words(folder: Folder) -> list[TextSource]:

@@ -160,6 +160,8 @@ def _rows(source: Path, output: Path, notes: Notes) -> list[ManifestRow]:
     }
     chosen = [file for file in files if notes.files[file.below]["taken"]]
     if not chosen:
+        # what is gone answers no more; the next run that finds files finds the rest of the results as they are
+        (output / "results" / "settings.json").unlink(missing_ok=True)
         got = f"no videos or sound below {source} ({len(files)} files were looked at)"
         raise UserError(got, "one file at least that FFmpeg can play", "name another folder")
     return [_noted(file, notes) for file in chosen]

@@ -111,6 +111,7 @@ class VectorSource:
                 float(index.starts[row]),
                 float(index.ends[row]),
                 float(score),
+                basis=self.basis,
             )
             for row, score in zip(found.rows, found.scores, strict=True)
             if row >= 0 and score >= self.least
