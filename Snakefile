@@ -18,6 +18,8 @@ container: "docker://python:3.11-slim-bookworm"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/inputs.smk"
+include: "workflow/rules/inputs_features.smk"
+include: "workflow/rules/inputs_models.smk"
 include: "workflow/rules/demo.smk"
 include: "workflow/rules/official.smk"
 include: "workflow/rules/prepare.smk"

@@ -24,7 +24,7 @@ from mcn.features.runtime import resolve
 from mcn.layout import Dataset
 from mcn.options.features import RuntimeOptions
 from mcn.options.sections import Experiment
-from mcn.shards.mapped import vocabulary_vectors
+from mcn.shards.lines import vocabulary_vectors
 from mcn.training.data import TrainingSet
 from mcn.training.train import build_trainer
 

@@ -12,7 +12,8 @@ from mcn.errors import DamagedShard, UserError
 from mcn.options.training import TrainingOptions
 from mcn.shards import FEATURE_SCHEMA, TEXT_SCHEMA, FeatureStore, RowStore, ShardWriter
 from mcn.shards.clips import clip_features, extend_window, mel_slice, words_of
-from mcn.shards.mapped import MappedFeatures, Narration, vocabulary_vectors
+from mcn.shards.lines import Narration, vocabulary_vectors
+from mcn.shards.mapped import MappedFeatures
 from mcn.training.clips import draw_distinct_lines, draw_lines
 from mcn.training.data import TrainingSet, batch_size, read_batches, videos_of_step
 from tests.synthetic_shards import LINES, text_row, write_topic_shards

@@ -17,7 +17,8 @@ from mcn.media.frames import rgb_frames
 from mcn.media.lossless import decode_rgb
 from mcn.media.remarks import remarks_of
 from mcn.options.decode import DecodeOptions
-from mcn.options.encoders import AUDIO_16KHZ, FRAMES_1FPS, FRAMES_24FPS
+from mcn.options.encoders import AUDIO_16KHZ, FRAMES_24FPS
+from mcn.options.row import FRAMES_1FPS
 from mcn.shards import ShardReader
 from tests.media_files import make
 

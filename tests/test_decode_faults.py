@@ -14,7 +14,8 @@ import pytest
 import mcn.media.decode
 from mcn.media.decode import ListedVideo, decode, store_frames
 from mcn.options.decode import DecodeOptions
-from mcn.options.encoders import FRAMES_1FPS, FRAMES_24FPS
+from mcn.options.encoders import FRAMES_24FPS
+from mcn.options.row import FRAMES_1FPS
 from mcn.shards import ShardReader
 from tests.media_files import make
 

@@ -27,7 +27,7 @@ from mcn.files import file_sha256, write_table
 from mcn.options.encoders import SentenceOptions, TimmOptions
 from mcn.options.features import DEFAULT_ROWS, RuntimeOptions
 from mcn.shards import ShardReader
-from mcn.shards.mapped import Narration
+from mcn.shards.lines import Narration
 
 CPU = RuntimeOptions(device="cpu")
 PLACE = resolve(CPU, 1)

@@ -14,12 +14,14 @@ import yaml
 from mcn.cli import main
 from mcn.config.configuration import configure
 from mcn.errors import UserError
+from mcn.evaluation.queries import TextVectors
 from mcn.features.own import own_problems
 from mcn.features.registry import ENCODERS
+from mcn.features.runtime import resolve
 from mcn.features.text import make_vocabulary
 from mcn.files import read_table, write_table
 from mcn.layout import Dataset
-from mcn.options.features import OWN, OWN_TEXT, AnyFeature, parse_row
+from mcn.options.features import OWN, OWN_TEXT, AnyFeature, RuntimeOptions, parse_row
 from mcn.shards import ShardReader, feature_sequence
 from mcn.upkeep.costs import stages
 from tests.features_shards import pictures, write_frames
@@ -256,6 +258,9 @@ def test_an_own_encoder_of_texts_makes_the_vectors_of_whole_lines(
     table = read_table(tmp_path / "words.parquet")
     assert table["token"].to_pylist() == ["a cab"]
     assert np.frombuffer(table["vector"][0].as_py(), "<f4").tolist() == [2, 1, 1]
+    queries = TextVectors("letters", letters, resolve(RuntimeOptions(device="cpu")))
+    assert queries.means(["a cab"])[0] == pytest.approx(np.array([2, 1, 1]) / 6**0.5)
+    assert queries.recipe["encoder"] == "own_texts:Letters"
     short = parse_row("short", yaml.safe_dump({"kind": "text", "encoder": "own_texts:Short"}))
     with pytest.raises(UserError, match=r"own_texts\.py"):
         make_vocabulary([tmp_path / "narration.parquet"], "", tmp_path / "other.parquet", short)

@@ -15,7 +15,7 @@ from mcn.files import read_table, write_table
 from mcn.options.encoders import TextOptions
 from mcn.shards import ShardReader
 from mcn.shards.clips import tokenize
-from mcn.shards.mapped import Narration, vocabulary_vectors
+from mcn.shards.lines import Narration, vocabulary_vectors
 
 WORDS = {
     "Onion": [1.0, 2.0, 3.0],

@@ -21,7 +21,7 @@ from mcn.features.runtime import resolve
 from mcn.layout import ModelShards
 from mcn.objectives.clustering import kmeans
 from mcn.options.features import RuntimeOptions
-from mcn.shards.mapped import vocabulary_vectors
+from mcn.shards.lines import vocabulary_vectors
 from mcn.training.data import TrainingSet, read_batches
 from mcn.training.train import build_network, build_trainer
 from tests.objective_runs import options

@@ -12,7 +12,8 @@ from mcn.errors import VideoError
 from mcn.media.files import open_media
 from mcn.media.frames import frame_at, rgb_frames, scaled_size, upright_size
 from mcn.options.decode import FrameOptions
-from mcn.options.encoders import FRAMES_1FPS, FRAMES_24FPS
+from mcn.options.encoders import FRAMES_24FPS
+from mcn.options.row import FRAMES_1FPS
 from tests.media_files import make, run_ffmpeg
 
 APPEARANCE, MOTION = FRAMES_1FPS, FRAMES_24FPS

@@ -144,7 +144,8 @@ import sys
 from pathlib import Path
 from mcn.media.decode import decode
 from mcn.options.decode import DecodeOptions
-from mcn.options.encoders import FRAMES_1FPS, FRAMES_24FPS
+from mcn.options.encoders import FRAMES_24FPS
+from mcn.options.row import FRAMES_1FPS
 if __name__ == "__main__":
     names = [Path({str(tmp_path)!r}) / name for name in ("1.parquet", "24.parquet")]
     decode(Path({str(listed)!r}), [FRAMES_1FPS, FRAMES_24FPS], names, DecodeOptions())

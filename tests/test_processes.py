@@ -16,7 +16,7 @@ from torch import nn
 from mcn.distributed import ALONE, Processes, SharedBatchNorm2d, launch_command
 from mcn.features.runtime import resolve
 from mcn.options.features import RuntimeOptions
-from mcn.shards.mapped import vocabulary_vectors
+from mcn.shards.lines import vocabulary_vectors
 from mcn.training.data import TrainingSet, read_batches
 from mcn.training.train import build_trainer
 from tests.synthetic_shards import write_topic_shards

@@ -13,7 +13,7 @@ import pytest
 from mcn.errors import UserError
 from mcn.shards import FEATURE_SCHEMA, ShardReader, ShardWriter, empty_row, feature_row
 from mcn.shards.made_by import read_record
-from mcn.shards.shard import SCHEMAS
+from mcn.shards.schemas import SCHEMAS
 from mcn.upkeep.retry import Outcome, merge
 from tests.small_run import SmallRun
 

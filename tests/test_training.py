@@ -26,7 +26,7 @@ from mcn.options.evaluation import RetrievalOptions
 from mcn.options.features import RuntimeOptions
 from mcn.options.objectives import ClusteringOptions
 from mcn.options.training import ExperimentOptions
-from mcn.shards.mapped import Narration, vocabulary_vectors
+from mcn.shards.lines import Narration, vocabulary_vectors
 from mcn.sources.leaks import Leak, write_leaks
 from mcn.training.data import TrainingSet
 from mcn.training.step import Trainer, check_warmup, learning_rate

@@ -8,7 +8,7 @@ from mcn.options.objectives import Needs
 from mcn.options.training import TrainingOptions
 from mcn.shards import FeatureSequence
 from mcn.shards.clips import pool_parts
-from mcn.shards.mapped import Lines, Tokens
+from mcn.shards.lines import Lines, Tokens
 from mcn.training.clips import Video, enough, neighbours, span_of, widened
 from mcn.training.data import TrainingSet
 from tests.synthetic_shards import LINE_SECONDS, write_topic_shards

@@ -10,7 +10,7 @@ from mcn.commands.verbs import Verbs, add_verb
 from mcn.errors import UserError
 
 if TYPE_CHECKING:
-    from mcn.options.encoders import FeatureOptions, TextsOptions
+    from mcn.options.row import FeatureOptions, TextsOptions
 
 ROWS = "mcn.options.features:" + ",".join(
     f"{name}Options"
@@ -93,7 +93,7 @@ def vocabulary(arguments: Namespace) -> None:
 
 
 def _text_row(arguments: Namespace) -> TextsOptions:
-    from mcn.options.encoders import TextsOptions
+    from mcn.options.row import TextsOptions
 
     row = _row(arguments)
     if not isinstance(row, TextsOptions):

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from mcn.options.base import nearest
 from mcn.options.decode import FrameOptions, SoundOptions
-from mcn.options.encoders import AUDIO_16KHZ, FeatureOptions, FeatureReads, LogMelOptions
+from mcn.options.encoders import AUDIO_16KHZ, LogMelOptions
+from mcn.options.row import FeatureOptions, FeatureReads
 
 Rows = Mapping[str, FeatureOptions]
 Stream = FrameOptions | SoundOptions

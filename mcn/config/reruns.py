@@ -31,9 +31,10 @@ from mcn.features.registry import encoder_row
 from mcn.files import canonical_json
 from mcn.layout import Dataset
 from mcn.options.base import recipe, role_of
-from mcn.options.encoders import FeatureOptions, OwnOptions, OwnTextOptions
+from mcn.options.encoders import OwnOptions, OwnTextOptions
 from mcn.options.evaluation import TASKS
 from mcn.options.features import AnyFeature
+from mcn.options.row import FeatureOptions
 
 SETTINGS = "results/settings.json"  # written by the head of a run, named by every job
 

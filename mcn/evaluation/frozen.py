@@ -26,9 +26,10 @@ from mcn.features.runtime import Runtime, repeatable
 from mcn.files import file_sha256, write_text
 from mcn.networks.checkpoints import save_model
 from mcn.networks.frozen import ClassVectors, FrozenPair, PictureSettings
-from mcn.options.encoders import EMBEDDED_PREFIX, FeatureOptions, TimmOptions
+from mcn.options.encoders import TimmOptions
 from mcn.options.frozen import FrozenOptions
 from mcn.options.libraries import LibraryOptions
+from mcn.options.row import EMBEDDED_PREFIX, FeatureOptions
 from mcn.options.sections import Experiment
 
 log = logging.getLogger(__name__)

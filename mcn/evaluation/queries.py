@@ -30,8 +30,9 @@ from mcn.media.frames import scaled_size
 from mcn.networks.checkpoints import load_model
 from mcn.options.base import parsed
 from mcn.options.decode import FrameOptions
-from mcn.options.encoders import FeatureOptions, TextOptions, TextsOptions
+from mcn.options.encoders import TextOptions
 from mcn.options.features import FeatureRows, RuntimeOptions
+from mcn.options.row import FeatureOptions, TextsOptions
 from mcn.shards.clips import unit_length
 
 MAX_WORDS = 20  # of a query (MCN args.py)
@@ -47,11 +48,12 @@ class TextVectors:
         if isinstance(row, TextsOptions) and row.unit == "text":
             self._encoder = make_text_encoder(row, place)
             self.width = self._encoder.width
-            self.recipe: dict[str, Any] = self._encoder.recipe["weights"]
-        elif isinstance(row, TextOptions) and row.vectors:
-            self._words, digest = load_vectors(row.vectors, row.cache)
+            recipe = self._encoder.recipe  # one of the user's own may name no weights
+            self.recipe: dict[str, Any] = recipe.get("weights", recipe)
+        elif isinstance(row, TextOptions) and row.file:
+            self._words, digest = load_vectors(row.file, row.cache)
             self.width, self._case = int(self._words.vector_size), row.case
-            self.recipe = {"source": Path(row.vectors).name, "sha256": digest}
+            self.recipe = {"source": Path(row.file).name, "sha256": digest}
         else:
             wanted = "a feature of texts with vectors or weights"
             raise UserError(f"features.{name}, of encoder {row.encoder}", wanted, "give them")

@@ -20,8 +20,9 @@ from mcn.errors import UserError
 from mcn.features.backbones import load_embedded, load_timm
 from mcn.features.weights import TIMM
 from mcn.networks.checkpoints import load_rows, read_state_dict
-from mcn.options.encoders import EMBEDDED_PREFIX, TimmOptions
+from mcn.options.encoders import TimmOptions
 from mcn.options.frozen import Wording
+from mcn.options.row import EMBEDDED_PREFIX
 
 
 class Classifier(NamedTuple):

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from mcn.errors import UserError, several
 from mcn.files import file_sha256
 from mcn.options.base import nearest
-from mcn.options.encoders import EMBEDDED_PREFIX, FeatureOptions
+from mcn.options.row import EMBEDDED_PREFIX, FeatureOptions
 
 INSTALL = 'pip install "mcn[embedded]"'
 

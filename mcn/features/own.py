@@ -17,8 +17,9 @@ import numpy as np
 from mcn.errors import UserError
 from mcn.features.registry import Encoder
 from mcn.options.decode import FrameOptions, SoundOptions
-from mcn.options.encoders import FeatureOptions, OwnOptions, OwnTextOptions
+from mcn.options.encoders import OwnOptions, OwnTextOptions
 from mcn.options.own_parts import load_part, part_errors
+from mcn.options.row import FeatureOptions
 
 if TYPE_CHECKING:  # both import torch, which the rules that only list encoders need not pay for
     from mcn.features.extraction import Extractor

@@ -40,9 +40,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 
 from mcn.errors import UserError
-from mcn.options.encoders import FeatureOptions, OwnOptions, OwnTextOptions, TextsOptions
+from mcn.options.encoders import OwnOptions, OwnTextOptions
 from mcn.options.features import RuntimeOptions
 from mcn.options.libraries import LibraryOptions
+from mcn.options.row import FeatureOptions, TextsOptions
 
 if TYPE_CHECKING:  # both import torch, which the rules that only list encoders need not pay for
     from mcn.features.extraction import Extractor

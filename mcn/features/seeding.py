@@ -38,7 +38,8 @@ from mcn.features.runtime import repeatable
 from mcn.features.weights import convolutions_and_norms
 from mcn.networks import ResDavenet, resnext101_3d
 from mcn.networks.rows import save_rows
-from mcn.options.encoders import DavenetOptions, FeatureOptions, TimmOptions, VideoNetworkOptions
+from mcn.options.encoders import DavenetOptions, TimmOptions, VideoNetworkOptions
+from mcn.options.row import FeatureOptions
 
 log = logging.getLogger(__name__)
 

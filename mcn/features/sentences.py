@@ -25,7 +25,8 @@ from mcn.features.embedded import INSTALL, locate
 from mcn.features.hub import FOREIGN, hub_folder
 from mcn.features.registry import TextEncoder, library_versions
 from mcn.files import file_sha256
-from mcn.options.encoders import EMBEDDED_PREFIX, SentenceOptions, is_hub_name
+from mcn.options.encoders import SentenceOptions
+from mcn.options.row import EMBEDDED_PREFIX, is_hub_name
 from mcn.shards.clips import text_units, unit_length
 
 if TYPE_CHECKING:  # imports torch, which stages of words need not pay for

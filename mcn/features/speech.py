@@ -32,7 +32,7 @@ from mcn.features.embedded import locate
 from mcn.features.registry import library_versions
 from mcn.files import file_sha256
 from mcn.media.audio import mono_samples
-from mcn.options.encoders import EMBEDDED_PREFIX
+from mcn.options.row import EMBEDDED_PREFIX
 from mcn.options.speech import TranscribeOptions
 from mcn.sources.narration import Line
 

@@ -35,8 +35,9 @@ from mcn.features.registry import library_versions, make_text_encoder
 from mcn.features.sentences import sentence_vocabulary
 from mcn.features.vectors import load_vectors
 from mcn.files import read_table, table_batches, write_table
-from mcn.options.encoders import TextOptions, TextsOptions
+from mcn.options.encoders import TextOptions
 from mcn.options.features import RuntimeOptions
+from mcn.options.row import TextsOptions
 from mcn.shards import TEXT_SCHEMA, ShardWriter, empty_row
 from mcn.shards.clips import text_units, tokenize
 from mcn.shards.origin import list_digest

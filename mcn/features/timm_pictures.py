@@ -34,8 +34,8 @@ from mcn.features.library_models import (
 from mcn.features.runtime import Runtime
 from mcn.options.base import nearest
 from mcn.options.decode import FrameOptions
-from mcn.options.encoders import is_hub_name
 from mcn.options.libraries import TimmPictureOptions
+from mcn.options.row import is_hub_name
 
 CPU_BATCH, CUDA_BATCH = 4, 64  # frames
 

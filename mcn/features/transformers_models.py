@@ -25,13 +25,13 @@ from mcn.features.library_models import (
     not_opened,
     token_mean,
 )
-from mcn.options.encoders import is_hub_name
 from mcn.options.libraries import (
     LibraryOptions,
     TransformersAudioOptions,
     TransformersPictureOptions,
     TransformersVideoOptions,
 )
+from mcn.options.row import is_hub_name
 
 OTHER_POOLING = "set pooling: auto, or name another model"
 SPECIAL = ("cls_token", "class_embedding", "distillation_token", "register_tokens")

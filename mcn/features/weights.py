@@ -34,7 +34,7 @@ from mcn.features.embedded import locate
 from mcn.files import file_sha256
 from mcn.networks.checkpoints import load_davenet, load_resnext101, load_rows, read_state_dict
 from mcn.networks.rows import read_noted, rows_sha256
-from mcn.options.encoders import EMBEDDED_PREFIX
+from mcn.options.row import EMBEDDED_PREFIX
 
 CLASSIFIER = ("fc.weight", "fc.bias")
 VIDEO_NETWORKS = ("r3d_18", "mc3_18", "r2plus1d_18", "s3d")

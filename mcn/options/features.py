@@ -21,16 +21,13 @@ from mcn.options.base import Options, field, parsed, read_values
 from mcn.options.decode import FrameOptions
 from mcn.options.encoders import (
     DavenetOptions,
-    FeatureOptions,
     LogMelOptions,
-    Name,
     OwnOptions,
     OwnTextOptions,
     SentenceOptions,
     TextOptions,
     TimmOptions,
     VideoNetworkOptions,
-    reads_of,
 )
 from mcn.options.libraries import (
     OpenClipPictureOptions,
@@ -43,6 +40,7 @@ from mcn.options.libraries import (
     TransformersTextOptions,
     TransformersVideoOptions,
 )
+from mcn.options.row import FeatureOptions, Name, reads_of
 
 # what stands for an encoder of one's own among the names of encoders
 OWN, OWN_TEXT = "module:Class", "module:Class of texts"

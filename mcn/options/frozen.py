@@ -8,8 +8,9 @@ from typing import Literal
 from pydantic import Field
 
 from mcn.options.base import Options, nearest
-from mcn.options.encoders import FeatureOptions, TextsOptions, TimmOptions
+from mcn.options.encoders import TimmOptions
 from mcn.options.libraries import LibraryOptions
+from mcn.options.row import FeatureOptions, TextsOptions
 
 Wording = Literal["name", "synonyms", "photo", "definition"]
 WORDINGS: tuple[Wording, ...] = ("name", "synonyms", "photo", "definition")

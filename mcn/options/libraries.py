@@ -23,7 +23,7 @@ from pydantic import model_validator
 
 from mcn.options.base import Options, field
 from mcn.options.decode import FrameOptions, SoundOptions
-from mcn.options.encoders import FeatureOptions, Sha256, TextsOptions
+from mcn.options.row import FeatureOptions, Sha256, TextsOptions
 
 # Files of weights in the formats of the libraries, the preferred one first
 WEIGHT_FILES = (

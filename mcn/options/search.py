@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from mcn.options.base import Options, field
-from mcn.options.encoders import Name
+from mcn.options.row import Name
 
 
 class SearchOptions(Options):

@@ -8,7 +8,6 @@ from typing import Literal
 from pydantic import ConfigDict, Field, field_validator
 
 from mcn.options.base import Options, field
-from mcn.options.encoders import FeatureOptions, Name, Sha256
 from mcn.options.evaluation import (
     TASKS,
     AlignmentOptions,
@@ -21,8 +20,11 @@ from mcn.options.evaluation import (
 from mcn.options.frozen import NOT_TRAINED, FrozenOptions, frozen_problems
 from mcn.options.official import OfficialOptions
 from mcn.options.published import PublishedFeatures
+from mcn.options.row import FeatureOptions, Name, Sha256
 from mcn.options.speech import TranscribeOptions
 from mcn.options.training import ExperimentOptions, ModelFeatures
+
+CAPTIONS = "captions"  # `narration_table`: the texts are those of the data set's captions
 
 
 class DatasetOptions(Options):

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from mcn.options.base import Options, field
-from mcn.options.encoders import Sha256
+from mcn.options.row import Sha256
 
 _ENGLISH_MODELS = (".en", "_en")  # endings of the names of Whisper's models of English
 

@@ -17,10 +17,10 @@ from typing import Literal, NamedTuple
 from pydantic import field_validator
 
 from mcn.options.base import Options, field, nearest
-from mcn.options.encoders import FeatureOptions
 from mcn.options.evaluation import TASKS, OwnEvaluation
 from mcn.options.objectives import AnyObjective, ClusteringOptions
 from mcn.options.recipes import RecipeName
+from mcn.options.row import FeatureOptions
 
 
 class ModelFeatures(NamedTuple):

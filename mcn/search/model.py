@@ -34,9 +34,9 @@ from mcn.media.decode import decode
 from mcn.networks.checkpoints import load_model
 from mcn.options.base import parsed
 from mcn.options.decode import DecodeOptions
-from mcn.options.encoders import FeatureReads
 from mcn.options.evaluation import EvaluationOptions
 from mcn.options.features import FeatureRows, RuntimeOptions
+from mcn.options.row import FeatureReads
 from mcn.options.search import SearchOptions
 from mcn.search.answers import Answer, Answers
 from mcn.search.card import settings_of

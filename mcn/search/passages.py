@@ -21,8 +21,8 @@ import numpy as np
 from mcn.evaluation.queries import TextVectors
 from mcn.features.runtime import repeatable, resolve
 from mcn.files import read_table
-from mcn.options.encoders import FeatureOptions
 from mcn.options.features import RuntimeOptions
+from mcn.options.row import FeatureOptions
 from mcn.search.vectors import Windows, write_part
 from mcn.sources.annotation_tables import NARRATION
 from mcn.sources.narration import Line

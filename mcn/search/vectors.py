@@ -29,7 +29,8 @@ import pyarrow.parquet as pq
 from mcn.errors import DamagedShard, UserError
 from mcn.shards import ShardReader
 from mcn.shards.mapped import value_in_page
-from mcn.shards.shard import WINDOW_SCHEMA, ShardWriter
+from mcn.shards.schemas import WINDOW_SCHEMA
+from mcn.shards.shard import ShardWriter
 
 BLOCK_ROWS = 8192  # windows compared at a time with NumPy
 FAISS_ROWS = 20_000  # windows from which loading them into faiss pays

@@ -16,20 +16,19 @@ Conventions
   `DamagedShard`, which names the file and the cure.
 """
 
-from mcn.shards.mapped import FeatureStore, RowStore
-from mcn.shards.shard import (
+from mcn.shards.schemas import (
     AUDIO_SCHEMA,
     FEATURE_SCHEMA,
     FRAME_SCHEMA,
     SPEECH_SCHEMA,
     TEXT_SCHEMA,
     FeatureSequence,
-    ShardReader,
-    ShardWriter,
     empty_row,
     feature_row,
     feature_sequence,
 )
+from mcn.shards.shard import ShardReader, ShardWriter
+from mcn.shards.store import FeatureStore, RowStore
 
 __all__ = [
     "AUDIO_SCHEMA",

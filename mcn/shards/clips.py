@@ -22,7 +22,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from mcn.shards.shard import FeatureSequence
+from mcn.shards.schemas import FeatureSequence
 
 SAMPLE_RATE = 16_000
 HOP_SAMPLES = 160  # 10 ms

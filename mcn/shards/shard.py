@@ -1,11 +1,10 @@
-"""One shard: its columns, atomic checksummed writing, verified reading, and its rows to features and back."""
+"""One shard: atomic checksummed writing, and verified reading."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,139 +19,10 @@ from mcn.shards.made_by import KEY, MadeBy, current_record
 from mcn.shards.origin import Origin, place_of, read_origin, require_place
 from mcn.shards.parts import STATUS as PART_STATUS
 from mcn.shards.parts import Parts, layout_metadata, row_groups
+from mcn.shards.schemas import BLOB, SCHEMAS
 
 SCHEMA_VERSION = 1
 HEADER = {"schema_version", "kind", "recipe", "origin"}  # the last is not in shards of version 0.1
-
-_HEAD = [("video_id", pa.string()), ("status", pa.string()), ("error", pa.string())]
-_TIME = [("start_seconds", pa.float64()), ("step_seconds", pa.float64())]
-_INT, _BLOB = pa.int32(), pa.large_binary()
-
-FEATURE_SCHEMA = pa.schema(
-    [*_HEAD, *_TIME, ("length", _INT), ("width", _INT), ("features", _BLOB)],
-    metadata={"kind": "features"},
-)
-# video: Matroska file of x264 RGB at qp 0, exactly the RGB frames (length, height, width, 3)
-FRAME_SCHEMA = pa.schema(
-    [*_HEAD, *_TIME, ("length", _INT), ("height", _INT), ("width", _INT), ("video", _BLOB)],
-    metadata={"kind": "frames"},
-)
-# samples: (length,) float32 little-endian, mono, in [-1, 1]
-AUDIO_SCHEMA = pa.schema(
-    [
-        *_HEAD,
-        ("start_seconds", pa.float64()),
-        ("sample_rate", _INT),
-        ("length", pa.int64()),
-        ("samples", _BLOB),
-    ],
-    metadata={"kind": "audio"},
-)
-# one list entry a narration line; tokens: ids into the data set's vocabulary, 1-based (0 pads)
-TEXT_SCHEMA = pa.schema(
-    [
-        *_HEAD,
-        ("starts", pa.list_(pa.float64())),
-        ("ends", pa.list_(pa.float64())),
-        ("texts", pa.list_(pa.string())),
-        ("tokens", pa.list_(pa.list_(pa.int32()))),
-    ],
-    metadata={"kind": "text"},
-)
-# one row a source of answers (seen, heard, meaning): N windows of the videos of a shard, seconds from container start
-# videos: rows of video_ids; errors: why a video has no window, '' where it has; vectors: (N, width) float16, length 1
-WINDOW_SCHEMA = pa.schema(
-    [
-        ("source", pa.string()),
-        ("video_ids", pa.list_(pa.string())),
-        ("errors", pa.list_(pa.string())),
-        ("videos", pa.list_(pa.int32())),
-        ("starts", pa.list_(pa.float64())),
-        ("ends", pa.list_(pa.float64())),
-        ("width", _INT),
-        ("vectors", _BLOB),
-    ],
-    metadata={"kind": "windows"},
-)
-# where the words of a video are from; the lines themselves are a table beside it (mcn.features.transcribe)
-SPEECH_SCHEMA = pa.schema(
-    [
-        *_HEAD,
-        ("source", pa.string()),
-        ("language", pa.string()),
-        ("language_confidence", pa.float32()),
-        ("seconds", pa.float64()),
-        ("lines", _INT),
-        ("voice_seconds", pa.float64()),
-        ("understood_seconds", pa.float64()),
-        ("passed_over", pa.string()),
-    ],
-    metadata={"kind": "speech"},
-)
-SCHEMAS = {
-    schema.metadata[b"kind"].decode(): schema
-    for schema in (
-        FEATURE_SCHEMA,
-        FRAME_SCHEMA,
-        AUDIO_SCHEMA,
-        TEXT_SCHEMA,
-        WINDOW_SCHEMA,
-        SPEECH_SCHEMA,
-    )
-}
-
-
-@dataclass(frozen=True)
-class FeatureSequence:
-    """One video's features: `values` (T, D) float16, or None where status is not `ok`."""
-
-    video_id: str
-    status: str
-    error: str
-    start_seconds: float
-    step_seconds: float
-    values: np.ndarray | None
-
-
-def feature_row(
-    video_id: str, values: np.ndarray, start_seconds: float, step_seconds: float
-) -> dict[str, Any]:
-    """A row of `FEATURE_SCHEMA`; ValueError where `values` is not a finite (T, D) matrix that float16 can hold."""
-    if values.ndim != 2 or 0 in values.shape:
-        raise ValueError(
-            f"{video_id}: features of shape {values.shape}, wanted (T, D), T and D >= 1"
-        )
-    with np.errstate(over="ignore"):
-        half = np.ascontiguousarray(values, dtype="<f2")
-    if not np.isfinite(half).all():
-        raise ValueError(f"{video_id}: features hold NaN, infinity or values beyond float16")
-    return {
-        "video_id": video_id,
-        "status": "ok",
-        "error": "",
-        "start_seconds": float(start_seconds),
-        "step_seconds": float(step_seconds),
-        "length": half.shape[0],
-        "width": half.shape[1],
-        "features": half.tobytes(),
-    }
-
-
-def empty_row(schema: pa.Schema, video_id: str, status: str, error: str) -> dict[str, Any]:
-    """A row without content: status `failed` or `missing`, error `code: words`."""
-    if status not in ("failed", "missing"):
-        raise ValueError(f"status {status!r} of a row without content; wanted failed or missing")
-    row: dict[str, Any] = dict.fromkeys(schema.names)
-    return {**row, "video_id": video_id, "status": status, "error": error}
-
-
-def feature_sequence(row: Mapping[str, Any]) -> FeatureSequence:
-    """The sequence of a row of `FEATURE_SCHEMA`; `values` is a read-only view of the row's bytes."""
-    if row["status"] != "ok":
-        return FeatureSequence(row["video_id"], row["status"], row["error"], 0.0, 0.0, None)
-    values = np.frombuffer(row["features"], "<f2").reshape(row["length"], row["width"])
-    times = float(row["start_seconds"]), float(row["step_seconds"])
-    return FeatureSequence(row["video_id"], "ok", "", *times, values)
 
 
 class ShardWriter:
@@ -237,7 +107,7 @@ class ShardWriter:
 
 def _cell(value: Any, kind: pa.DataType) -> pa.Array:
     """An array of one value; a blob is not copied."""
-    if value is None or kind != _BLOB:
+    if value is None or kind != BLOB:
         return pa.array([value], kind)
     blob = pa.py_buffer(value)
     offsets = pa.py_buffer(np.array([0, blob.size], np.int64))
@@ -329,7 +199,7 @@ class ShardReader:
     def _lazy(self, index: int) -> dict[str, Any]:
         groups = self._groups[index] if self._groups else range(index, index + 1)
         schema = self._file.schema_arrow
-        blobs = [field.name for field in schema if field.type == _BLOB]
+        blobs = [field.name for field in schema if field.type == BLOB]
         with self._damage():
             row = self._row(groups[0], [name for name in schema.names if name not in blobs])
         for name in blobs:  # of kinds with blobs, each has one

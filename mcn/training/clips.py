@@ -32,7 +32,7 @@ from mcn.shards.clips import (
     window_of,
     words_of,
 )
-from mcn.shards.mapped import Lines
+from mcn.shards.lines import Lines
 
 FRAME_SECONDS = 0.01
 EARLY_SECONDS = 0.0125  # half a window: before it there is no whole column

@@ -35,7 +35,8 @@ from mcn.layout import ModelShards
 from mcn.options.objectives import Needs
 from mcn.options.training import TrainingOptions
 from mcn.shards import FeatureSequence
-from mcn.shards.mapped import MappedFeatures, Narration
+from mcn.shards.lines import Narration
+from mcn.shards.mapped import MappedFeatures
 from mcn.training.batches import Batch, Collator, Widths
 from mcn.training.clips import Video, enough
 

@@ -42,7 +42,7 @@ from mcn.options.base import recipe
 from mcn.options.own_parts import part_file
 from mcn.options.recipes import recipe_words
 from mcn.options.training import ExperimentOptions
-from mcn.shards.mapped import vocabulary_vectors
+from mcn.shards.lines import vocabulary_vectors
 from mcn.sources.leaks import read_leaks
 from mcn.training.data import TrainingSet
 from mcn.training.epochs import KeptEpochs

@@ -31,7 +31,7 @@ from mcn.layout import Dataset
 from mcn.media.decode import decode
 from mcn.shards import ShardReader, ShardWriter
 from mcn.shards.made_by import read_record
-from mcn.shards.shard import SCHEMAS
+from mcn.shards.schemas import SCHEMAS
 from mcn.sources.partition import shard_of
 
 log = logging.getLogger(__name__)

@@ -1,0 +1,117 @@
+"""Names in a configuration that must be there (data sets, features, epochs), and annotations that come in pairs.
+
+Conventions: every problem is a line `key: what is wrong`, with the nearest name that there is.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mcn.config.features import feature_problems
+from mcn.errors import UserError
+from mcn.options.base import nearest
+from mcn.options.sections import CAPTIONS, Experiment
+from mcn.sources.official import adapter_of
+
+if TYPE_CHECKING:
+    from mcn.config.configuration import Configuration
+
+
+def reference_problems(settings: Configuration) -> list[str]:
+    """Names of data sets that are not there, and annotations that come in pairs."""
+    uses = {"seeding.dataset": settings.seeding.dataset} if settings.datasets else {}
+    users = {
+        feature: f"experiments.{name}"
+        for name, experiment in settings.experiments.items()
+        for feature in (*experiment.features.names, *experiment.training_features.names)
+    }
+    meaning = settings.search.meaning
+    if meaning:
+        users[meaning] = "search.meaning"
+    problems = feature_problems(settings.features, users)
+    if meaning and meaning not in settings.features:
+        problems.append(
+            f"search.meaning: no feature {meaning!r}{nearest(meaning, settings.features)}"
+        )
+    elif meaning and settings.features[meaning].kind != "text":
+        problems.append(f"search.meaning: {meaning} is no feature of texts")
+    for name, experiment in settings.experiments.items():
+        wrong = experiment.feature_problems(settings.features)
+        problems += [f"experiments.{name}.{line}" for line in wrong]
+        if experiment.dataset:
+            uses[f"experiments.{name}.dataset"] = experiment.dataset
+        elif not (experiment.checkpoint or experiment.is_frozen):
+            problems.append(f"experiments.{name}.dataset: missing; or give a checkpoint to import")
+        problems += _start_problems(name, experiment, settings)
+        problems += _epoch_problems(name, experiment, settings)
+        early = experiment.early_evaluation
+        if early is not None:
+            uses[f"experiments.{name}.early_evaluation.dataset"] = early.dataset
+            if early.dataset in settings.datasets and not settings.datasets[early.dataset].captions:
+                problems.append(
+                    f"experiments.{name}.early_evaluation: {early.dataset} has no captions"
+                )
+    for key, used in uses.items():
+        if used is not None and used not in settings.datasets:
+            problems.append(f"{key}: no data set {used!r}{nearest(used, settings.datasets)}")
+    for name, dataset in settings.datasets.items():
+        if dataset.official:
+            try:
+                refused = adapter_of(dataset.official).refusals()
+            except UserError as error:
+                problems.append(f"datasets.{name}.official.kind: {error.got}")
+                continue
+            problems += [f"datasets.{name}.official: {one}" for one in refused]
+        problems += _wildcards(f"datasets.{name}", dataset.model_dump())
+        if not dataset.manifest:
+            problems.append(f"datasets.{name}.manifest: missing; or name a published set: official")
+        if dataset.narration_table == CAPTIONS:
+            problems.append(f"datasets.{name}.narration_table: {CAPTIONS}, and there are none")
+        if bool(dataset.tasks) != bool(dataset.steps):
+            problems.append(f"datasets.{name}: tasks and steps come together")
+        if bool(dataset.actions) != bool(dataset.labels):
+            problems.append(f"datasets.{name}: actions and labels come together")
+        if len({bool(one) for one in (dataset.classes, dataset.transcripts, dataset.segments)}) > 1:
+            problems.append(f"datasets.{name}: classes, transcripts and segments come together")
+    return problems
+
+
+def _start_problems(name: str, experiment: Experiment, settings: Configuration) -> list[str]:
+    """A model of this run that an experiment starts from, and that no other experiment makes."""
+    start, key = experiment.training.start_from, f"experiments.{name}.training.start_from"
+    if not start or experiment.checkpoint or Path(start).parts[:2] != ("results", "models"):
+        return []
+    model = Path(start).parts[2] if len(Path(start).parts) > 2 else ""
+    if model == name:
+        return [f"{key}: the experiment itself; name another one"]
+    if model in {*settings.experiments, *settings.epoch_models()} or Path(start).exists():
+        return []
+    return [f"{key}: no experiment {model!r}{nearest(model, settings.experiments)}"]
+
+
+def _epoch_problems(name: str, experiment: Experiment, settings: Configuration) -> list[str]:
+    """An epoch that is not kept, and names of epochs that other experiments have."""
+    taken = [f"{name}_e{one}" for one in experiment.kept_epochs]
+    problems = [
+        f"experiments.{one}: the name of an epoch that {name} keeps; give it another one"
+        for one in taken
+        if one in settings.experiments
+    ]
+    if bool(experiment.epoch_of) != bool(experiment.epoch):
+        return [*problems, f"experiments.{name}: epoch_of and epoch come together"]
+    whole = settings.experiments.get(experiment.epoch_of or "")
+    if whole is not None and experiment.epoch not in whole.kept_epochs:
+        kept = ", ".join(map(str, whole.kept_epochs)) or "none: set its training.keep_epochs"
+        problems.append(f"experiments.{name}.epoch: {experiment.epoch}; kept: {kept}")
+    return problems
+
+
+def _wildcards(key: str, value: Any) -> list[str]:
+    """Paths that Snakemake would take for patterns: it knows no way to say that a brace is a brace."""
+    if isinstance(value, dict):
+        return [line for name, one in value.items() for line in _wildcards(f"{key}.{name}", one)]
+    if isinstance(value, str) and re.search(r"\{\s*\w+[^{}]*\}", value):
+        return [f"{key}: {value!r} has braces, which Snakemake fills in; rename the file or folder"]
+    return []
