@@ -18,14 +18,15 @@ from mcn.commands import (
     tables,
 )
 
+# what people type comes first in `mcn --help`
 GROUPS = (
+    search,
+    serving,
     data,
     speech,
     features,
     models,
     evaluation,
-    search,
-    serving,
     published,
     tables,
     accounts,

@@ -30,13 +30,8 @@ from mcn.media.files import (
 )
 from mcn.media.frames import orientation, upright_size
 from mcn.media.remarks import Remarks
-from mcn.media.streams import (
-    DecodedStream,
-    marked_end,
-    repeats,
-    start_seconds,
-    stream_end,
-)
+from mcn.media.spans import start_seconds, stream_end
+from mcn.media.streams import DecodedStream, marked_end, repeats
 
 _PACKETS = 300  # about 10 s of video
 _LAST_SECONDS = (

@@ -23,7 +23,6 @@ Conventions
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -40,66 +39,15 @@ from av.video.stream import VideoStream
 from mcn.errors import VideoError
 from mcn.media.discontinuities import JoinedTime, may_jump
 from mcn.media.ends import FileEnd, file_end
-from mcn.media.files import MESSAGES, MICROSECOND, offset_ticks, select_audio, select_video, words
+from mcn.media.files import MESSAGES, offset_ticks, select_audio, select_video, words
 from mcn.media.remarks import Remarks
+from mcn.media.spans import container_seconds, end_tolerance, start_seconds, stream_end
 
 log = logging.getLogger(__name__)
 
-# Demuxers whose header states a duration; the others estimate it from the bit rate or from the last packets.
-_DECLARING = frozenset({"mov", "matroska", "avi", "asf", "flv", "wav", "w64", "aiff", "flac"})
 _NO_TIMESTAMPS = 0x0080  # AVFMT_NOTIMESTAMPS
 PAUSE_SECONDS = 60.0
 BACK_SECONDS = 1.0
-
-
-def end_tolerance(declared: float) -> float:
-    """Seconds that may lack at the end of a stream of `declared` seconds: 1 s, or 1 % of a longer one."""
-    return max(1.0, 0.01 * declared)
-
-
-def container_seconds(container: InputContainer) -> float | None:
-    """Declared duration, None where the format states none."""
-    name = container.format.name.split(",")[0]
-    if name not in _DECLARING or not container.duration:
-        return None
-    return float(container.duration * MICROSECOND) - _leading(container)
-
-
-def _leading(container: InputContainer) -> float:
-    """Seconds before container start that durations include: Matroska states where a file or stream ends."""
-    matroska = container.format.name.startswith("matroska")
-    return max(0.0, float((container.start_time or 0) * MICROSECOND)) if matroska else 0.0
-
-
-def stream_end(container: InputContainer, stream: Stream) -> float | None:
-    """Declared end of one stream, seconds from container start; None where the container states none."""
-    if container_seconds(container) is None:
-        return None
-    if stream.duration and stream.time_base:
-        start = (stream.start_time or 0) - offset_ticks(container, stream.time_base)
-        # FFmpeg shortens the duration of a cut AVI, but leaves the header's count, which is in the same unit
-        length = max(stream.duration, stream.frames if container.format.name == "avi" else 0)
-        return float((start + length) * stream.time_base)
-    tagged = _clock(stream.metadata.get("DURATION", ""))
-    return None if tagged is None else tagged - _leading(container)
-
-
-def _clock(text: str) -> float | None:
-    """Matroska's tag: "01:02:03.500000000" -> 3723.5, anything else -> None."""
-    try:
-        hours, minutes, seconds = text.split(":")
-        value = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and value > 0 else None
-
-
-def start_seconds(container: InputContainer, stream: Stream) -> float:
-    """Where a stream begins, seconds from container start."""
-    if stream.start_time is None or stream.time_base is None:
-        return 0.0
-    ticks = stream.start_time - offset_ticks(container, stream.time_base)
-    return float(ticks * stream.time_base)
 
 
 def repeats(packet: Packet) -> bool:
