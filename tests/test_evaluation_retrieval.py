@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from mcn.evaluation import scores as products
 from mcn.evaluation.retrieval import metrics as retrieval
 
 SMALL_SCORES = st.integers(1, 7).flatmap(
@@ -109,12 +110,13 @@ def test_blocks_do_not_change_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
     gallery = generator.standard_normal((90, 33)).astype(np.float32)
     gallery[40:] = gallery[:50]  # exact ties, which float32 sums of other block shapes would split
     positives = [{i, (i * 7) % 90} for i in range(70)]
-    whole = retrieval.ranks(retrieval.dot_products(queries, gallery), positives)
+    whole = retrieval.ranks(products.dot_products(queries, gallery), positives)
     assert (whole % 1 == 0.5).any()
     for elements in (1, 100, 1000, 10_000):
         monkeypatch.setattr(retrieval, "BLOCK_ELEMENTS", elements)
+        monkeypatch.setattr(products, "BLOCK_ELEMENTS", elements)
         assert (retrieval.places_from_embeddings(queries, gallery, positives).ranks == whole).all()
-        scores = retrieval.dot_products(queries, gallery)
+        scores = products.dot_products(queries, gallery)
         assert (retrieval.ranks(scores, positives) == whole).all()
 
 

@@ -29,7 +29,7 @@ from mcn.errors import UserError
 from mcn.evaluation.annotations import Moment
 from mcn.evaluation.embed import EvaluatedModel
 from mcn.evaluation.inputs import absence
-from mcn.evaluation.retrieval.metrics import dot_products
+from mcn.evaluation.scores import dot_products
 from mcn.options.evaluation import SecondsOptions
 from mcn.shards import FeatureSequence
 from mcn.shards.clips import values_of

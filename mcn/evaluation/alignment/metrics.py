@@ -30,7 +30,7 @@ from mcn.evaluation.alignment.transcripts import ClassList, Transcript
 from mcn.evaluation.annotations import AnnotatedVideo
 from mcn.evaluation.embed import EvaluatedModel
 from mcn.evaluation.localization.metrics import decode_steps, hit_steps, log_softmax
-from mcn.evaluation.retrieval.metrics import undefined_as_none
+from mcn.evaluation.scores import undefined_as_none
 from mcn.evaluation.seconds import SecondScorer, Summary
 from mcn.options.evaluation import AlignmentOptions
 

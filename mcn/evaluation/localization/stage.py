@@ -32,7 +32,7 @@ from mcn.evaluation.annotations import AnnotatedVideo, read_steps
 from mcn.evaluation.embed import EvaluatedModel
 from mcn.evaluation.localization import metrics as localization
 from mcn.evaluation.localization.metrics import ScoredVideo, StepCounts, decode_steps
-from mcn.evaluation.retrieval.metrics import undefined_as_none
+from mcn.evaluation.scores import undefined_as_none
 from mcn.evaluation.seconds import SecondScorer, Summary, drawn
 from mcn.options.evaluation import LocalizationOptions
 

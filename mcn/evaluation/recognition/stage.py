@@ -28,6 +28,7 @@ from mcn.evaluation.annotations import Moment, read_rows
 from mcn.evaluation.embed import Embedded, EvaluatedModel
 from mcn.evaluation.inputs import absence
 from mcn.evaluation.retrieval import metrics as retrieval
+from mcn.evaluation.scores import dot_products
 from mcn.options.evaluation import RecognitionOptions
 from mcn.shards.clips import maximum, unit_length
 
@@ -55,7 +56,7 @@ def evaluate(given: EvaluatedModel) -> dict[str, Any]:
     named = given.embed_text(texts)
     missing = Counter(reason for reason in [*found.reasons, *named.reasons] if reason)
     everyone = labelled[usable] if options.missing_modality == "drop" else labelled
-    scores = retrieval.dot_products(videos, named.vectors)
+    scores = dot_products(videos, named.vectors)
     return {
         **measure(scores, labelled[usable], everyone, classes),
         "missing": dict(sorted(missing.items())),

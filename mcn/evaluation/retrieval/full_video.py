@@ -32,6 +32,7 @@ import numpy as np
 
 from mcn.evaluation.retrieval import metrics as retrieval
 from mcn.evaluation.retrieval.metrics import RECALLS, Places
+from mcn.evaluation.scores import dot_products
 
 BEST = max(RECALLS)
 
@@ -118,7 +119,7 @@ def _score_captions(given: FullVideoSet) -> _CaptionScores:
     step = max(1, retrieval.BLOCK_ELEMENTS // max(1, len(given.gallery)))
     for at in range(0, len(given.queries), step):
         block = slice(at, at + step)
-        scores = retrieval.dot_products(given.queries[block], given.gallery)
+        scores = dot_products(given.queries[block], given.gallery)
         of_videos = np.maximum.reduceat(scores[:, order], starts, axis=1)
         rows = np.zeros((len(scores), given.videos))
         rows[:, present] = of_videos

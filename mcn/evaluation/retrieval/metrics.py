@@ -25,14 +25,15 @@ Metrics
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from mcn.evaluation.scores import BLOCK_ELEMENTS, dot_products
+
 Positives = Sequence[int | Collection[int]] | np.ndarray
 RECALLS = (1, 5, 10)
-BLOCK_ELEMENTS = 1 << 24  # scores held at a time: 64 MiB as float32
 
 
 class Places(NamedTuple):
@@ -88,20 +89,6 @@ def places_from_embeddings(
         return scores
 
     return _places((len(queries), len(gallery)), positives, scores_of)
-
-
-def dot_products(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-    """Dot products (Q, G) float32 of (Q, D) and (G, D), summed in float64.
-
-    Float32 sums depend on a product's block shapes in the last bit, which would split the tie of two equal items.
-    """
-    scores = np.empty((len(queries), len(gallery)), np.float32)
-    left = queries.astype(np.float64)
-    step = max(1, BLOCK_ELEMENTS // max(1, 4 * gallery.shape[1]))
-    for start in range(0, len(gallery), step):
-        right = gallery[start : start + step].astype(np.float64)
-        scores[:, start : start + step] = left @ right.T
-    return scores
 
 
 def metrics(found: np.ndarray, total: int | None = None) -> dict[str, float]:
@@ -260,8 +247,3 @@ def _places(
         places.higher[block] = ((scores > best[:, None]) & others).sum(axis=1)
         places.same[block] = ((scores == best[:, None]) & others).sum(axis=1)
     return places
-
-
-def undefined_as_none(scores: Mapping[str, float]) -> dict[str, float | None]:
-    """NaN as None, which JSON can hold."""
-    return {name: None if np.isnan(value) else value for name, value in scores.items()}

@@ -26,8 +26,8 @@ import numpy as np
 from mcn.evaluation.annotations import Moment
 from mcn.evaluation.embed import EvaluatedModel
 from mcn.evaluation.retrieval import full_video
-from mcn.evaluation.retrieval.metrics import dot_products, undefined_as_none
 from mcn.evaluation.retrieval.pairs import SEVERAL_CAPTIONS, ClipEmbeddings, Ranking
+from mcn.evaluation.scores import dot_products, undefined_as_none
 from mcn.options.evaluation import RetrievalOptions
 
 logger = logging.getLogger(__name__)
