@@ -60,8 +60,8 @@ def write_frames(path: Path, videos: dict[str, np.ndarray | None]) -> Path:
     return path
 
 
-def write_audio(path: Path, videos: dict[str, np.ndarray | None]) -> Path:
-    """A sound shard at 16 kHz; a video without samples has no sound."""
+def write_audio(path: Path, videos: dict[str, np.ndarray | None], rate: int = 16000) -> Path:
+    """A sound shard, of samples at `rate` a second; a video without samples has no sound."""
     with ShardWriter(path, AUDIO_SCHEMA, {"stream": "test"}) as shard:
         for video_id, samples in videos.items():
             if samples is None:
@@ -73,7 +73,7 @@ def write_audio(path: Path, videos: dict[str, np.ndarray | None]) -> Path:
                     "status": "ok",
                     "error": "",
                     "start_seconds": 0.5,
-                    "sample_rate": 16000,
+                    "sample_rate": rate,
                     "length": len(samples),
                     "samples": samples.astype("<f4").tobytes(),
                 }

@@ -206,7 +206,7 @@ def test_a_pair_is_an_experiment_of_the_configuration() -> None:
         ({"model": {"text": "minilmm"}}, r"model\.text: got 'minilmm'.*did you mean 'minilm'"),
         ({"model": {"video": []}}, r"model\.video: none"),
         ({"model": {"video": ["resnet152"]}}, r"model\.video: resnet152 has seeded weights"),
-        ({"model": {"audio": "logmel"}}, r"model\.audio: a frozen pair embeds pictures and texts"),
+        ({"model": {"audio": "logmel"}}, r"model\.audio: logmel is of encoder logmel, whose vec"),
         ({"model": {"embedding_width": 9}}, r"model\.embedding_width: a frozen pair has no such"),
         ({"training": {"epochs": 3}, "objective": {}}, r"objective: a frozen experiment is not"),
         ({"dataset": "demo_train"}, r"dataset: a frozen experiment is not trained; leave it out"),

@@ -19,9 +19,10 @@ from mcn.errors import UserError
 from mcn.evaluation.basis import basis
 from mcn.evaluation.queries import load_query_encoder
 from mcn.files import write_table
+from mcn.options.decode import SoundOptions
 from mcn.sources.annotation_tables import CAPTIONS
 from tests import library_models as models
-from tests.features_shards import pictures, write_frames
+from tests.features_shards import pictures, write_audio, write_frames
 
 transformers = pytest.importorskip("transformers")
 
@@ -107,10 +108,7 @@ def test_a_data_set_is_scored_by_the_pair(pair: Any) -> None:
     runtime = ["--runtime", "{device: cpu}", "--threads", "1"]
     row = ["--options", json.dumps(rows["seen"]), *runtime]
     assert main(["extract", "seen", str(source), str(shard), *row]) == 0
-    table = [(name, name, 1.5, 2.5, text) for name, text in zip("xyz", TEXTS, strict=True)]
-    columns = [list(column) for column in zip(*table, strict=True)]
-    captions = pa.Table.from_arrays([*map(pa.array, columns)], schema=CAPTIONS)
-    write_table(data / "captions.parquet", captions)
+    write_captions(data / "captions.parquet", 1.5, 2.5)
     told = ["vocabulary", "said", str(data / "captions.parquet"), "--output"]
     row = ["--options", json.dumps(rows["said"]), *runtime]
     assert main([*told, str(data / "vocabulary/said.parquet"), *row]) == 0
@@ -126,6 +124,13 @@ def test_a_data_set_is_scored_by_the_pair(pair: Any) -> None:
     ranks = [1 + int((row > row[i]).sum()) for i, row in enumerate(cosines)]
     assert scores["MeanR"] == pytest.approx(np.mean(ranks))
     assert scores["n"] == 3
+
+
+def write_captions(path: Path, start: float, end: float) -> None:
+    """A caption of each of the videos x, y and z."""
+    table = [(name, name, start, end, text) for name, text in zip("xyz", TEXTS, strict=True)]
+    columns = [list(column) for column in zip(*table, strict=True)]
+    write_table(path, pa.Table.from_arrays([*map(pa.array, columns)], schema=CAPTIONS))
 
 
 def configuration(**rows: Any) -> dict[str, Any]:
@@ -156,3 +161,64 @@ def test_towers_of_two_models_are_refused_before_any_job(pair: Any) -> None:
         seen = rows["seen"] | {"pooling": "mean"}
         with pytest.raises(UserError, match="lies in no space of texts"):
             configure(configuration(seen=seen, said=rows["said"]))
+
+
+def test_sounds_and_texts_meet_as_in_clap(tmp_path: Path) -> None:
+    """CLAP: windows of sound through our extraction, ranked as by the library's cosines, one window after the other."""
+    folder = models.save_transformers(tmp_path / "pair", "clap")
+    rows = {
+        "heard": {"encoder": "transformers_audio", "model": str(folder)},
+        "said": {"encoder": "transformers_text", "model": str(folder)},
+    }
+    told = '{"kind": "frozen", "model": {"audio": "heard", "text": "said"}}'
+    scored = configuration(**rows)
+    scored["experiments"]["pair"] = yaml.safe_load(told)
+    settings = configure(scored)
+    names = [task for name, _, task in settings.evaluations() if name == "pair"]
+    assert names == ["retrieval"], "nothing is seen, so steps and actions are not placed"
+    assert "heard" in settings.used_features()
+    runtime = ["--runtime", "{device: cpu}", "--threads", "1"]
+    model = ["--output", str(tmp_path / "model")]
+    assert main(["freeze", "--options", told, "--rows", json.dumps(rows), *runtime, *model]) == 0
+    assert basis(tmp_path / "model").startswith("heard + said, trained by others (one space)")
+
+    stream = settings.features["heard"].reads
+    assert isinstance(stream, SoundOptions)
+    rate, data = stream.sample_rate, tmp_path / "own"
+    sounds = {name: models.sound(1.7, rate, seed) for seed, name in enumerate("xyz")}
+    source = write_audio(data / "decoded/audio.parquet", {**sounds}, rate)
+    shard = data / "features/heard/00000.parquet"
+    row = ["--options", json.dumps(rows["heard"]), *runtime]
+    assert main(["extract", "heard", str(source), str(shard), *row]) == 0
+    write_captions(data / "captions.parquet", 0.5, 2.1)
+    given = ["vocabulary", "said", str(data / "captions.parquet"), "--output"]
+    row = ["--options", json.dumps(rows["said"]), *runtime]
+    assert main([*given, str(data / "vocabulary/said.parquet"), *row]) == 0
+    where = [str(tmp_path / "model"), str(data), "--output", str(tmp_path / "scores.json")]
+    assert main(["evaluate", "retrieval", *where, "--options", '{"shards": 1}']) == 0
+    scores = json.loads((tmp_path / "scores.json").read_text())["scores"]
+
+    network = transformers.ClapModel.from_pretrained(folder).eval()
+    processor = transformers.AutoFeatureExtractor.from_pretrained(folder)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    window = round(processor.max_length_s * rate)
+    vectors = []
+    with torch.inference_mode():
+        said = [
+            network.get_text_features(**tokenizer([one], return_tensors="pt")).pooler_output[0]
+            for one in TEXTS
+        ]
+        for samples in sounds.values():
+            parts = [samples[first : first + window] for first in range(0, len(samples), window)]
+            inputs = [processor([one], sampling_rate=rate, return_tensors="pt") for one in parts]
+            found = [network.get_audio_features(**one).pooler_output[0] for one in inputs]
+            unit = torch.nn.functional.normalize(torch.stack(found), dim=1)
+            vectors.append(unit.mean(dim=0))
+    stacked = [torch.nn.functional.normalize(torch.stack(one), dim=1) for one in (said, vectors)]
+    cosines = (stacked[0] @ stacked[1].T).numpy()
+    ranks = [1 + int((row > row[i]).sum()) for i, row in enumerate(cosines)]
+    assert scores["t->a"]["MeanR"] == pytest.approx(np.mean(ranks))
+    other = rows["said"] | {"model": "someone/else"}
+    scored["features"] |= {"said": other}
+    with pytest.raises(UserError, match=r"model\.text: said is of someone/else, heard of"):
+        configure(scored)

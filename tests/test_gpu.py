@@ -23,7 +23,8 @@ from mcn.objectives.clustering import kmeans
 from mcn.options.features import RuntimeOptions
 from mcn.shards.lines import vocabulary_vectors
 from mcn.training.data import TrainingSet, read_batches
-from mcn.training.train import build_network, build_trainer
+from mcn.training.network import build_network
+from mcn.training.train import build_trainer
 from tests.objective_runs import options
 from tests.synthetic_shards import write_topic_shards
 

@@ -52,6 +52,8 @@ def train(arguments: Namespace) -> None:
     experiment: Experiment = parse_options(Experiment, arguments.options)
     runtime = parse_options(RuntimeOptions, arguments.runtime)
     dataset = Dataset(arguments.results / experiment.dataset, arguments.shards)
+    residual_on = experiment.model.residual_on
+    pair = arguments.output.parent / residual_on if residual_on else None
     device = local_device(runtime.device)
     where = runtime.model_copy(update={"device": device})
     with joined(device) as processes:
@@ -64,6 +66,7 @@ def train(arguments: Namespace) -> None:
             _early_scores(arguments, experiment),
             processes,
             arguments.leaks,
+            pair,
         )
         train(job)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mcn.config.features import feature_problems
 from mcn.errors import UserError
 from mcn.options.base import nearest
+from mcn.options.objectives import Needs
 from mcn.options.sections import CAPTIONS, Experiment
 from mcn.sources.official import adapter_of
 
@@ -45,6 +46,7 @@ def reference_problems(settings: Configuration) -> list[str]:
         elif not (experiment.checkpoint or experiment.is_frozen):
             problems.append(f"experiments.{name}.dataset: missing; or give a checkpoint to import")
         problems += _start_problems(name, experiment, settings)
+        problems += _residual_problems(name, experiment, settings)
         problems += _epoch_problems(name, experiment, settings)
         early = experiment.early_evaluation
         if early is not None:
@@ -89,6 +91,34 @@ def _start_problems(name: str, experiment: Experiment, settings: Configuration) 
     if model in {*settings.experiments, *settings.epoch_models()} or Path(start).exists():
         return []
     return [f"{key}: no experiment {model!r}{nearest(model, settings.experiments)}"]
+
+
+def _residual_problems(name: str, experiment: Experiment, settings: Configuration) -> list[str]:
+    """A head on a frozen pair that is not there, reads other features, or whose objective wants another network."""
+    pair, key = experiment.model.residual_on, f"experiments.{name}.model"
+    if pair is None or experiment.is_frozen or experiment.checkpoint:
+        return []
+    there = {one: other for one, other in settings.experiments.items() if other.is_frozen}
+    if pair not in there:
+        near = nearest(pair, there) if there else "; there is none"
+        return [f"{key}.residual_on: no experiment of kind frozen {pair!r}{near}"]
+    problems = []
+    if experiment.features != there[pair].features:
+        lines = zip(
+            ("video", "audio", "text"), experiment.features, there[pair].features, strict=True
+        )
+        found = [f"{one} {mine!r}, not {pairs!r}" for one, mine, pairs in lines if mine != pairs]
+        problems.append(
+            f"{key}: {'; '.join(found)}, which {pair} reads; name the features of the pair, and an objective "
+            "that trains them"
+        )
+    needs = experiment.objective.needs
+    if needs.network != Needs().network or needs.visual_units or needs.reconstructs:
+        problems.append(
+            f"{key}.residual_on: {experiment.objective.kind} wants a network of its own; set "
+            "objective.reconstruction_weight: 0, or choose norm_softmax"
+        )
+    return problems
 
 
 def _epoch_problems(name: str, experiment: Experiment, settings: Configuration) -> list[str]:

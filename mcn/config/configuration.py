@@ -132,7 +132,7 @@ class Configuration(Options):
         return {name: row.label for name, row in self.features.items() if row.label}
 
     def used_features(self) -> list[str]:
-        """Features that an experiment reads, and those that they are made of; of frozen pairs the pictures.
+        """Features that an experiment reads, and those that they are made of; of frozen pairs what they see and hear.
 
         The narration of a frozen pair is nobody's input, and its evaluations ask for what they read themselves.
 
@@ -142,7 +142,8 @@ class Configuration(Options):
         wanted: list[str] = []
         for one in self.experiments.values():
             trains = [*one.features.names, *one.training_features.names]
-            wanted += one.features.video if one.is_frozen else trains
+            heard = [one.features.audio] if one.features.audio else []
+            wanted += [*one.features.video, *heard] if one.is_frozen else trains
         searched = any(dataset.searchable for dataset in self.datasets.values())
         if not self.experiments and not searched:
             rows = self.features.items()

@@ -6,6 +6,8 @@ Conventions
   a zero vector and a reason `modality: code`. The caller counts it and never uses the vector.
 - Clips: every visual feature is max-pooled and L2-normalised, then they are concatenated (MCN
   youtube_dataloader.py:172-191). Where the network takes a clip in equal parts, this is done for each part.
+- A network with `takes_frames` embeds the rows of a clip, of pictures or of sound, and the clip is their mean, of unit
+  length.
 - Audio: log-mels, padded with 0 dB and pooled over valid columns only, where the model has an audio network of its
   own; otherwise the mean of the rows of its audio feature. Log-mels are padded to `audio_frames` or to where padding
   no longer reaches a valid column, whichever is shorter: the same numbers for a fraction of the work.
@@ -18,7 +20,7 @@ import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -174,19 +176,20 @@ class EvaluatedModel:
 
     def embed_audio(self, clips: Sequence[Moment], audio_frames: int) -> Embedded:
         """Audio embeddings of clips; of log-mels at most `audio_frames` of each are heard."""
+        if self.model.takes_frames:
+            return self._embed(clips, self._clip_sounds, self._run_sounds)
         store, log_mel = self.stores[str(self.inputs.audio)], self.model.DAVEnet is not None
         of_clip = store.recipe.get("reference") == "clip"
 
         def read(clip: Moment) -> np.ndarray | str:
+            if not log_mel:
+                found = self._clip_sounds(clip)
+                return found if isinstance(found, str) else found.mean(axis=0, dtype=np.float32)
             sequence = store[clip.video_id]
             if sequence.values is None:
                 return absence("audio", sequence)
-            span = clip.within(sequence)
-            if log_mel:
-                rows = mel_rows(sequence.values, *span, audio_frames, of_clip)
-                return rows if len(rows) else "audio: empty_window"
-            rows = sequence.values[rows_between(*span, rate_of(sequence), len(sequence.values))]
-            return rows.mean(axis=0, dtype=np.float32) if len(rows) else "audio: empty_window"
+            rows = mel_rows(sequence.values, *clip.within(sequence), audio_frames, of_clip)
+            return rows if len(rows) else "audio: empty_window"
 
         def run(rows: list[np.ndarray]) -> Tensor:
             if not log_mel:
@@ -243,6 +246,22 @@ class EvaluatedModel:
             found.append(sequence.values[rows])
         return found if all(map(len, found)) else "video: empty_window"
 
+    def _clip_sounds(self, clip: Moment) -> np.ndarray | str:
+        """The rows of a clip, of the audio feature, or why there are none."""
+        sequence = self.stores[str(self.inputs.audio)][clip.video_id]
+        if sequence.values is None:
+            return absence("audio", sequence)
+        span = clip.within(sequence)
+        rows = sequence.values[rows_between(*span, rate_of(sequence), len(sequence.values))]
+        return rows if len(rows) else "audio: empty_window"
+
+    def _run_sounds(self, clips: list[np.ndarray]) -> Tensor:
+        """The mean of the embeddings of each clip's rows of sound, of unit length."""
+        wanted = self.model.settings["sound_width"]
+        require_width(str(self.inputs.audio), clips[0].shape[1], wanted)
+        means = [self._mean_of_rows(self.model.embed_sounds, rows) for rows in clips]
+        return F.normalize(torch.stack(means), dim=1)
+
     def _run_frames(self, clips: list[list[np.ndarray]]) -> Tensor:
         """The mean of the embeddings of each clip's frames, and of the visual features', of unit length."""
         vectors = [
@@ -255,10 +274,11 @@ class EvaluatedModel:
         """The mean (d,) of the embeddings of rows (n, D) of a visual feature, so many at a time."""
         wanted = self.model.settings["pictures"][feature]["width"]
         require_width(self.inputs.video[feature], rows.shape[1], wanted)
+        return self._mean_of_rows(partial(self.model.embed_frames, feature), rows)
+
+    def _mean_of_rows(self, embed: Callable[[Tensor], Tensor], rows: np.ndarray) -> Tensor:
         parts = [
-            self.model.embed_frames(
-                feature, self._tensor(rows[first : first + FRAMES].astype("f4"))
-            )
+            embed(self._tensor(rows[first : first + FRAMES].astype("f4")))
             for first in range(0, len(rows), FRAMES)
         ]
         return torch.cat(parts).mean(dim=0)

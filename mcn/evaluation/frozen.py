@@ -66,7 +66,8 @@ def _network(
     """The pair, its rows filled in."""
     options, video = experiment.frozen, experiment.features.video
     settings = [_settings(options, classifiers.get(name), texts.width) for name in video]
-    network = FrozenPair(settings, texts.width)
+    sound_width = texts.width if experiment.features.audio else None
+    network = FrozenPair(settings, texts.width, sound_width)
     for name, module in zip(video, network.pictures, strict=True):
         if isinstance(module, ClassVectors):
             found = classifiers[name]
@@ -97,7 +98,8 @@ def describe(
 ) -> dict[str, Any]:
     """config.yaml: what was put together, and how."""
     features = experiment.features
-    weights = {name: _weights(rows[name]) for name in features.video}
+    encoders = [*features.video, *filter(None, [features.audio])]
+    weights = {name: _weights(rows[name]) for name in encoders}
     return {
         "kind": "frozen",
         "version": VERSION,
@@ -130,6 +132,7 @@ def _weights(row: FeatureOptions) -> dict[str, Any]:
 def basis_of(experiment: Experiment) -> str:
     """What answers of the pair rest on, in words."""
     features = experiment.features
-    names = (*features.video, str(features.text))
-    how = "ConSE" if experiment.frozen.pairing == "conse" else "one space"
+    names = filter(None, (*features.video, features.audio, features.text))
+    conse = features.video and experiment.frozen.pairing == "conse"
+    how = "ConSE" if conse else "one space"
     return f"{' + '.join(names)}, trained by others ({how}), nothing trained here"

@@ -5,11 +5,12 @@ from mcn.networks.embedding import EmbeddingNetwork
 from mcn.networks.frozen import FrozenPair
 from mcn.networks.fusion import FusionNetwork, UnitNetwork
 from mcn.networks.mcn import Embeddings, MultimodalClusteringNetwork
+from mcn.networks.residual import ResidualPair
 from mcn.networks.resnext3d import ResNeXt3D, resnext101_3d
 
 TRAINED_NETWORKS: dict[str, type[MultimodalClusteringNetwork]] = {
     network.__name__: network
-    for network in (MultimodalClusteringNetwork, UnitNetwork, FusionNetwork)
+    for network in (MultimodalClusteringNetwork, UnitNetwork, FusionNetwork, ResidualPair)
 }
 # what a model's config.yaml may name
 NETWORKS: dict[str, type[EmbeddingNetwork]] = {
@@ -27,6 +28,7 @@ __all__ = [
     "MultimodalClusteringNetwork",
     "ResDavenet",
     "ResNeXt3D",
+    "ResidualPair",
     "UnitNetwork",
     "resnext101_3d",
 ]

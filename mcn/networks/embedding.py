@@ -15,7 +15,8 @@ class EmbeddingNetwork(nn.Module):
 
     settings: arguments of the constructor, which a model's config.yaml holds. visual_units: equal parts of a clip that
     `embed_video` wants a vector of; 0: the clip as one. takes_frames: a clip is not pooled before it is embedded:
-    `embed_frames` embeds its rows, one feature at a time, and the clip is the mean of them.
+    `embed_frames` embeds the rows of a video feature, one feature at a time, `embed_sounds` those of the audio
+    feature, and the clip is the mean of them.
     """
 
     visual_units = 0
@@ -34,6 +35,10 @@ class EmbeddingNetwork(nn.Module):
     def embed_frames(self, feature: int, rows: Tensor) -> Tensor:
         """Rows (n, D) of the video feature of this number -> (n, d), of networks with `takes_frames`."""
         raise no_branch("single frames")
+
+    def embed_sounds(self, rows: Tensor) -> Tensor:
+        """Rows (n, A) of the audio feature -> (n, d), of networks with `takes_frames`."""
+        raise no_branch("rows of sound")
 
     def embed_audio(self, log_mel: Tensor, frames: Tensor | None = None) -> Tensor:
         """Log-mels or pooled vectors -> (B, d). A network without an audio branch: `UserError`."""

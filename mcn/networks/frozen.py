@@ -1,4 +1,4 @@
-"""A pair of frozen encoders as one network: pictures and texts that meet in the space of the text encoder.
+"""A pair of frozen encoders as one network: pictures or sounds and texts that meet in the space of the text encoder.
 
 Conventions
 -----------
@@ -10,6 +10,8 @@ Conventions
   text encoder's vector of class k, less the mean of all t_k where `center`; then of unit length.
 - A clip is the mean of its frames' vectors, of unit length; of several video features the mean of theirs. So the dot
   product of a clip and a text is a cosine.
+- Sound: rows of an encoder whose vectors lie in the space of the text encoder, as CLAP's (Wu et al., ICASSP 2023);
+  each of unit length, and a clip is their mean, of unit length.
 - The rows of the network are all that the pair needs: the classifier and the vectors of the classes.
 """
 
@@ -66,18 +68,29 @@ class ClassVectors(nn.Module):
 
 
 class FrozenPair(EmbeddingNetwork):
-    """Frozen picture encoders and a text encoder in one space. pictures: one for each video feature, in order."""
+    """Frozen encoders of pictures or sound and of texts in one space.
+
+    pictures: one for each video feature, in order. sound_width: numbers of a row of the audio feature; None: no sound.
+    """
 
     takes_frames = True
 
-    def __init__(self, pictures: Sequence[PictureSettings], word_width: int) -> None:
+    def __init__(
+        self, pictures: Sequence[PictureSettings], word_width: int, sound_width: int | None = None
+    ) -> None:
         super().__init__()
         self.settings: dict[str, Any] = {
             "pictures": [dict(one) for one in pictures],
             "word_width": word_width,
         }
+        if sound_width is not None:
+            self.settings["sound_width"] = sound_width
         self.embedding_width = word_width
-        self.has_video, self.has_audio, self.has_text = True, False, True
+        self.has_video, self.has_audio, self.has_text = (
+            bool(pictures),
+            sound_width is not None,
+            True,
+        )
         self.DAVEnet = None
         made = [
             ClassVectors(one, word_width) if one["pairing"] == "conse" else nn.Identity()
@@ -90,6 +103,10 @@ class FrozenPair(EmbeddingNetwork):
     def embed_frames(self, feature: int, rows: Tensor) -> Tensor:
         """Rows (n, D) of a video feature -> (n, d) of unit length."""
         return F.normalize(self.pictures[feature](rows), dim=-1)
+
+    def embed_sounds(self, rows: Tensor) -> Tensor:
+        """Rows (n, sound_width) of the audio feature -> (n, d) of unit length."""
+        return F.normalize(rows, dim=-1)
 
     def embed_text(self, words: Tensor) -> Tensor:
         """(B, W, word_width), zero vectors pad -> (B, d): the mean of the vectors, of unit length."""

@@ -77,8 +77,9 @@ class Setting(NamedTuple):
 class StepInputs:
     """video (N, D); audio (N, 40, T) dB or (N, A); words (N, W, word_width); word_ids (N, W).
 
-    frames: (N,) valid log-mel frames, None where padding is not masked. present: modality -> (N,) bool. candidates
-    (N, C, W, word_width) with `candidates_there` (N, C) bool; units (N, U, D); second: another clip for every clip.
+    Modalities of `Needs.rows` are rows instead, (N, F, D) or (N, F, A), zero rows pad. frames: (N,) valid log-mel
+    frames, None where padding is not masked. present: modality -> (N,) bool. candidates (N, C, W, word_width) with
+    `candidates_there` (N, C) bool; units (N, U, D); second: another clip for every clip.
     """
 
     video: Tensor

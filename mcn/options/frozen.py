@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from mcn.options.base import Options, nearest
-from mcn.options.encoders import TimmOptions
+from mcn.options.encoders import OwnOptions, TimmOptions
 from mcn.options.libraries import LibraryOptions
 from mcn.options.row import FeatureOptions, TextsOptions
 
@@ -24,7 +24,7 @@ class FrozenOptions(Options):
         "auto",
         description="auto: same_space where a picture encoder is of a library's dual encoder, otherwise conse; "
         "conse: the classes that a classifier sees become the text encoder's vectors of their names (Norouzi et al., "
-        "ICLR 2014); same_space: pictures and texts have one space already, as in CLIP",
+        "ICLR 2014); same_space: pictures and texts have one space already, as in CLIP; sound always has, as in CLAP",
     )
     temperature: float = Field(
         1.5, gt=0, description="of conse: divides the logits before the softmax; larger is flatter"
@@ -51,6 +51,7 @@ class FrozenOptions(Options):
 
 def frozen_problems(
     video: Sequence[str],
+    audio: str | None,
     text: str | None,
     given: FrozenOptions,
     rows: Mapping[str, FeatureOptions],
@@ -64,8 +65,10 @@ def frozen_problems(
     elif not isinstance(row, TextsOptions):
         yield f"model.text: {text} is a feature of kind {row.kind}; wanted text"
     said, given = row, given.settled(map(rows.get, video))
-    if not video:
-        yield "model.video: none; wanted the picture encoders of the pair"
+    if not video and not audio:
+        yield "model.video: none; wanted the picture encoders of the pair, or an encoder of sound as model.audio"
+    if audio:
+        yield from _sound_problems(audio, rows.get(audio), rows, text, said)
     for name in video:
         row = rows.get(name)
         if row is None or row.kind not in ("frame", "clip"):
@@ -81,17 +84,37 @@ def frozen_problems(
                 cure = f"set features.{name}.normalize: false"
                 yield f"model.video: {name} is normalised, and its classifier wants what the network gives; {cure}"
         elif said is not None:
-            yield from _space_problems(name, row, str(text), said)
+            yield from _space_problems("video", name, row, str(text), said)
+
+
+def _sound_problems(
+    name: str,
+    row: FeatureOptions | None,
+    rows: Mapping[str, FeatureOptions],
+    text: str | None,
+    said: FeatureOptions | None,
+) -> Iterator[str]:
+    """An encoder of sound that is not there, or whose vectors lie in no space of texts."""
+    if row is None or row.kind != "audio":
+        known = [one for one, other in rows.items() if other.kind == "audio"]
+        yield f"model.audio: no feature of sound {name!r}{nearest(name, known)}"
+    elif not isinstance(row, (LibraryOptions, OwnOptions)):
+        yield (
+            f"model.audio: {name} is of encoder {row.encoder}, whose vectors lie in no space of texts; name the sound "
+            "of a dual encoder (CLAP), or set it to null"
+        )
+    elif said is not None:
+        yield from _space_problems("audio", name, row, str(text), said)
 
 
 def _space_problems(
-    name: str, row: FeatureOptions, text: str, said: FeatureOptions
+    modality: str, name: str, row: FeatureOptions, text: str, said: FeatureOptions
 ) -> Iterator[str]:
     """Towers of libraries that cannot have one space: of two models, or whose vectors are not of the space."""
     pooling = getattr(row, "pooling", "auto")
     if isinstance(row, LibraryOptions) and pooling not in ("auto", "projected"):
         yield (
-            f"model.video: {name} has pooling {pooling}, which lies in no space of texts; set "
+            f"model.{modality}: {name} has pooling {pooling}, which lies in no space of texts; set "
             f"features.{name}.pooling: projected"
         )
     if isinstance(row, LibraryOptions) and isinstance(said, LibraryOptions):

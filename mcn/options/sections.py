@@ -189,7 +189,12 @@ class Experiment(ExperimentOptions):
     def features(self) -> ModelFeatures:
         """What the model reads."""
         if self.is_frozen:
-            return self.model.features._replace(audio=None)
+            given, model = self.model.model_fields_set, self.model
+            return ModelFeatures(
+                model.video if "video" in given else (),
+                model.audio if "audio" in given else None,
+                model.text if "text" in given else None,
+            )
         return super().features
 
     @property
@@ -211,17 +216,13 @@ class Experiment(ExperimentOptions):
             f"model.{key}: a frozen pair has no such size; leave it out"
             for key in sorted(given - {"video", "audio", "text"})
         ]
-        if "audio" in given and self.model.audio:
-            problems.append("model.audio: a frozen pair embeds pictures and texts; set it to null")
-        video = self.model.video if "video" in given else ()
-        text = self.model.text if "text" in given else None
-        return problems + list(frozen_problems(video, text, self.frozen, rows))
+        return problems + list(frozen_problems(*self.features, self.frozen, rows))
 
     def measurable(self, task: str, own: OwnEvaluation | None = None) -> bool:
         """Whether the model has the modalities of an evaluation."""
         if not self.is_frozen:
             return super().measurable(task, own)
-        has = {"video", "text"}
+        has = {one for one, names in self.features.by_modality.items() if names}
         return has >= set(own.modalities) if own else TASKS[task].suits(has)
 
     @property

@@ -18,7 +18,7 @@ from pydantic import field_validator
 
 from mcn.options.base import Options, field, nearest
 from mcn.options.evaluation import TASKS, OwnEvaluation
-from mcn.options.objectives import AnyObjective, ClusteringOptions
+from mcn.options.objectives import AnyObjective, ClusteringOptions, Needs
 from mcn.options.recipes import RecipeName
 from mcn.options.row import FeatureOptions
 
@@ -74,6 +74,14 @@ class ModelOptions(Options):
         "",
         "null: MCN model_davenet.py:103",
     )
+    residual_on: str | None = field(
+        None,
+        "an experiment of kind frozen: the network is its pair with residual maps that start at zero, so that training "
+        "starts from the pair's scores; video, audio and text are then those of the pair, and the width is its own",
+        "",
+        "CLIP-Adapter's residual adapters; zero at the start: ours",
+    )
+    residual_width: int = field(512, "hidden width of each residual map", "numbers", "ours", ge=1)
     reconstruction_width: int = field(
         1024, "hidden width of the reconstruction heads", "numbers", "MCN README --recon_size", ge=1
     )
@@ -279,6 +287,15 @@ class ExperimentOptions(Options):
     model: ModelOptions = ModelOptions()
     objective: AnyObjective = ClusteringOptions()
     training: TrainingOptions = TrainingOptions()
+
+    @property
+    def needs(self) -> Needs:
+        """What the objective needs, and what a head on a frozen pair does."""
+        needs = self.objective.needs
+        if self.model.residual_on is None:
+            return needs
+        rows = tuple(name for name in needs.modalities if name != "text")
+        return needs._replace(rows=rows, network="ResidualPair")
 
     @property
     def features(self) -> ModelFeatures:

@@ -3,6 +3,8 @@
 Conventions
 -----------
 - Clips of one video are neighbours in the batch: row = video * clips_per_video + clip.
+- Where an objective or a network takes the rows of clips (`Needs.rows`), clips have the rows of all their features side
+  by side, as they are in the shards, filled up with zero rows to the longest of the batch.
 - Only the batch's own arrays are written; what a clip lacks stays zero there, and `Batch.present` tells.
 - The second clips of a step, where an objective needs them, are drawn from a generator of their own, so that all
   objectives see the same first clips.
@@ -36,10 +38,11 @@ class Widths(NamedTuple):
 class Batch:
     """N = videos * clips_per_video clips.
 
-    video (N, D) float32; audio (N, frames, 40) float16 dB, zero-padded, or (N, A) float32 pooled vectors; frames (N,)
-    int64 valid log-mel frames; words (N, W) int64 token ids, 0 pads; present (N, 3) bool, in the order of `MODALITIES`;
-    redrawn: clips drawn in vain. What only some objectives need: candidates (N, C, W) token ids, the clip's own text
-    first, absent ones zero; units (N, U, D) float32, equal parts of the clip; second: another clip for every clip.
+    video (N, D) float32, or rows (N, F, D) float16; audio (N, frames, 40) float16 dB, zero-padded, (N, A) float32
+    pooled vectors, or rows (N, F, A) float16; frames (N,) int64 valid rows of sound; words (N, W) int64 token ids, 0
+    pads; present (N, 3) bool, in the order of `MODALITIES`; redrawn: clips drawn in vain. What only some objectives
+    need: candidates (N, C, W) token ids, the clip's own text first, absent ones zero; units (N, U, D) float32, equal
+    parts of the clip; second: another clip for every clip.
     """
 
     video: Tensor
@@ -139,6 +142,9 @@ class ClipArrays:
         needs: Needs,
     ) -> None:
         self.log_mel, self.row = widths.log_mel, 0
+        self.video_rows: list[tuple[np.ndarray, ...]] | None = [] if "video" in needs.rows else None
+        self.audio_rows: list[tuple[np.ndarray, ...]] | None = [] if "audio" in needs.rows else None
+        self.widths = widths
         self.modalities, words = needs.modalities, options.max_words
         frames = (options.audio_frames,) if widths.log_mel else ()
         shape = (size, *frames, widths.audio)
@@ -154,6 +160,10 @@ class ClipArrays:
     def append(self, clip: Clip, video: Video) -> None:
         """Write a clip of `video` into the next row."""
         row, length = self.row, len(clip.audio)
+        if self.video_rows is not None:
+            self.video_rows.append(clip.visual)
+        if self.audio_rows is not None:
+            self.audio_rows.append((clip.audio,))
         for pooled, rows in zip(self.visual, clip.visual, strict=True):
             if len(rows):
                 pooled[row] = maximum(rows)
@@ -183,9 +193,15 @@ class ClipArrays:
         """The arrays as tensors."""
         several = self.candidates.shape[1] > 1
         parts = self.units[0].shape[1] if self.units else 0
+        video = _concatenated(self.visual) if self.visual else torch.zeros(self.row, 0)
+        audio = torch.from_numpy(self.audio)
+        if self.video_rows is not None:
+            video = padded_rows(self.video_rows, self.widths.video)
+        if self.audio_rows is not None:
+            audio = padded_rows(self.audio_rows, [self.widths.audio])
         return Batch(
-            _concatenated(self.visual) if self.visual else torch.zeros(self.row, 0),
-            torch.from_numpy(self.audio),
+            video,
+            audio,
             torch.from_numpy(self.frames),
             torch.from_numpy(self.words),
             torch.from_numpy(self.present),
@@ -193,6 +209,19 @@ class ClipArrays:
             candidates=torch.from_numpy(self.candidates) if several else None,
             units=_concatenated(self.units) if parts else None,
         )
+
+
+def padded_rows(clips: list[tuple[np.ndarray, ...]], widths: list[int]) -> Tensor:
+    """Rows (n, D) of each clip and feature -> (N, F, sum of D) float16, zero rows behind the last; F >= 1."""
+    longest = max((len(rows) for clip in clips for rows in clip), default=0)
+    padded = np.zeros((len(clips), max(1, longest), sum(widths)), np.float16)
+    for row, clip in zip(padded, clips, strict=True):
+        first = 0
+        for rows, width in zip(clip, widths, strict=True):
+            if len(rows):
+                row[: len(rows), first : first + width] = rows
+            first += width
+    return torch.from_numpy(padded)
 
 
 def _concatenated(visual: list[np.ndarray]) -> Tensor:

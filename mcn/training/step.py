@@ -102,6 +102,7 @@ class Trainer:
         self.network, self.objective = network.to(self.device), objective
         self.vocabulary = vocabulary.to(self.device)
         self.mask_audio = experiment.model.mask_padding_audio
+        self.log_mels = "audio" not in experiment.needs.rows
         self.options = options = experiment.training
         self.parameters = [*network.parameters(), *objective.heads.parameters()]
         self.optimizer = torch.optim.Adam(
@@ -147,14 +148,14 @@ class Trainer:
             return rows.to(self.device, non_blocking=True)
 
         audio = move(batch.audio).float()
-        if audio.dim() == 3:  # (N, frames, 40) as stored -> (N, 40, frames)
+        if audio.dim() == 3 and self.log_mels:  # (N, frames, 40) as stored -> (N, 40, frames)
             audio = audio.transpose(1, 2).contiguous()
         ids = move(batch.words)
         candidates = None if batch.candidates is None else move(batch.candidates)
         there = dict(zip(MODALITIES, batch.present.t(), strict=True))
         absent = {name: move(row) for name, row in there.items() if mask_absent and not row.all()}
         return StepInputs(
-            move(batch.video),
+            move(batch.video).float(),
             audio,
             F.embedding(ids, self.vocabulary),
             ids,

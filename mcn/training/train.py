@@ -35,8 +35,8 @@ from mcn.features.runtime import Runtime
 from mcn.files import file_sha256, writing_explained
 from mcn.layout import ModelShards
 from mcn.lifetime import only_process
-from mcn.networks import TRAINED_NETWORKS, MultimodalClusteringNetwork
-from mcn.networks.checkpoints import load_davenet, load_rows, save_model
+from mcn.networks import FrozenPair
+from mcn.networks.checkpoints import save_model
 from mcn.objectives.objective import Setting, make_objective
 from mcn.options.base import recipe
 from mcn.options.own_parts import part_file
@@ -47,6 +47,7 @@ from mcn.sources.leaks import read_leaks
 from mcn.training.data import TrainingSet
 from mcn.training.epochs import KeptEpochs
 from mcn.training.loop import EarlyScores, Loop, StopRequest
+from mcn.training.network import build_network, read_pair
 from mcn.training.start import save_state, start, start_sha256
 from mcn.training.state import METRICS, RunState, lock_file, publish
 from mcn.training.step import Trainer, check_warmup
@@ -63,7 +64,7 @@ class TrainingJob:
     shards: of `options.training_features`, all of one data set. output: folder of the model. checkpoints: folder that a
     run resumes from. early: zero-shot scores of the network as it is, which choose nothing. processes: this one and
     those that share every step; the first alone scores and writes. leaks: leaks.csv of the training set, whose videos
-    are left out.
+    are left out. pair: folder of the frozen pair that the network starts as (`model.residual_on`).
     """
 
     options: ExperimentOptions
@@ -74,6 +75,7 @@ class TrainingJob:
     early: EarlyScores | None = None
     processes: Processes = ALONE
     leaks: Path | None = None
+    pair: Path | None = None
 
 
 def train(job: TrainingJob) -> None:
@@ -92,9 +94,10 @@ def _train(job: TrainingJob) -> None:
     torch.set_flush_denormal(True)  # vanishing gradients took a processor 20 times as long
     leaks = read_leaks(job.leaks) if job.leaks else []
     left_out = {one.video_id: f"also in {one.dataset}, which is scored" for one in leaks}
-    data = TrainingSet(job.shards, options.training, options.objective.needs, left_out)
+    data = TrainingSet(job.shards, options.training, options.needs, left_out)
     vectors, vocabulary_sha256 = word_vectors(job)
-    trainer = build_trainer(data, vectors, options, runtime, processes)
+    pair = read_pair(options.model.residual_on, job.pair)
+    trainer = build_trainer(data, vectors, options, runtime, processes, pair)
     if options.recipe:
         logger.info("recipe %s: %s", options.recipe, recipe_words(options.model_dump(mode="json")))
     logger.info(
@@ -112,6 +115,8 @@ def _train(job: TrainingJob) -> None:
     own = part_file(options.objective.kind)
     if own:
         inputs["objective"] = file_sha256(own)
+    if job.pair:
+        inputs["residual_on"] = start_sha256(str(job.pair))
     if job.leaks:
         inputs["leaks"] = file_sha256(job.leaks)
     if options.training.start_from:
@@ -150,51 +155,30 @@ def build_trainer(
     options: ExperimentOptions,
     runtime: Runtime,
     processes: Processes = ALONE,
+    pair: FrozenPair | None = None,
 ) -> Trainer:
-    """Network with weights drawn from the seed, objective and optimiser, sized for `data`; vectors (V + 1, W)."""
-    model, training = options.model, options.training
+    """Network with weights drawn from the seed, objective and optimiser, sized for `data`; vectors (V + 1, W).
+
+    pair: the frozen pair of an experiment with `model.residual_on`.
+    """
+    training = options.training
     if processes.count > data.batch_videos:
         got = f"{processes.count} processes for {data.batch_videos} videos a step"
         raise UserError(got, "a video or more a process", "use fewer processes")
     total = data.steps_per_epoch * training.epochs
     check_warmup(total, training.warmup_steps)
     torch.manual_seed(training.seed)
-    network = build_network(data, vectors.shape[1], options)
+    network = build_network(data, vectors.shape[1], options, pair)
     setting = Setting(
         data.batch_videos,
         training.clips_per_video,
-        model.embedding_width,
+        network.embedding_width,
         vectors,
         training.seed,
         runtime.device,
     )
     objective = make_objective(options.objective, setting)
     return Trainer(network, objective, vectors, options, total, runtime, processes)
-
-
-def build_network(
-    data: TrainingSet, word_width: int, options: ExperimentOptions
-) -> MultimodalClusteringNetwork:
-    """The objective's network, with branches for the features that the experiment's model reads."""
-    model, needs, reads = options.model, options.objective.needs, options.features
-    widths = data.widths
-    if reads.video and "video" not in needs.modalities:
-        logger.warning("this objective trains no video: scores with video are those of chance")
-    network = TRAINED_NETWORKS[needs.network](
-        video_width=sum(widths.video) if reads.video else None,
-        word_width=word_width if reads.text else None,
-        embedding_width=model.embedding_width,
-        davenet_widths=model.davenet_widths if reads.audio and widths.log_mel else None,
-        audio_width=widths.audio if reads.audio else None,
-        reconstruction_width=model.reconstruction_width if needs.reconstructs else None,
-        mask_padding_words=model.mask_padding_words,
-        normalize=model.normalize or needs.unit_length,
-        **needs.network_settings,
-    )
-    if model.audio_weights and network.DAVEnet is not None:
-        rows = load_davenet(model.audio_weights).state_dict()
-        load_rows(network.DAVEnet, rows, model.audio_weights)
-    return network
 
 
 def identity(

@@ -28,6 +28,9 @@ def training_inputs(wildcards):
     inputs = model_inputs(experiment.dataset, experiment.training_features)
     if experiment.training.start_from:
         inputs["start"] = start_file(wildcards)
+    if experiment.model.residual_on:
+        pair = experiment.model.residual_on
+        inputs["pair"] = f"results/models/{pair}/model.safetensors"
     if experiment.training.leave_out_evaluated:
         inputs["leaks"] = leaks_file(wildcards)
     if experiment.model.audio_weights:

@@ -36,6 +36,7 @@ class Needs(NamedTuple):
     `random`: anywhere in the video, which then needs no narration. candidates: texts of a clip, its own among them.
     visual_units: equal parts of a clip with a visual vector each; 0: the clip as one. second: another clip of the same
     video for every clip: around another `line`, or the same window moved by `shift_seconds` (least, most).
+    rows: modalities whose clips reach the network as the rows of their feature, one after the other, not pooled.
     reconstructs: the network has heads that reconstruct each modality's features. unit_length: embeddings are
     L2-normalised whatever `model.normalize` says, because the objective is one of cosines. network: class of the
     network that is trained. network_settings: arguments of the network that only this objective has.
@@ -47,6 +48,7 @@ class Needs(NamedTuple):
     visual_units: int = 0
     second: Literal["none", "line", "shift"] = "none"
     shift_seconds: tuple[float, float] = (0.0, 0.0)
+    rows: tuple[Modality, ...] = ()
     reconstructs: bool = False
     unit_length: bool = False
     network: str = "MultimodalClusteringNetwork"
