@@ -92,7 +92,9 @@ def test_a_trained_map_is_the_formula() -> None:
     padded = padded_rows([(one,) for one in clips], [WIDTH]).double()
     assert padded.shape == (3, 5, WIDTH)
     found = head.embed_video(padded)
-    first, _, last = head.seen[0]
+    first, last = head.seen[0].get_submodule("0"), head.seen[0].get_submodule("2")
+    assert isinstance(first, torch.nn.Linear)
+    assert isinstance(last, torch.nn.Linear)
     for clip, vector in zip(clips, found, strict=True):
         total = torch.zeros(WORD_WIDTH, dtype=torch.float64)
         for row in torch.from_numpy(clip).double():
