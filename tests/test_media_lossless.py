@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcn.media.lossless import decode_rgb
+from mcn.media import lossless
+from mcn.media.lossless import HEADER, MAGIC, decode_rgb
 from tests.features_shards import encode_rgb
 
 
@@ -53,3 +58,57 @@ def test_misuse() -> None:
         encode_rgb([frame.astype(float)])
     with pytest.raises(ValueError, match="batch 0"):
         next(decode_rgb(encode_rgb([frame]), 0))
+
+
+def test_differences_are_stored_where_they_are_smaller() -> None:
+    """Of a still picture with a little noise differences are small; of unlike pictures they gain nothing."""
+    random = np.random.default_rng(2)
+    still = random.integers(0, 255, (1, 40, 50, 3), np.uint8) + random.integers(
+        0, 2, (20, 40, 50, 3), np.uint8
+    )
+    unlike = random.integers(0, 4, (20, 40, 50, 3), np.uint8)
+    sizes = {}
+    for name, frames in {"still": still, "unlike": unlike}.items():
+        data = encode_rgb(frames)
+        sizes[name] = len(data) / frames.nbytes
+        assert data[len(MAGIC)] == (name == "still")
+        assert np.array_equal(np.concatenate(list(decode_rgb(data, 3))), frames)
+    assert sizes["still"] < 0.35
+    assert sizes["unlike"] < 0.35
+
+
+def test_threads_decode_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lossless, "BLOCK_BYTES", 3 * 20 * 30 * 3)  # three frames
+    frames = np.random.default_rng(3).integers(0, 256, (29, 20, 30, 3), np.uint8)
+    data = encode_rgb(frames)
+    with ThreadPoolExecutor(3) as pool:
+        side_by_side = list(decode_rgb(data, 4, pool, 2))
+    alone = list(decode_rgb(data, 4))
+    assert [len(part) for part in side_by_side] == [len(part) for part in alone]
+    assert np.array_equal(np.concatenate(side_by_side), np.concatenate(alone))
+    assert np.array_equal(np.concatenate(alone), frames)
+
+
+def test_files_of_earlier_versions_are_read(tmp_path: Path) -> None:
+    """Matroska with x264 RGB at qp 0."""
+    frames = np.random.default_rng(4).integers(0, 256, (7, 24, 36, 3), np.uint8)
+    with av.open(str(tmp_path / "old"), "w", format="matroska") as container:
+        stream = container.add_stream("libx264rgb", rate=24, options={"qp": "0", "bf": "0"})
+        stream.width, stream.height, stream.pix_fmt = 36, 24, "rgb24"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+    data = (tmp_path / "old").read_bytes()
+    assert np.array_equal(np.concatenate(list(decode_rgb(data, 2))), frames)
+    with pytest.raises(ValueError, match=r".+"):
+        list(decode_rgb(data[:40], 2))
+
+
+def test_damage_is_an_error() -> None:
+    data = encode_rgb(np.random.default_rng(5).integers(0, 256, (9, 16, 16, 3), np.uint8))
+    with pytest.raises(ValueError, match="cut short"):
+        list(decode_rgb(data[:-1], 2))
+    with pytest.raises(ValueError, match="no block"):
+        list(decode_rgb(data + b"MCN", 2))
+    with pytest.raises((ValueError, OSError)):
+        list(decode_rgb(data[: HEADER.size] + bytes(4) + data[HEADER.size + 4 :], 2))

@@ -10,12 +10,14 @@ Conventions
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import av
 import numpy as np
 
 from mcn.errors import DamagedShard, VideoError
@@ -43,8 +45,23 @@ class Batch:
     parts: list[Part] = field(default_factory=list)
 
 
-def batches_of(reader: ShardReader, frames_per_item: int, batch_size: int) -> Iterator[Batch]:
-    """The items of every video of a shard, in order, in batches of one frame size."""
+def batches_of(
+    reader: ShardReader, frames_per_item: int, batch_size: int, readers: int = 1
+) -> Iterator[Batch]:
+    """The items of every video of a shard, in order, in batches of one frame size; `readers` threads decode frames."""
+    with contextlib.ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(readers)) if readers > 1 else None
+        items_of = partial(
+            frame_items_of, frames_per_item=frames_per_item, pool=pool, ahead=readers
+        )
+        yield from _batches(reader, items_of, batch_size)
+
+
+def _batches(
+    reader: ShardReader,
+    items_of: Callable[[dict[str, Any], Path], Iterator[np.ndarray]],
+    batch_size: int,
+) -> Iterator[Batch]:
     batch = Batch()
     for row in reader.lazily():
         head = {name: value for name, value in row.items() if name != "video"}
@@ -52,7 +69,7 @@ def batches_of(reader: ShardReader, frames_per_item: int, batch_size: int) -> It
             batch.parts.append(Part(head, 0, True))
             continue
         unsent = 0
-        for item in frame_items_of(row, reader.path, frames_per_item):
+        for item in items_of(row, reader.path):
             if len(batch.items) == batch_size or _other_size(batch, item):
                 batch.parts.append(Part(head, unsent, False))
                 yield batch
@@ -92,14 +109,20 @@ def _other_size(batch: Batch, item: np.ndarray) -> bool:
     return bool(batch.items) and batch.items[0].shape[1:] != item.shape[1:]
 
 
-def frame_items_of(row: dict[str, Any], path: Path, frames_per_item: int) -> Iterator[np.ndarray]:
-    """The frames of a row in groups of `frames_per_item`, the last group maybe shorter."""
+def frame_items_of(
+    row: dict[str, Any],
+    path: Path,
+    frames_per_item: int,
+    pool: ThreadPoolExecutor | None = None,
+    ahead: int = 1,
+) -> Iterator[np.ndarray]:
+    """The frames of a row in groups of `frames_per_item`, the last group maybe shorter; as `decode_rgb`."""
     frames = 0
     try:
-        for item in decode_rgb(row["video"], frames_per_item):
+        for item in decode_rgb(row["video"], frames_per_item, pool, ahead):
             frames += len(item)
             yield item
-    except av.FFmpegError as error:
+    except (OSError, ValueError) as error:
         raise DamagedShard(path, f"frames of {row['video_id']}: {error}") from error
     if frames != row["length"]:
         raise DamagedShard(path, f"{row['video_id']}: {frames} frames of {row['length']}")

@@ -38,9 +38,7 @@ from mcn.media.remarks import Remarks
 from mcn.media.streams import DecodedStream, repeats
 from mcn.options.decode import FrameOptions
 
-MAXIMUM_SIDE = (
-    16_000  # pixels; the lossless encoder takes no more, and no camera makes such a shape
-)
+MAXIMUM_SIDE = 16_000  # pixels; no camera makes such a shape
 
 _EARLIER_SECONDS = (0.0, 5.0, 30.0, math.inf)  # before a wanted picture, to start reading from
 

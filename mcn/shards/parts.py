@@ -4,8 +4,8 @@ Conventions
 -----------
 - Memory holds one part at a time, whoever writes or reads. A blob that fits in one part is a plain cell, as every blob
   was before there were parts.
-- The parts of frames are whole Matroska files, those of sound stretches of samples. Row groups after a video's first
-  have the status `part` and nothing else but its id and its blob.
+- The parts of frames are whole files of `mcn.media.lossless`, those of sound stretches of samples. Row groups after a
+  video's first have the status `part` and nothing else but its id and its blob.
 - The shard's metadata says twice which row groups are whose (`KEYS`), since no checksum covers it.
 """
 

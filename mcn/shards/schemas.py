@@ -17,7 +17,7 @@ FEATURE_SCHEMA = pa.schema(
     [*_HEAD, *_TIME, ("length", _INT), ("width", _INT), ("features", BLOB)],
     metadata={"kind": "features"},
 )
-# video: Matroska file of x264 RGB at qp 0, exactly the RGB frames (length, height, width, 3)
+# video: exactly the RGB frames (length, height, width, 3), see mcn.media.lossless
 FRAME_SCHEMA = pa.schema(
     [*_HEAD, *_TIME, ("length", _INT), ("height", _INT), ("width", _INT), ("video", BLOB)],
     metadata={"kind": "frames"},
