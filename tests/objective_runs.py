@@ -13,6 +13,7 @@ OBJECTIVE_SETTINGS = {
     "max_margin": {"kind": "max_margin"},
     "mil_nce": {"kind": "mil_nce", "candidates": 3},
     "norm_softmax": {"kind": "norm_softmax"},
+    "supervised": {"kind": "supervised"},
     "avlnet": {"kind": "avlnet"},
     "avlnet tri": {"kind": "avlnet", "text": "tri"},
     "avlnet fused": {"kind": "avlnet", "text": "fused"},

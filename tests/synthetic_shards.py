@@ -10,6 +10,7 @@ import pyarrow as pa
 from mcn.files import write_table
 from mcn.layout import ModelShards
 from mcn.shards import FEATURE_SCHEMA, TEXT_SCHEMA, ShardWriter, empty_row, feature_row
+from mcn.training.steps import StepTables
 
 WIDTH = 12  # of each visual feature
 TOPICS = 24
@@ -54,12 +55,39 @@ def write_topic_shards(
     table = {"token": [f"w{i}" for i in range(WORDS)], "vector": [v.tobytes() for v in vectors]}
     schema = pa.schema([("token", pa.string()), ("vector", pa.large_binary())])
     write_table(folder / "vocabulary.parquet", pa.table(table, schema=schema))
+    _write_steps(folder, rows["word2vec"])
     return ModelShards(
         {name: stores[name] for name in names[:2]},
         {audio: stores[audio]},
         {"word2vec": stores["word2vec"]},
         folder / "vocabulary.parquet",
     )
+
+
+def step_tables(data: ModelShards) -> StepTables:
+    """Which topic every video shows when, as annotated steps of one task."""
+    assert data.vocabulary is not None
+    folder = data.vocabulary.parent
+    return StepTables(folder / "tasks.parquet", folder / "steps.parquet")
+
+
+def _write_steps(folder: Path, narration: list[list[dict]]) -> None:
+    named = [{"task": "all", "step": t, "text": f"topic {t:02d}"} for t in range(TOPICS)]
+    shown = [
+        {
+            "video_id": row["video_id"],
+            "task": "all",
+            "step": (tokens[0] - 1) // 2,
+            "start_seconds": start,
+            "end_seconds": end,
+        }
+        for shard in narration
+        for row in shard
+        for start, end, tokens in zip(row["starts"], row["ends"], row["tokens"], strict=True)
+        if tokens
+    ]
+    write_table(folder / "tasks.parquet", pa.Table.from_pylist(named))
+    write_table(folder / "steps.parquet", pa.Table.from_pylist(shown))
 
 
 def _video(video_id: str, looks: np.ndarray, sounds: np.ndarray, rng: np.random.Generator) -> dict:

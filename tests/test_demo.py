@@ -6,6 +6,7 @@ import functools
 import hashlib
 import importlib.util
 import os
+from collections import Counter
 from pathlib import Path
 
 import av
@@ -17,14 +18,15 @@ from pydantic import ValidationError
 
 from mcn.demo.actions import DRAWINGS, Frame, draw_step
 from mcn.demo.captions import captions, step_names
-from mcn.demo.dataset import make, plans
+from mcn.demo.dataset import make, make_set, plans
 from mcn.demo.plan import VideoPlan
 from mcn.demo.sounds import LEVEL, SOUNDS, action_sound
 from mcn.demo.speech import SAMPLE_RATE, VOICES
 from mcn.demo.sprites import PLANKS, Sprites, picture
 from mcn.demo.story import STORY, Story, asset
+from mcn.demo.tasks import drawn_tasks
 from mcn.errors import UserError
-from mcn.options.demo import DemoOptions
+from mcn.options.demo import DemoOptions, RenderedOptions
 from mcn.sources.annotation_tables import prepare_captions, prepare_steps
 from mcn.sources.manifest import read_manifest
 from mcn.sources.narration import read_narration
@@ -265,7 +267,7 @@ def test_every_step_can_be_shown_said_heard_and_written():
     names = {name for item in STORY.items.values() for name in item.pictures} - PLANKS.keys()
     for name in names | set(STORY.clutter) | {action.tool for action in STORY.actions.values()}:
         assert picture(name).size == (256, 256)
-    assert words(name.text for name in step_names()) <= vocabulary()
+    assert words(name.text for name in step_names(STORY.all_tasks)) <= vocabulary()
     assert words(STORY.misheard.values()) <= vocabulary()
 
 
@@ -305,3 +307,60 @@ def test_options_refuse_what_they_do_not_know():
 def test_assets_are_in_the_package():
     assert len(vocabulary()) == 10_023
     assert "MIT" in asset("LICENSES.md").read_text()
+
+
+# --- further sets -----------------------------------------------------------------------------------------------
+
+
+RENDERED = {"videos": 4, "tasks": [(0, 1), (3, 5)], "seconds": 14, "picture": (64, 64, 2)}
+
+
+def test_drawn_tasks_do_not_depend_on_their_number():
+    many = drawn_tasks(60, 0)
+    assert list(drawn_tasks(7, 0).items()) == list(many.items())[:7]
+    assert drawn_tasks(7, 1).keys() != drawn_tasks(7, 0).keys()
+    steps = [step for task in many.values() for step in task.steps]
+    used = Counter(step.action for step in steps)
+    assert used.keys() == STORY.actions.keys()
+    assert max(used.values()) - min(used.values()) <= 3, "every action as often as any other"
+    assert {step.item for step in list(steps)[:60]} == STORY.items.keys()
+    for task in many.values():
+        assert len(set(task.steps)) == len(task.steps)
+        assert all(
+            ("{target}" in STORY.actions[s.action].spoken[0]) == bool(s.target) for s in task.steps
+        )
+
+
+@needs_speech
+def test_a_set_takes_turns_at_its_ranges_of_tasks(tmp_path):
+    folder = tmp_path / "turns"
+    make_set(folder, RenderedOptions(**RENDERED), workers=2)
+    names = list(drawn_tasks(5, 0))
+    rows = pd.read_csv(folder / "manifest.csv")
+    assert rows.video_id.tolist() == ["turns0000", "turns0001", "turns0002", "turns0003"]
+    assert rows.title.tolist() == [f"how to {names[i]}" for i in (0, 3, 0, 4)]
+    steps, tasks = pd.read_csv(folder / "steps.csv"), pd.read_csv(folder / "tasks.csv")
+    assert set(tasks.task) == {names[i] for i in (0, 3, 4)}
+    assert steps.groupby("video_id").size().tolist() == [4] * 4
+    assert set(steps[["task", "step"]].itertuples(index=False)) <= set(
+        tasks[["task", "step"]].itertuples(index=False)
+    )
+    with av.open(str(folder / "videos/turns0000.mp4")) as container:
+        stream = container.streams.video[0]
+        assert (stream.width, stream.height, stream.average_rate) == (64, 64, 2)
+    prepare_videos(folder / "manifest.csv", tmp_path / "v.parquet", tmp_path / "n.parquet", "error")
+    prepare_captions(folder / "captions.csv", tmp_path / "v.parquet", tmp_path / "c.parquet")
+
+
+def test_captions_are_used_again_when_all_are_used_up(planned):
+    plan = planned["test"][0]
+    twice = captions([plan] * 40, 0)
+    assert len({one.caption for one in twice}) < len(twice) == 40 * len(plan.steps)
+    alone = captions([plan], 0)
+    assert twice[: len(alone)] == alone
+
+
+@pytest.mark.parametrize("tasks", [[], [(3, 3)], [(-1, 2)]])
+def test_a_set_without_a_task_is_refused(tasks):
+    with pytest.raises(ValidationError):
+        RenderedOptions(**{**RENDERED, "tasks": tasks})

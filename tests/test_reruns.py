@@ -73,6 +73,9 @@ def settings():
     }
     for one in values["experiments"].values():
         one.pop("seeds", None)
+    values["datasets"]["demo_train"] |= {"tasks": "tasks.csv", "steps": "steps.csv"}
+    values["experiments"]["supervised"] = {"base": "mcn", "objective": {"kind": "supervised"}}
+    values["rendered"] = {"more": {"videos": 1, "tasks": [[0, 1]]}}
     return configure(values)
 
 
@@ -85,7 +88,8 @@ def jobs(settings):
         for dataset in settings.datasets if "{dataset}" in section else ["demo_test"]:
             for experiment in settings.experiments if "{experiment}" in section else ["mcn"]:
                 for feature in settings.features if "{feature}" in section else ["logmel"]:
-                    yield name, {"dataset": dataset, "experiment": experiment, "feature": feature}
+                    found = {"dataset": dataset, "experiment": experiment, "feature": feature}
+                    yield name, {**found, "set": "more"}
 
 
 def all_told(settings):

@@ -23,6 +23,10 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("directory", type=Path, help="folder to render into")
     verb.add_argument("--workers", type=int, default=0, help="processes, 0: one a core (default)")
 
+    verb = add_verb(verbs, "render", render, "mcn.options.demo:RenderedOptions")
+    verb.add_argument("directory", type=Path, help="folder to render into, of the set's name")
+    verb.add_argument("--workers", type=int, default=0, help="processes, 0: one a core (default)")
+
     kinds = add_group(verbs, "prepare", "Check manifests and annotations; write them as tables.")
     verb = add_verb(kinds, "videos", prepare_videos, "mcn.options.sections:DatasetOptions")
     verb.add_argument("manifest", type=Path, help="CSV or parquet: video_id,path[,narration,...]")
@@ -120,6 +124,16 @@ def demo(arguments: Namespace) -> None:
 
     options = parse_options(DemoOptions, arguments.options)
     make(arguments.directory, options.model_copy(update={"workers": arguments.workers}))
+
+
+def render(arguments: Namespace) -> None:
+    """Render a set of narrated videos whose tasks are drawn at random, with manifest and annotations."""
+    from mcn.demo.dataset import make_set
+    from mcn.options.base import parse_options
+    from mcn.options.demo import RenderedOptions
+
+    options = parse_options(RenderedOptions, arguments.options)
+    make_set(arguments.directory, options, arguments.workers)
 
 
 def prepare_videos(arguments: Namespace) -> None:

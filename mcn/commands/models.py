@@ -47,6 +47,7 @@ def train(arguments: Namespace) -> None:
     from mcn.options.base import parse_options
     from mcn.options.features import RuntimeOptions
     from mcn.options.sections import Experiment
+    from mcn.training.steps import StepTables
     from mcn.training.train import TrainingJob, train
 
     experiment: Experiment = parse_options(Experiment, arguments.options)
@@ -67,6 +68,7 @@ def train(arguments: Namespace) -> None:
             processes,
             arguments.leaks,
             pair,
+            StepTables(dataset.table("tasks"), dataset.table("steps")),
         )
         train(job)
 

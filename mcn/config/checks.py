@@ -45,6 +45,12 @@ def reference_problems(settings: Configuration) -> list[str]:
             uses[f"experiments.{name}.dataset"] = experiment.dataset
         elif not (experiment.checkpoint or experiment.is_frozen):
             problems.append(f"experiments.{name}.dataset: missing; or give a checkpoint to import")
+        trained_on = settings.datasets.get(experiment.dataset or "")
+        if experiment.objective.needs.steps and trained_on and not trained_on.steps:
+            problems.append(
+                f"experiments.{name}: its objective is told which step is shown when, and {experiment.dataset} has no "
+                "steps; give it tasks and steps, or take another objective"
+            )
         problems += _start_problems(name, experiment, settings)
         problems += _residual_problems(name, experiment, settings)
         problems += _epoch_problems(name, experiment, settings)

@@ -26,7 +26,7 @@ from mcn.features.registry import with_derived_reads
 from mcn.files import canonical_json, write_text
 from mcn.options.base import Options, field, parsed
 from mcn.options.decode import DecodeOptions
-from mcn.options.demo import DemoOptions
+from mcn.options.demo import DemoOptions, RenderedOptions
 from mcn.options.evaluation import TASKS
 from mcn.options.features import MOVED, Features, RuntimeOptions, SeedingOptions, allow_partial_rows
 from mcn.options.published import IMPORTED
@@ -51,6 +51,9 @@ class Configuration(Options):
         role="runtime",
     )
     demo: DemoOptions = DemoOptions()
+    rendered: dict[Name, RenderedOptions] = Field(
+        default_factory=dict, description="further rendered sets: results/rendered/NAME"
+    )
     datasets: dict[Name, DatasetOptions]
     decode: DecodeOptions = DecodeOptions()
     features: Features

@@ -69,6 +69,7 @@ FROZEN = ("kind", "model", "frozen")
 EXPERIMENT = ("dataset", "early_evaluation", "model", "objective", "training")
 STAGES: dict[str, Stage] = {
     "demo": Stage("demo", (), ("mcn.demo.dataset",)),
+    "rendered": Stage("rendered.{set}", (), ("mcn.demo.dataset",)),
     "import_annotations": Stage(None, (), ("mcn.sources.official",)),
     "import_clips": Stage(None, (), ("mcn.published.clips",)),
     "import_features": Stage(None, (), ("mcn.published.feature_files",)),
@@ -172,6 +173,7 @@ def row_keys() -> set[str]:
 FILES: dict[str, tuple[str, ...]] = {
     "keep_decoded": (),
     "demo.*": (),
+    "rendered.*.*": (),
     "datasets.*.official.*": ("import_annotations",),
     "datasets.*.manifest": ("prepare", "list_videos", "list_narration"),
     "datasets.*.published_features.*": ("import_clips", "import_features"),
@@ -296,7 +298,9 @@ def fits(leaf: str, pattern: str) -> bool:
 def _sections(stage: Stage) -> Iterator[str]:
     """Dotted keys that a stage reads, `*` for wildcards."""
     if stage.section:
-        section = stage.section.format(dataset="*", experiment="*", evaluation="*", feature="*")
+        section = stage.section.format(
+            dataset="*", experiment="*", evaluation="*", feature="*", set="*"
+        )
         yield from (f"{section}.{key}" for key in stage.keys) if stage.keys else (section,)
     yield from (f"runtime.{key}" for key in stage.runtime)
 

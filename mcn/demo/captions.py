@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from mcn.demo.plan import Shot, VideoPlan
-from mcn.demo.story import STORY
+from mcn.demo.story import STORY, Task
 
 
 class Caption(NamedTuple):
@@ -40,20 +40,24 @@ class StepTime(NamedTuple):
 
 
 def captions(plans: Iterable[VideoPlan], seed: int) -> list[Caption]:
-    """One caption for every shot that shows a step. No two are alike: sentences are drawn until one is new."""
+    """One caption for every shot that shows a step: the first of its sentences, in random order, that is new.
+
+    Where so many videos show a step that all of its sentences are used up, they are used again.
+    """
     rng = np.random.default_rng([seed, 3])
     written: set[str] = set()
     made = []
     for plan in plans:
         for shot in plan.steps:
-            text = next(text for text in _sentences(plan, shot, rng) if text not in written)
+            sentences = _sentences(plan, shot, rng)
+            text = next((text for text in sentences if text not in written), sentences[0])
             written.add(text)
             clip_id = f"{plan.video_id}_{shot.number:02}"
             made.append(Caption(clip_id, plan.video_id, *_times(shot), text))
     return made
 
 
-def _sentences(plan: VideoPlan, shot: Shot, rng: np.random.Generator) -> Iterator[str]:
+def _sentences(plan: VideoPlan, shot: Shot, rng: np.random.Generator) -> list[str]:
     """Every sentence that describes the shot, in random order; short ones and common names come several times."""
     assert shot.step is not None
     names = STORY.items[shot.step.item].names
@@ -65,14 +69,14 @@ def _sentences(plan: VideoPlan, shot: Shot, rng: np.random.Generator) -> Iterato
         for item in (names[0], names[0], *names)
         for target in (targets[0], targets[0], *targets)
     ]
-    yield from (choices[index] for index in rng.permutation(len(choices)))
+    return [choices[index] for index in rng.permutation(len(choices))]
 
 
-def step_names() -> list[StepName]:
-    """The ordered steps of every task, those that never occur in training included."""
+def step_names(tasks: Mapping[str, Task]) -> list[StepName]:
+    """The ordered steps of every task."""
     return [
         StepName(name, number, STORY.label(step))
-        for name, task in STORY.all_tasks.items()
+        for name, task in tasks.items()
         for number, step in enumerate(task.steps)
     ]
 

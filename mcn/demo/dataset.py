@@ -1,4 +1,4 @@
-"""The whole demo set in one folder: videos, narration, manifests, annotations, licences.
+"""A whole rendered set in one folder, the demo or another: videos, narration, manifests, annotations, licences.
 
 Files
 -----
@@ -8,10 +8,16 @@ Files
 - tasks.csv: task,step,text (all tasks); steps.csv: video_id,task,step,start_seconds,end_seconds (held-out videos)
 - training_steps.csv: as steps.csv, of the training videos; no part of the pipeline learns from it
 - DEMO.md: what this is, and licences
+
+Files of a set
+--------------
+- videos/, narration/, DEMO.md as above; manifest.csv as train.csv; captions.csv, tasks.csv (the tasks of the set) and
+  steps.csv of all of its videos
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import logging
 import multiprocessing
@@ -19,7 +25,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -27,12 +33,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 from mcn.demo.captions import Caption, StepName, StepTime, captions, step_names, step_times
-from mcn.demo.plan import VideoPlan, lengths, plan_video
+from mcn.demo.plan import SPLITS, Picture, VideoPlan, lengths, plan_of, plan_video
 from mcn.demo.render import render
 from mcn.demo.speech import require_speech
-from mcn.demo.story import asset
+from mcn.demo.story import STORY, Task, asset
+from mcn.demo.tasks import drawn_tasks
 from mcn.errors import UserError
-from mcn.options.demo import DemoOptions
+from mcn.options.demo import DemoOptions, RenderedOptions
 
 log = logging.getLogger(__name__)
 
@@ -64,19 +71,53 @@ def make(directory: Path, options: DemoOptions) -> None:
     The bytes follow from the options alone, whatever `workers` is. Errors: `UserError` where the extra `demo` is not
     installed, or a rendering process died.
     """
+    planned = plans(options)
+    with _folder_in(directory) as folder:
+        _render_all([*planned["train"], *planned["test"]], folder, options.workers)
+        _annotate(planned, folder, options.seed)
+    for split, videos in planned.items():
+        _say(split, videos)
+
+
+def make_set(directory: Path, options: RenderedOptions, workers: int) -> None:
+    """Render one set of drawn tasks into `directory`, as `make` does; ids begin with the folder's name."""
+    tasks = list(drawn_tasks(max(options.ends), options.task_seed).items())
+    taken = [tasks[start:end] for start, end in options.tasks]
+    lasting = lengths(options.seconds, options.videos, options.cut, options.seed)
+    picture = Picture(*options.picture)
+    planned = []
+    for index, seconds in enumerate(lasting):
+        turn, several = divmod(index, len(taken))
+        name, task = taken[several][turn % len(taken[several])]
+        numbers = (options.seed, len(SPLITS), index)
+        video_id = f"{directory.name}{index:04d}"
+        planned.append(plan_of(video_id, options.cut, name, task, seconds, numbers, picture))
+    used = dict(task for some in taken for task in some)
+    with _folder_in(directory) as folder:
+        _render_all(planned, folder, workers)
+        _write_csv(folder / "manifest.csv", MANIFEST, _manifest(planned, options.cut))
+        _annotate_steps(planned, used, folder, options.seed)
+        _write_csv(folder / "steps.csv", StepTime._fields, step_times(planned))
+    _say(directory.name, planned)
+
+
+def _say(name: str, videos: list[VideoPlan]) -> None:
+    seconds = sum(plan.seconds for plan in videos)
+    log.info("%s: %d videos, %.0f s", name, len(videos), seconds)
+
+
+@contextlib.contextmanager
+def _folder_in(directory: Path) -> Iterator[Path]:
+    """A folder whose content is moved into `directory` when all of it is there, with the licences beside it."""
     require_speech()
     directory.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(directory)
     with tempfile.TemporaryDirectory(prefix=PREFIX, dir=directory) as temporary:
         folder = Path(temporary)
-        planned = plans(options)
-        workers = options.workers or len(os.sched_getaffinity(0))
-        _render_all([*planned["train"], *planned["test"]], folder, workers)
-        _annotate(planned, folder, options.seed)
+        yield folder
+        licences = asset("LICENSES.md").read_text(encoding="utf-8")
+        (folder / "DEMO.md").write_text(ABOUT + licences, encoding="utf-8")
         _move(folder, directory)
-    for split, videos in planned.items():
-        seconds = sum(plan.seconds for plan in videos)
-        log.info("%s: %d videos, %.0f s", split, len(videos), seconds)
 
 
 def _render_all(videos: list[VideoPlan], folder: Path, workers: int) -> None:
@@ -89,6 +130,7 @@ def _render_all(videos: list[VideoPlan], folder: Path, workers: int) -> None:
         (folder / name).mkdir()
     # long videos first, so that no process is left with a long one at the end
     order = sorted(videos, key=lambda plan: plan.seconds * plan.rate, reverse=True)
+    workers = workers or len(os.sched_getaffinity(0))
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([render.__module__])
     with ProcessPoolExecutor(workers, context, max_tasks_per_child=1) as pool:
@@ -112,18 +154,25 @@ def _render_all(videos: list[VideoPlan], folder: Path, workers: int) -> None:
 
 def _annotate(planned: dict[str, list[VideoPlan]], folder: Path, seed: int) -> None:
     for split, videos in planned.items():
-        rows = []
-        for plan in videos:
-            files = f"videos/{plan.video_id}.mp4", f"narration/{plan.video_id}.srt"
-            rows.append((plan.video_id, *files, split, f"how to {plan.task}"))
-        _write_csv(folder / f"{split}.csv", MANIFEST, rows)
-    held_out = planned["test"]
-    _write_csv(folder / "captions.csv", Caption._fields, captions(held_out, seed))
-    _write_csv(folder / "tasks.csv", StepName._fields, step_names())
-    _write_csv(folder / "steps.csv", StepTime._fields, step_times(held_out))
+        _write_csv(folder / f"{split}.csv", MANIFEST, _manifest(videos, split))
+    _annotate_steps(planned["test"], STORY.all_tasks, folder, seed)
+    _write_csv(folder / "steps.csv", StepTime._fields, step_times(planned["test"]))
     _write_csv(folder / "training_steps.csv", StepTime._fields, step_times(planned["train"]))
-    licences = asset("LICENSES.md").read_text(encoding="utf-8")
-    (folder / "DEMO.md").write_text(ABOUT + licences, encoding="utf-8")
+
+
+def _manifest(videos: list[VideoPlan], split: str) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for plan in videos:
+        files = f"videos/{plan.video_id}.mp4", f"narration/{plan.video_id}.srt"
+        rows.append((plan.video_id, *files, split, f"how to {plan.task}"))
+    return rows
+
+
+def _annotate_steps(
+    videos: list[VideoPlan], tasks: Mapping[str, Task], folder: Path, seed: int
+) -> None:
+    _write_csv(folder / "captions.csv", Caption._fields, captions(videos, seed))
+    _write_csv(folder / "tasks.csv", StepName._fields, step_names(tasks))
 
 
 def _write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:

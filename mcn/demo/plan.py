@@ -6,13 +6,15 @@ Conventions
   seconds, whole frames. Background takes the share that is drawn from `BACKGROUND`.
 - Sentences belong to a shot and are spread over it, from `shot.start + lag` on, or when the one before is over; an
   empty one is a pause.
-- Everything is drawn from `numpy.random.default_rng([seed, split, index, stream])`: plans do not depend on one another.
+- Everything is drawn from `numpy.random.default_rng([*seed, stream])`, whose seed names the video (in the demo seed,
+  split and index): plans do not depend on one another.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 
@@ -43,14 +45,23 @@ class Shot:
     lag: float
 
 
+class Picture(NamedTuple):
+    """Width and height in pixels, frames a second."""
+
+    width: int
+    height: int
+    rate: int
+
+
 @dataclass(frozen=True)
 class VideoPlan:
-    """Everything that the renderer needs."""
+    """Everything that the renderer needs; objects: those of the task's list, in order of their names."""
 
     video_id: str
     split: str
     task: str
     place: str
+    objects: tuple[str, ...]
     shots: tuple[Shot, ...]
     width: int
     height: int
@@ -89,16 +100,33 @@ def lengths(mean_seconds: float, videos: int, split: str, seed: int) -> list[flo
 
 
 def plan_video(split: str, index: int, seconds: float, seed: int) -> VideoPlan:
-    """Draw one video of about `seconds` (to the frame)."""
-    rng = np.random.default_rng([seed, SPLITS.index(split), index, PLAN])
-    name, task = task_of(split, index)
+    """Draw one video of the demo, of about `seconds` (to the frame)."""
+    numbers = (seed, SPLITS.index(split), index)
+    return plan_of(f"{split}{index:04d}", split, *task_of(split, index), seconds, numbers)
+
+
+def plan_of(
+    video_id: str,
+    split: str,
+    name: str,
+    task: Task,
+    seconds: float,
+    seed: tuple[int, ...],
+    picture: Picture | None = None,
+) -> VideoPlan:
+    """Draw one video of a task. split: how it is cut, of `SPLITS`. picture: its size and rate, drawn where None."""
+    rng = np.random.default_rng([*seed, PLAN])
     rate = int(rng.choice(RATES))
     width, height = SIZES[rng.integers(len(SIZES))]
+    if picture is not None:
+        width, height, rate = picture
+    objects = {name for step in task.steps for name in (step.item, step.target) if name}
     return VideoPlan(
-        video_id=f"{split}{index:04d}",
+        video_id=video_id,
         split=split,
         task=name,
         place=task.place,
+        objects=tuple(sorted(objects)),
         shots=_shots(split, name, task, seconds, rate, rng),
         width=width,
         height=height,
@@ -107,7 +135,7 @@ def plan_video(split: str, index: int, seconds: float, seed: int) -> VideoPlan:
         voice=str(rng.choice(VOICES)),
         words_a_minute=int(rng.integers(170, 200)),
         pitch=int(rng.integers(35, 65)),
-        seed=(seed, SPLITS.index(split), index, RENDER),
+        seed=(*seed, RENDER),
     )
 
 

@@ -9,7 +9,7 @@ Conventions
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import sin
 
@@ -72,8 +72,7 @@ def frames(plan: VideoPlan, rng: np.random.Generator) -> Iterator[Image.Image]:
 
 
 def _setting(plan: VideoPlan, shot: Shot, rng: np.random.Generator) -> Setting:
-    steps = STORY.all_tasks[plan.task].steps
-    objects = sorted({name for step in steps for name in (step.item, step.target) if name})
+    objects = plan.objects
     short = min(plan.width, plan.height)
     hidden = shot.step is not None and rng.random() < HIDDEN_SHARE
     return Setting(
@@ -91,11 +90,11 @@ def _setting(plan: VideoPlan, shot: Shot, rng: np.random.Generator) -> Setting:
     )
 
 
-def _lying(plan: VideoPlan, objects: list[str], rng: np.random.Generator) -> Thing:
-    names = objects if rng.random() < 0.3 else STORY.clutter
+def _lying(plan: VideoPlan, objects: Sequence[str], rng: np.random.Generator) -> Thing:
+    names: Sequence[str] = objects if rng.random() < 0.3 else STORY.clutter
     side = rng.choice([rng.uniform(0.03, 0.2), rng.uniform(0.8, 0.97)])
     y = rng.uniform(0.7, 0.95)
-    name = str(names[rng.integers(len(names))])
+    name = str(names[int(rng.integers(len(names)))])
     return Thing(name, side * plan.width, y * plan.height, rng.uniform(34, 56))
 
 

@@ -24,6 +24,7 @@ from mcn.options.objectives import MODALITIES, Needs
 from mcn.options.training import TrainingOptions
 from mcn.shards.clips import maximum, unit_length
 from mcn.training.clips import Clip, Video, acceptable, draw_distinct_lines, draw_lines, rows_of
+from mcn.training.steps import NO_STEP, step_of
 
 
 class Widths(NamedTuple):
@@ -42,7 +43,8 @@ class Batch:
     pooled vectors, or rows (N, F, A) float16; frames (N,) int64 valid rows of sound; words (N, W) int64 token ids, 0
     pads; present (N, 3) bool, in the order of `MODALITIES`; redrawn: clips drawn in vain. What only some objectives
     need: candidates (N, C, W) token ids, the clip's own text first, absent ones zero; units (N, U, D) float32, equal
-    parts of the clip; second: another clip for every clip.
+    parts of the clip; second: another clip for every clip; steps (N,) int64: the number of the annotated step that a
+    clip shows, -1 for none.
     """
 
     video: Tensor
@@ -54,6 +56,7 @@ class Batch:
     candidates: Tensor | None = None
     units: Tensor | None = None
     second: Batch | None = None
+    steps: Tensor | None = None
 
     def pin_memory(self) -> Batch:
         """In page-locked memory, for copies to a GPU that do not wait."""
@@ -78,7 +81,7 @@ class Collator:
         self.rows = ClipArrays(size, widths, options, needs)
         self.second: ClipArrays | None = None
         if needs.second != "none":
-            plain = needs._replace(candidates=1, visual_units=0)
+            plain = needs._replace(candidates=1, visual_units=0, steps=False)
             self.second = ClipArrays(size, widths, options, plain)
 
     def add(self, video: Video, rng: np.random.Generator, second: np.random.Generator) -> None:
@@ -156,6 +159,7 @@ class ClipArrays:
         self.candidates = np.zeros((size, needs.candidates, words), np.int64)
         self.frames = np.zeros(size, np.int64)
         self.present = np.zeros((size, len(MODALITIES)), bool)
+        self.steps = np.full(size, NO_STEP) if needs.steps else None
 
     def append(self, clip: Clip, video: Video) -> None:
         """Write a clip of `video` into the next row."""
@@ -177,6 +181,8 @@ class ClipArrays:
         elif length:
             self.audio[row] = clip.audio.mean(axis=0, dtype=np.float32)
         self.present[row] = [clip.present[name] for name in MODALITIES]
+        if self.steps is not None:
+            self.steps[row] = step_of(video.steps, clip.start, clip.end)
         self._append_units(clip, video)
         self.row += 1
 
@@ -208,6 +214,7 @@ class ClipArrays:
             redrawn=0,
             candidates=torch.from_numpy(self.candidates) if several else None,
             units=_concatenated(self.units) if parts else None,
+            steps=None if self.steps is None else torch.from_numpy(self.steps),
         )
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +33,7 @@ from mcn.shards.clips import (
     words_of,
 )
 from mcn.shards.lines import Lines
+from mcn.training.steps import ShownStep
 
 FRAME_SECONDS = 0.01
 EARLY_SECONDS = 0.0125  # half a window: before it there is no whole column
@@ -64,7 +65,7 @@ class Video:
     """One video's streams, None where it lacks one; `log_mel` tells whether `audio` holds log-mel frames or vectors.
 
     visual: in the order of the clip vector. of_clip: 0 dB is the loudest value of each clip. lines: narration;
-    None only for `random` windows.
+    None only for `random` windows. steps: the annotated ones, where the objective is told them.
     """
 
     visual: tuple[FeatureSequence | None, ...]
@@ -72,6 +73,7 @@ class Video:
     log_mel: bool
     lines: Lines | None
     of_clip: bool = False
+    steps: list[ShownStep] = field(default_factory=list)
 
     def clip(self, line: int, options: TrainingOptions, candidates: int = 1) -> Clip:
         """The clip grown around a narration line, with at most `candidates` texts."""

@@ -39,11 +39,13 @@ from mcn.shards.lines import Narration
 from mcn.shards.mapped import MappedFeatures
 from mcn.training.batches import Batch, Collator, Widths
 from mcn.training.clips import Video, enough
+from mcn.training.steps import ShownStep
 
 logger = logging.getLogger(__name__)
 
 EVERYTHING = Needs()
 NOTHING_LEFT_OUT: Mapping[str, str] = MappingProxyType({})
+NO_STEPS: Mapping[str, list[ShownStep]] = MappingProxyType({})
 NAMES = {"video": "pictures", "audio": "sound"}
 SHORTEST_OVERLAP_SECONDS = 0.05  # a line inside the streams by this much has a row of each
 
@@ -51,7 +53,8 @@ SHORTEST_OVERLAP_SECONDS = 0.05  # a line inside the streams by this much has a 
 class TrainingSet:
     """Feature and text shards as batches.
 
-    needs: of the objective. left_out: video -> why it shall not be used. `videos`: ids used, in order of id;
+    needs: of the objective. left_out: video -> why it shall not be used. steps: those that each video shows.
+    `videos`: ids used, in order of id;
     `excluded`: id -> reason. Nothing usable: `UserError`.
     """
 
@@ -61,8 +64,9 @@ class TrainingSet:
         options: TrainingOptions,
         needs: Needs = EVERYTHING,
         left_out: Mapping[str, str] = NOTHING_LEFT_OUT,
+        steps: Mapping[str, list[ShownStep]] = NO_STEPS,
     ) -> None:
-        self.options, self.needs, self.left_out = options, needs, left_out
+        self.options, self.needs, self.left_out, self.steps = options, needs, left_out, steps
         self.video = {name: MappedFeatures(paths) for name, paths in shards.video.items()}
         self.audio = {name: MappedFeatures(paths) for name, paths in shards.audio.items()}
         self.text = {name: Narration(paths) for name, paths in shards.text.items()}
@@ -113,7 +117,8 @@ class TrainingSet:
         visual = tuple(_sequence(store, video_id) for store in self.video.values())
         audio = next((_sequence(store, video_id) for store in self.audio.values()), None)
         of_clip = any(store.of_clip for store in self.audio.values())
-        return Video(visual, audio, self.widths.log_mel, lines, of_clip)
+        steps = self.steps.get(video_id, [])
+        return Video(visual, audio, self.widths.log_mel, lines, of_clip, steps)
 
     def _select(self) -> tuple[list[str], dict[str, str]]:
         """Ids of the videos that can be trained on, and the reason for every other one, ids sorted."""

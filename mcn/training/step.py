@@ -166,6 +166,7 @@ class Trainer:
             None if candidates is None else (candidates != 0).any(dim=-1),
             None if batch.units is None else move(batch.units),
             None if batch.second is None else self._inputs(batch.second, True),
+            None if batch.steps is None else move(batch.steps),
         )
 
     def _check(self, losses: dict[str, float], step: int) -> None:

@@ -44,13 +44,14 @@ from mcn.options.recipes import recipe_words
 from mcn.options.training import ExperimentOptions
 from mcn.shards.lines import vocabulary_vectors
 from mcn.sources.leaks import read_leaks
-from mcn.training.data import TrainingSet
+from mcn.training.data import NO_STEPS, TrainingSet
 from mcn.training.epochs import KeptEpochs
 from mcn.training.loop import EarlyScores, Loop, StopRequest
 from mcn.training.network import build_network, read_pair
 from mcn.training.start import save_state, start, start_sha256
 from mcn.training.state import METRICS, RunState, lock_file, publish
 from mcn.training.step import Trainer, check_warmup
+from mcn.training.steps import ShownStep, StepTables
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class TrainingJob:
     run resumes from. early: zero-shot scores of the network as it is, which choose nothing. processes: this one and
     those that share every step; the first alone scores and writes. leaks: leaks.csv of the training set, whose videos
     are left out. pair: folder of the frozen pair that the network starts as (`model.residual_on`).
+    steps: annotations of the training set, for an objective that is told them.
     """
 
     options: ExperimentOptions
@@ -76,6 +78,7 @@ class TrainingJob:
     processes: Processes = ALONE
     leaks: Path | None = None
     pair: Path | None = None
+    steps: StepTables | None = None
 
 
 def train(job: TrainingJob) -> None:
@@ -94,7 +97,8 @@ def _train(job: TrainingJob) -> None:
     torch.set_flush_denormal(True)  # vanishing gradients took a processor 20 times as long
     leaks = read_leaks(job.leaks) if job.leaks else []
     left_out = {one.video_id: f"also in {one.dataset}, which is scored" for one in leaks}
-    data = TrainingSet(job.shards, options.training, options.needs, left_out)
+    steps = _told_steps(job)
+    data = TrainingSet(job.shards, options.training, options.needs, left_out, steps)
     vectors, vocabulary_sha256 = word_vectors(job)
     pair = read_pair(options.model.residual_on, job.pair)
     trainer = build_trainer(data, vectors, options, runtime, processes, pair)
@@ -119,6 +123,8 @@ def _train(job: TrainingJob) -> None:
         inputs["residual_on"] = start_sha256(str(job.pair))
     if job.leaks:
         inputs["leaks"] = file_sha256(job.leaks)
+    if job.steps and steps:
+        inputs["steps"] = job.steps.sha256
     if options.training.start_from:
         inputs["start_from"] = start_sha256(options.training.start_from)
         start(trainer, options.training)
@@ -139,6 +145,19 @@ def _train(job: TrainingJob) -> None:
         kept.publish(job.output, keeps)
         state.clear()
     processes.wait()
+
+
+def _told_steps(job: TrainingJob) -> Mapping[str, list[ShownStep]]:
+    """The steps of each video, for an objective that needs them; `UserError` where the data set has none."""
+    if not job.options.objective.needs.steps:
+        return NO_STEPS
+    if job.steps is None or not job.steps.steps.exists():
+        kind = job.options.objective.kind
+        cure = "give the training set tasks and steps, or take another objective"
+        raise UserError(
+            f"objective {kind} and no annotated steps", "which step is shown when", cure
+        )
+    return job.steps.read()
 
 
 def word_vectors(job: TrainingJob) -> tuple[Tensor, str]:

@@ -1,4 +1,4 @@
-"""The embedded demo: narrated how-to videos, rendered here, with manifests and annotations."""
+"""The embedded demo: narrated how-to videos, rendered here, with manifests and annotations; and further rendered sets."""
 
 
 rule demo:
@@ -28,3 +28,33 @@ rule demo:
         code=code("demo"),
     shell:
         "python -m mcn demo results/demo --workers {threads} {params.recipe} &> {log}"
+
+
+rule rendered:
+    """Render a set of videos whose tasks are drawn at random."""
+    output:
+        manifest="results/rendered/{set}/manifest.csv",
+        captions="results/rendered/{set}/captions.csv",
+        tasks="results/rendered/{set}/tasks.csv",
+        steps="results/rendered/{set}/steps.csv",
+        readme="results/rendered/{set}/DEMO.md",
+        videos=directory("results/rendered/{set}/videos"),
+        narration=directory("results/rendered/{set}/narration"),
+    log:
+        "results/logs/rendered/{set}.log",
+    benchmark:
+        "results/benchmarks/rendered/{set}.tsv"
+    wildcard_constraints:
+        set=one_of(settings.rendered),
+    conda:
+        "../../envs/mcn.yaml"
+    threads: 2
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(240),
+    params:
+        recipe=recipe("rendered"),
+        code=code("rendered"),
+    shell:
+        "python -m mcn render results/rendered/{wildcards.set} --workers {threads}"
+        " {params.recipe} &> {log}"

@@ -26,6 +26,8 @@ def training_inputs(wildcards):
     """Inputs of `train`: the training set, and the captions and features that early scores are taken on."""
     experiment = settings.experiments[wildcards.experiment]
     inputs = model_inputs(experiment.dataset, experiment.training_features)
+    if experiment.objective.needs.steps:
+        inputs["steps"] = f"results/{experiment.dataset}/steps.parquet"
     if experiment.training.start_from:
         inputs["start"] = start_file(wildcards)
     if experiment.model.residual_on:

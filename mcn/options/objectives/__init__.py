@@ -37,6 +37,7 @@ from mcn.options.objectives.contrast import (
     MilNceOptions,
     NormSoftmaxOptions,
     NtXentOptions,
+    SupervisedOptions,
 )
 from mcn.options.objectives.units import (
     EverythingAtOnceOptions,
@@ -100,6 +101,7 @@ AnyObjective = Annotated[
     | Annotated[SynchronisationOptions, Tag("synchronisation")]
     | Annotated[CorrespondenceOptions, Tag("correspondence")]
     | Annotated[NtXentOptions, Tag("nt_xent")]
+    | Annotated[SupervisedOptions, Tag("supervised")]
     | Annotated[OwnObjectiveOptions, Tag(OWN_KIND)],
     Discriminator(tag_of),
 ]
@@ -123,6 +125,7 @@ __all__ = [
     "NtXentOptions",
     "ObjectiveOptions",
     "OwnObjectiveOptions",
+    "SupervisedOptions",
     "SupportSetOptions",
     "SynchronisationOptions",
     "kind_of",

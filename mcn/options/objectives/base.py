@@ -40,6 +40,7 @@ class Needs(NamedTuple):
     reconstructs: the network has heads that reconstruct each modality's features. unit_length: embeddings are
     L2-normalised whatever `model.normalize` says, because the objective is one of cosines. network: class of the
     network that is trained. network_settings: arguments of the network that only this objective has.
+    steps: the annotated step that each clip shows.
     """
 
     modalities: tuple[Modality, ...] = MODALITIES
@@ -53,6 +54,7 @@ class Needs(NamedTuple):
     unit_length: bool = False
     network: str = "MultimodalClusteringNetwork"
     network_settings: Mapping[str, Any] = MappingProxyType({})
+    steps: bool = False
 
 
 class ObjectiveOptions(Options):

@@ -8,6 +8,7 @@ from mcn.options.objectives.base import (
     ALL_PAIRS,
     ContrastOptions,
     Needs,
+    ObjectiveOptions,
     Pair,
     field,
     modalities_of,
@@ -73,6 +74,22 @@ class NormSoftmaxOptions(ContrastOptions):
     @property
     def needs(self) -> Needs:
         return Needs(modalities_of(self.pairs), unit_length=True)
+
+
+class SupervisedOptions(ObjectiveOptions):
+    """Masked margin softmax whose positives are all clips of the same annotated step: an upper bound of grouping."""
+
+    implementation: ClassVar[str] = "supervised:SupervisedObjective"
+
+    kind: Literal["supervised"]
+    pairs: tuple[Pair, ...] = field(
+        ALL_PAIRS, "pairs of modalities that are contrasted", "", "as MCN", min_length=1
+    )
+    margin: float = field(0.001, "margin of the contrast", "logits", "as MCN", ge=0)
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(modalities_of(self.pairs), steps=True)
 
 
 class AvlnetOptions(ContrastOptions):
