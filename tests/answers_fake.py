@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
@@ -69,6 +70,7 @@ class FakeAnswers(Answers):
         sources: Sequence[str] | None = None,
         filters: Filters = Filters(),  # noqa: B008 - frozen
         one_per_video: bool = False,
+        weak: bool = False,
     ) -> list[Answer]:
         """Moments in which a word of the query is said, those with most of them first."""
         self.asked.append(filters)
@@ -82,6 +84,8 @@ class FakeAnswers(Answers):
                 if share and (sources is None or "words" in sources):
                     found.append(self._answer(video, line, share))
         found.sort(key=lambda answer: -answer.score)
+        if weak and not found:
+            found = [replace(self._seen(v), weak=True) for v in self._allowed(filters)]
         if one_per_video:
             found = list({answer.video_id: answer for answer in reversed(found)}.values())[::-1]
         return found[:limit]

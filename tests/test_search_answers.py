@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 import yaml
 from PIL import Image
+from safetensors.numpy import save_file
 
 from mcn.errors import UserError
 from mcn.files import read_table, write_table, write_text
@@ -16,6 +17,7 @@ from mcn.search.answers import Answers, Filters, Line, Video
 from mcn.search.catalogue import join
 from mcn.search.folder import Folder
 from mcn.search.fusion import Hit
+from mcn.search.limits import seen_limit
 from mcn.search.opening import open_sources
 from mcn.search.sources import VectorSource
 from mcn.search.vectors import VectorIndex, Windows, write_part
@@ -110,6 +112,40 @@ def test_sources_videos_and_lengths_can_be_chosen(answers):
 
 def test_a_query_without_a_known_word_finds_nothing(answers):
     assert answers.search("zebra") == []
+
+
+def test_what_is_too_far_from_the_text_is_no_answer_but_can_be_shown(answers):
+    source = answers.vectors[0]
+    source.limit = lambda vector: 0.9 if vector[AXES["night"]] else 1.1
+    assert answers.search("cat") == []
+    assert {one.video_id for one in answers.search("night")} == {"dark"}, (
+        "others lie below the tail"
+    )
+    first, *_ = answers.search("cat", weak=True)
+    assert first.video_id == "pets"
+    assert first.weak
+    assert "weak: an answer has 1.100 or more" in first.why[0]
+    assert [one.weak for one in answers.search("night", weak=True)][:2] == [False, True]
+    joined, *_ = answers.search("dog", weak=True)
+    assert (joined.sources, joined.weak) == (("words", "seen"), False), "its words fit"
+    assert answers.more_like("pets", 0, 8), "a moment is no text, and has no limit"
+
+
+def test_the_limit_of_a_query_follows_the_class_that_is_nearest_to_it(tmp_path):
+    names = np.eye(4, dtype=np.float32)[:3]
+    save_file({"pictures.0.names": names}, tmp_path / "model.safetensors")
+    options = {"pairing": "conse", "center": True}
+    write_text(tmp_path / "config.yaml", yaml.safe_dump({"options": options}))
+    limit = seen_limit(tmp_path, SearchOptions(seen_cosine=0.2, seen_share=0.5))
+    centred = names - names.mean(axis=0)
+    query = 3 * centred[1]
+    assert limit(query) == pytest.approx(0.5, abs=1e-6), "the class itself: half of 1"
+    assert limit(np.eye(4, dtype=np.float32)[3]) == pytest.approx(0.2), "no class is near"
+    for other in ({"pairing": "same_space", "center": True}, {"pairing": "conse", "center": False}):
+        write_text(tmp_path / "config.yaml", yaml.safe_dump({"options": other}))
+        assert seen_limit(tmp_path, SearchOptions()) is None
+    write_text(tmp_path / "config.yaml", yaml.safe_dump({"features": {}}))
+    assert seen_limit(tmp_path, SearchOptions()) is None
 
 
 def test_more_like_a_moment_finds_others_and_not_itself(answers):

@@ -64,6 +64,8 @@ def test_json_is_that_of_the_page(folder, capsys):
 def test_nothing_found_is_a_sentence_and_exit_status_1(folder, capsys):
     assert main(["search", str(folder), "zebra"]) == 1
     assert capsys.readouterr().out.startswith("Nothing fits 'zebra'. Asked were: words.")
+    assert "--weak" not in as_text(Answers.open(folder, None), [], "zebra", ["words"])
+    assert "--weak shows the nearest" in as_text(Answers.open(folder, None), [], "zebra", ["seen"])
     assert main(["search", str(folder), "zebra", "--json"]) == 1
     assert json.loads(capsys.readouterr().out) == {"results": []}
     assert main(["search", str(folder), "dog", "--seen"]) == 1

@@ -61,6 +61,13 @@ def test_filters_reach_the_answers(client, served):
     assert (served.asked[-1].max_length, served.asked[-1].newer_than) == (60, 5)
 
 
+def test_weak_answers_are_shown_where_they_are_asked_for_alone(client):
+    assert client.get("/api/search", params={"q": "zebra"}).json()["results"] == []
+    weak = client.get("/api/search", params={"q": "zebra", "weak": "1"}).json()["results"]
+    assert weak
+    assert all(one["weak"] for one in weak)
+
+
 @pytest.mark.parametrize(
     ("parameters", "got"),
     [
@@ -75,6 +82,7 @@ def test_filters_reach_the_answers(client, served):
         ({"q": "x", "max_length": "-1"}, "max_length='-1'"),
         ({"q": "x", "sources": "words,smell"}, "'smell'"),
         ({"q": "x", "one_per_video": "maybe"}, "one_per_video='maybe'"),
+        ({"q": "x", "weak": "yes"}, "weak='yes'"),
         ({"q": "x", "folder": "../.."}, "the folder '../..'"),
         ({"q": "x", "folder": "/etc"}, "the folder '/etc'"),
     ],

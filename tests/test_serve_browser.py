@@ -184,6 +184,9 @@ def test_names_and_words_are_shown_as_text(page):
     assert page.locator("script").count() == 1
     search(page, "<b>bold</b>")
     expect(page.locator("#status")).to_contain_text("No moment fits “<b>bold</b>”")
+    page.get_by_role("button", name="Show the nearest anyway").click()
+    expect(page.locator("#status")).to_contain_text("The nearest ones:")
+    expect(page.locator(".card").first).to_contain_text("too far to fit")
 
 
 def test_more_like_this_and_by_picture(page, tmp_path):

@@ -53,6 +53,11 @@ def register(verbs: Verbs) -> None:
     verb.add_argument(
         "--one-per-video", action="store_true", help="the best moment of each video alone"
     )
+    verb.add_argument(
+        "--weak",
+        action="store_true",
+        help="also the nearest moments of a query that nothing fits, marked as weak",
+    )
     verb.add_argument("--video", action="append", help="only this video_id (repeatable)")
     verb.add_argument(
         "--clip", type=Path, metavar="OUT", help="cut the moments out, into this folder"
@@ -129,6 +134,7 @@ def search(arguments: Namespace) -> int:
         sources or only,
         Filters(video_ids=chosen),
         arguments.one_per_video,
+        arguments.weak,
     )
     if arguments.json:
         print(as_json(found))

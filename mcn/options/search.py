@@ -30,6 +30,24 @@ class SearchOptions(Options):
         ge=-1,
         le=1,
     )
+    seen_cosine: float = field(
+        0.2,
+        "cosine that the best window must reach for a query to be answered by what is seen: of `conse`, less is "
+        "reached by texts that name nothing visible",
+        source="measured with efficientnet_lite2 and minilm",
+        role="runtime",
+        ge=-1,
+        le=1,
+    )
+    seen_share: float = field(
+        0.5,
+        "the same as a share of the query's cosine with the nearest class of `conse`: less is reached where the thing "
+        "is in no video",
+        source="measured with efficientnet_lite2 and minilm",
+        role="runtime",
+        ge=0,
+        le=1,
+    )
     exact_windows: int = field(
         1_000_000,
         "windows of a data set that are all compared with a query; of more, faiss looks at the nearest cells alone",

@@ -6,7 +6,8 @@ Conventions
   `results/settings.json` says which data sets and experiments it has. One data set is asked at a time.
 - Each source ranks moments by its own score, and `mcn.search.fusion` joins the rankings. An answer names every source
   that found it, and says of each what its score rests on.
-- What no source found is no answer: the list is then empty.
+- What no source found is no answer: the list is then empty. A source finds nothing where its best moment is too far
+  from the query (`mcn.search.limits` for what is seen, `search.meaning_cosine` for meaning).
 - Seeded weights understand nothing. They answer only about data sets that are marked `synthetic`, which is the demo.
 """
 
@@ -41,7 +42,8 @@ class Answer:
     """A moment of a video, in seconds from its start.
 
     score: of the joined ranking, higher is better. sources: what found it, out of `SOURCES`. said: words that are said
-    in it, '' where none are. why: a sentence for each source, which says what its score rests on.
+    in it, '' where none are. why: a sentence for each source, which says what its score rests on. weak: nothing near
+    enough to the query found it.
     """
 
     video_id: str
@@ -51,6 +53,7 @@ class Answer:
     sources: tuple[str, ...]
     said: str = ""
     why: tuple[str, ...] = ()
+    weak: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,18 +111,23 @@ class Answers:
         sources: Sequence[str] | None = None,
         filters: Filters = NO_FILTERS,
         one_per_video: bool = False,
+        weak: bool = False,
     ) -> list[Answer]:
         """The best moments for a text, best first. sources: default: all that there are.
 
+        weak: also moments that are too far from the text to be an answer; `why` says which those are.
         Errors: `UserError` for a source that is not here, and those of `check_query`.
         """
         check_query(query)
         wanted = self._wanted(sources)
         allowed, depth = self._allowed(filters), max(LEAST_DEPTH, DEPTH * limit)
         rankings: dict[str, list[list[Hit]]] = {}
-        for source in (*self.texts, *self.vectors):
+        for text in self.texts:
+            if text.name in wanted:
+                rankings.setdefault(text.name, []).append(text.by_text(query, depth, allowed))
+        for source in self.vectors:
             if source.name in wanted:
-                hits = source.by_text(query, depth, allowed)
+                hits = source.by_text(query, depth, allowed, weak)
                 rankings.setdefault(source.name, []).append(hits)
         return self._answers(rankings, limit, one_per_video)
 
@@ -239,7 +247,8 @@ class Answers:
         said = " ".join(
             line.text for line in lines if line.start_seconds < end and line.end_seconds > start
         )
-        return Answer(video_id, start, end, moment.score, sources, said, why)
+        weak = all(hit.weak for hit in moment.hits.values())
+        return Answer(video_id, start, end, moment.score, sources, said, why, weak)
 
 
 def _passes(video: Video, filters: Filters) -> bool:

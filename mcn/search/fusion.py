@@ -24,7 +24,8 @@ RANK_OFFSET = 60
 class Hit(NamedTuple):
     """A moment that a source found, in seconds from the start of the video.
 
-    score: of that source, higher is better; text: the words that were said; basis: what the score rests on.
+    score: of that source, higher is better; text: the words that were said; basis: what the score rests on; weak: too
+    far from the query to be an answer, and shown because that was asked for.
     """
 
     video_id: str
@@ -33,6 +34,7 @@ class Hit(NamedTuple):
     score: float
     text: str = ""
     basis: str = ""
+    weak: bool = False
 
     def near(self, other: Hit) -> bool:
         """Whether both are one moment."""

@@ -15,9 +15,11 @@ from pathlib import Path
 
 from mcn.evaluation.basis import SEEDED, basis
 from mcn.options.base import parsed
+from mcn.options.search import SearchOptions
 from mcn.search.catalogue import CATALOGUE, read_catalogue
 from mcn.search.folder import Folder
 from mcn.search.fusion import Hit
+from mcn.search.limits import seen_limit
 from mcn.search.quick import QuickQueries, is_quick
 from mcn.search.sources import Allowed, Encoder, TextSource, VectorSource
 from mcn.search.words import WordsIndex
@@ -99,7 +101,10 @@ def _meaning(folder: Folder) -> list[VectorSource]:
 
 
 def _of_model(folder: Folder, experiment: str, place: Path, rests: str) -> list[VectorSource]:
-    return sources_of(place, rests, _encoder(folder, experiment))
+    options = parsed(SearchOptions, dict(folder.settings.get("search") or {}))
+    limit = seen_limit(folder.results / "models" / experiment, options)
+    found = sources_of(place, rests, _encoder(folder, experiment))
+    return [replace(one, limit=limit) if one.name == "seen" else one for one in found]
 
 
 def sources_of(place: Path, rests: str, load: Callable[[], Encoder]) -> list[VectorSource]:

@@ -31,6 +31,7 @@ def values_of(answer: Answer) -> dict[str, Any]:
         "sources": list(answer.sources),
         "said": answer.said,
         "why": list(answer.why),
+        "weak": answer.weak,
     }
 
 
@@ -42,17 +43,24 @@ def as_text(answers: Answers, found: Sequence[Answer], query: str, asked: Sequen
     others = tuple(f"{one}{end}" for one in answers.sources if one not in asked for end in ":,")
     basis = "\n".join(f"  {one}" for one in answers.basis if not one.startswith(others))
     if not found:
-        return f"Nothing fits {query!r}. Asked were: {', '.join(asked)}.\n{basis}"
+        anyway = " (--weak shows the nearest moments anyway)" if _has_vectors(asked) else ""
+        return f"Nothing fits {query!r}. Asked were: {', '.join(asked)}{anyway}.\n{basis}"
     lines = []
     for answer in found:
         span = f"{clock(answer.start_seconds)}-{clock(answer.end_seconds)}"
         path = answers.videos[answer.video_id].path
-        lines.append(f"{span}  {'+'.join(answer.sources):<18}  {printable(str(path))}")
+        sources = "+".join(answer.sources) + (" (weak)" if answer.weak else "")
+        lines.append(f"{span}  {sources:<18}  {printable(str(path))}")
         if answer.said:
             words = " ".join(answer.said.split())
             cut = words if len(words) <= MOST_SAID else f"{words[:MOST_SAID]}..."
             lines.append(f'{"":13}"{printable(cut)}"')
     return "\n".join([*lines, "", "These answers rest on:", basis])
+
+
+def _has_vectors(asked: Sequence[str]) -> bool:
+    """Whether a source has a nearest moment, however far it is."""
+    return not {"meaning", "seen", "heard"}.isdisjoint(asked)
 
 
 def clock(seconds: float) -> str:

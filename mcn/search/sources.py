@@ -19,6 +19,7 @@ import numpy as np
 
 from mcn.search.approximate import Lists
 from mcn.search.fusion import Hit
+from mcn.search.limits import TAIL
 from mcn.search.vectors import Found, VectorIndex
 
 Allowed = Collection[str] | None  # video ids, None: all
@@ -45,7 +46,8 @@ class TextSource(Protocol):
 class VectorSource:
     """The windows of one source and model. basis: what its scores rest on; encoder: loads the query encoder.
 
-    least: cosine below which a window is no answer.
+    least: cosine below which a window is no answer. limit: of a text's vector, the cosine that its best window must
+    reach.
     """
 
     name: str
@@ -54,6 +56,7 @@ class VectorSource:
     encoder: Callable[[], Encoder]
     lists: Lists | None = None
     least: float = -1.0
+    limit: Callable[[np.ndarray], float] | None = None
 
     @classmethod
     def open(
@@ -75,14 +78,36 @@ class VectorSource:
     def loaded(self) -> Encoder:
         return self.encoder()
 
-    def by_text(self, query: str, limit: int, allowed: Allowed) -> list[Hit]:
-        """The windows that are nearest to a text; none where the encoder knows no word of it."""
-        return self.by_vector(self.loaded.embed_text([query])[0], limit, allowed)
+    def by_text(self, query: str, limit: int, allowed: Allowed, weak: bool = False) -> list[Hit]:
+        """The windows that are nearest to a text; none where the encoder knows no word of it, or none is near.
+
+        weak: also those that are too far to be an answer, which say so.
+        """
+        vector = self.loaded.embed_text([query])[0]
+        if not np.any(vector):
+            return []
+        hits = self.by_vector(vector, limit, allowed, least=-1.0)
+        wanted = self.limit(vector) if self.limit else self.least
+        near = bool(hits) and hits[0].score >= wanted
+        tail = TAIL * wanted if self.limit else wanted
+        kept = [hit for hit in hits if near and hit.score >= tail]
+        if not weak:
+            return kept
+        far = f"{self.basis} (weak: an answer has {wanted:.3f} or more)"
+        return kept + [hit._replace(basis=far, weak=True) for hit in hits[len(kept) :]]
 
     def by_vector(
-        self, vector: np.ndarray, limit: int, allowed: Allowed, without: np.ndarray | None = None
+        self,
+        vector: np.ndarray,
+        limit: int,
+        allowed: Allowed,
+        without: np.ndarray | None = None,
+        least: float | None = None,
     ) -> list[Hit]:
-        """The windows that are nearest to a vector (D,). without: windows that are no answer."""
+        """The windows that are nearest to a vector (D,).
+
+        without: windows that are no answer. least: cosine below which a window is none, that of the source by default.
+        """
         if not np.any(vector):
             return []
         mask = self._mask(allowed)
@@ -90,7 +115,8 @@ class VectorSource:
             mask = np.ones(len(self.index), bool) if mask is None else mask
             mask[without] = False
         engine = self.lists or self.index
-        return self._hits(engine.search(vector, limit, mask)[0])
+        least = self.least if least is None else least
+        return self._hits(engine.search(vector, limit, mask)[0], least)
 
     def between(self, video_id: str, start: float, end: float) -> np.ndarray:
         """Numbers of the windows of a video that overlap a stretch of it."""
@@ -103,7 +129,7 @@ class VectorSource:
         wanted = set(allowed)
         return np.array([one in wanted for one in self.index.video_ids], bool)[self.index.videos]
 
-    def _hits(self, found: Found) -> list[Hit]:
+    def _hits(self, found: Found, least: float) -> list[Hit]:
         index = self.index
         return [
             Hit(
@@ -114,5 +140,5 @@ class VectorSource:
                 basis=self.basis,
             )
             for row, score in zip(found.rows, found.scores, strict=True)
-            if row >= 0 and score >= self.least
+            if row >= 0 and score >= least
         ]

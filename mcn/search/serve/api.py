@@ -89,7 +89,8 @@ class Api:
         text, limit = parameters.query_text(query), parameters.limit(query)
         sources, filters = parameters.chosen_sources(query), parameters.filters(query, library)
         one_per_video = parameters.flag(query, "one_per_video")
-        found = await self._ask(answers.search, text, limit, sources, filters, one_per_video)
+        weak = parameters.flag(query, "weak")
+        found = await self._ask(answers.search, text, limit, sources, filters, one_per_video, weak)
         return _results(library, found, query=text)
 
     async def like(self, request: Request) -> Response:

@@ -67,6 +67,7 @@ SCHEMAS: dict[str, Schema] = {
         },
         said={"type": "string", "description": "words that are said in the moment"},
         why={**_list(TEXT), "description": "for each source, what its score rests on"},
+        weak={"type": "boolean", "description": "nothing near enough to the text found it"},
         name={"type": "string", "description": "of the file"},
         folder={"type": "string", "description": "of the file, below the folder of all videos"},
         length_seconds=LENGTH,
@@ -154,6 +155,7 @@ def _operations() -> list[tuple[str, str, Schema]]:
         },
         _parameter("sources", TEXT, f"out of {', '.join(SOURCES)}, with commas; default: all"),
         _parameter("one_per_video", _ONE_OR_NONE, "1: the best moment of each video alone"),
+        _parameter("weak", _ONE_OR_NONE, "1: also moments that are too far from the text to fit"),
     ]
     like = [
         {**_parameter("video_id", TEXT, "id of the video"), "required": True},

@@ -44,7 +44,7 @@ export async function look(question, wanted = STEP) {
 
 function request(question, signal) {
   const parameters = { ...filters.chosen(), limit };
-  if (question.text !== undefined) return ask("/api/search", { q: question.text, ...parameters }, { signal });
+  if (question.text !== undefined) return ask("/api/search", { q: question.text, weak: question.weak, ...parameters }, { signal });
   const { sources, one_per_video: single, ...others } = parameters;
   if (question.picture) return ask("/api/picture", others, { method: "POST", body: question.picture, signal });
   const { video_id, start_seconds, end_seconds } = question.moment;
@@ -57,10 +57,24 @@ function show(results) {
   byId("results").replaceChildren(...results.map(card));
   const { text, moment, picture } = shown.question;
   const of = text !== undefined ? `“${text}”` : picture ? `the picture ${picture.name ?? ""}` : `${moment.name} at ${span(moment)}`;
-  if (results.length) say(`${count(results.length, "moment")} for ${of}`);
+  if (results.length && results.every((one) => one.weak)) say(`No moment fits ${of}. The nearest ones:`);
+  else if (results.length) say(`${count(results.length, "moment")} for ${of}`);
   else say(`No moment fits ${of}. Try other words, or fewer filters.`);
+  if (!results.length && text !== undefined && !shown.question.weak) offerNearest(text);
   byId("more").hidden = results.length < limit || limit >= MOST;
   handlers.found();
+}
+
+/** Beside the sentence that nothing fits: a button that shows what comes nearest all the same. */
+function offerNearest(text) {
+  const nearest = make("button", {
+    type: "button",
+    className: "plain",
+    id: "nearest",
+    textContent: "Show the nearest anyway",
+    onclick: () => look({ text, weak: true }),
+  });
+  byId("status").append(" ", nearest);
 }
 
 function fail(message) {
@@ -100,7 +114,11 @@ function card(moment) {
   const said = moment.said ? make("p", { className: "said" }, ...marked(moment.said, shown.query)) : null;
   return make("li", { className: "card" }, picture,
     make("div", { className: "text" }, make("p", { className: "title" }, open, place), said,
-      make("div", { className: "foot" }, sourceLabels(moment.sources), like), why));
+      make("div", { className: "foot" }, sourceLabels(moment.sources), weakLabel(moment), like), why));
+}
+
+function weakLabel(moment) {
+  return moment.weak ? make("span", { className: "quiet", textContent: "too far to fit" }) : null;
 }
 
 /** Go from card to card: `key` is an arrow; from outside of the cards to the first. */
