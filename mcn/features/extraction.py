@@ -8,6 +8,8 @@ Conventions
   neighbours in the shard.
 - On a CPU each of `threads` workers computes whole batches on one thread: convolutions may also round differently when
   they are split over threads; and nobody waits for anybody inside a layer.
+- On a GPU a few workers take turns, each with a stream and page-locked memory of its own: while one's batch is computed
+  the others fill theirs, copy them and fetch vectors, and `threads` threads of the processor decode frames.
 - Rows that are not `ok` are passed on with their error, and those that are with their remarks. Features are finite,
   and >= 0 behind a ReLU, or the run stops.
 """
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -36,6 +39,9 @@ from mcn.shards import FEATURE_SCHEMA, ShardReader, ShardWriter, empty_row, feat
 log = logging.getLogger(__name__)
 
 BATCHES_AHEAD = 2  # a worker
+TURNS = (
+    3  # workers of a GPU: one's batch is computed, one's is filled, one's vectors are on their way
+)
 
 
 class FrameItems(NamedTuple):
@@ -43,6 +49,11 @@ class FrameItems(NamedTuple):
 
     frames: int
     batch_size: int
+
+
+def plain_memory(size: tuple[int, ...]) -> np.ndarray:
+    """A new uint8 array of a size, in which anything may stand."""
+    return np.empty(size, np.uint8)
 
 
 @dataclass(frozen=True)
@@ -53,7 +64,8 @@ class Extractor:
     vectors float32 (n, D). workers: calls side by side. recipe: all that changes the numbers but the source's own
     recipe, which `extract` adds. items: of frames; None where whole videos are given. rows_per_vector: rows of the
     source that a vector stands for; step_seconds: what they come to, where the source is sound. ends_in_relu: vectors
-    are never negative. repeats_last_frame: what fills up the last item of a video; otherwise black.
+    are never negative. repeats_last_frame: what fills up the last item of a video; otherwise black. readers: threads
+    that decode frames. memory: gives an array for a batch of frames; `encode` is done with it when it returns.
     """
 
     name: str
@@ -65,6 +77,8 @@ class Extractor:
     step_seconds: float | None = None
     ends_in_relu: bool = False
     repeats_last_frame: bool = False
+    readers: int = 1
+    memory: Callable[[tuple[int, ...]], np.ndarray] = plain_memory
 
     @property
     def kind(self) -> str:
@@ -76,7 +90,7 @@ class Extractor:
     def batches(self, reader: ShardReader) -> Iterator[Batch]:
         """The work in a shard."""
         if self.items is not None:
-            return batches_of(reader, *self.items)
+            return batches_of(reader, *self.items, self.readers)
         return whole_videos(reader)
 
     def compute(self, batch: Batch) -> np.ndarray:
@@ -86,11 +100,11 @@ class Extractor:
         if self.items is None:
             return self.encode(batch.items[0])
         size = (self.items.batch_size, self.items.frames, *batch.items[0].shape[1:])
-        filled = np.zeros(size, np.uint8)  # what is not filled stays black
+        filled = self.memory(size)
         for row, item in zip(filled, batch.items, strict=False):
             row[: len(item)] = item
-            if self.repeats_last_frame:
-                row[len(item) :] = item[-1]
+            row[len(item) :] = item[-1] if self.repeats_last_frame else 0
+        filled[len(batch.items) :] = 0
         return self.encode(filled)[: len(batch.items)]
 
     def step(self, row: dict[str, Any]) -> float:
@@ -110,14 +124,53 @@ def frame_extractor(
 ) -> Extractor:
     """An extractor of RGB frames; network: uint8 (batch_size, F, H, W, 3) on the device -> (batch_size, D)."""
 
+    cuda = runtime.device.type == "cuda"
+    turn = Turn(runtime.device)
+
     def encode(frames: np.ndarray) -> np.ndarray:
-        vectors = network(torch.from_numpy(frames).to(runtime.device))
-        return np.asarray(vectors.float().cpu().numpy())
+        if cuda:
+            return turn.vectors(network, frames)
+        return np.asarray(network(torch.from_numpy(frames)).float().numpy())
 
     whole = {"feature": name, **recipe, "batch_size": items.batch_size, **runtime.recipe}
+    workers, readers = (TURNS, runtime.threads) if cuda else (runtime.workers, 1)
     return Extractor(
-        name, encode, runtime.workers, whole, items, items.frames, ends_in_relu=ends_in_relu
+        name,
+        encode,
+        workers,
+        whole,
+        items,
+        items.frames,
+        ends_in_relu=ends_in_relu,
+        readers=readers,
+        memory=turn.memory,
     )
+
+
+class Turn(threading.local):
+    """What each worker keeps for its batches: memory that is used again, and for a GPU page-locked, and a stream."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device, self._cuda = device, device.type == "cuda"
+        self._stream = torch.cuda.Stream(device) if self._cuda else None
+        self._frames = torch.empty(0, dtype=torch.uint8)
+
+    def memory(self, size: tuple[int, ...]) -> np.ndarray:
+        """Uint8 of a size, in which anything may stand."""
+        if self._frames.shape != size:
+            self._frames = torch.empty(size, dtype=torch.uint8, pin_memory=self._cuda)
+        return np.asarray(self._frames.numpy())
+
+    def vectors(self, network: Callable[[Tensor], Tensor], frames: np.ndarray) -> np.ndarray:
+        """What the network on a GPU makes of frames; the processor waits for this worker's stream alone."""
+        with torch.cuda.stream(self._stream):
+            sent = torch.from_numpy(frames).to(self._device, non_blocking=True)
+            vectors = network(sent).float()
+            fetched = torch.empty(vectors.shape, pin_memory=True)
+            fetched.copy_(vectors, non_blocking=True)
+        assert self._stream is not None
+        self._stream.synchronize()
+        return np.asarray(fetched.numpy())
 
 
 def extract(source: Path, output: Path, extractor: Extractor) -> Timing:
