@@ -1,0 +1,32 @@
+"""The benchmarks run: what they measure is another matter."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import gpu
+from benchmarks.measuring import Figure, table
+
+
+def test_the_gpu_benchmark_runs_on_a_processor(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every section, in small sizes; the file holds what the table shows."""
+    output = tmp_path / "gpu.json"
+    figures = gpu.main(["--tiny", "--device", "cpu", "--output", str(output)])
+    written = json.loads(output.read_text())
+    assert [one["work"] for one in written["figures"]] == [one.work for one in figures]
+    sections = ("matrix product", "feed", "k-means", "retrieval", "step of", "whole job", "autocast")
+    for section in sections:
+        assert any(section in one.work for one in figures), section
+        assert section in capsys.readouterr().out or section != sections[0]
+    assert all(one.ours > 0 for one in figures)
+
+
+def test_ratios_say_how_many_times_ours_is_better() -> None:
+    faster, more = Figure("a", "s", 2.0, 6.0, less=True), Figure("b", "items/s", 8.0, 2.0)
+    assert (faster.ratio, more.ratio, Figure("c", "s", 1.0).ratio) == (3.0, 4.0, None)
+    assert "3.00x" in table([faster, more])
