@@ -121,11 +121,11 @@ def _row(name: str, video: str, values: np.ndarray, step: float) -> dict[str, ob
 
 def _annotate(root: Path, generator: np.random.Generator) -> None:
     captions = [
-        (f"{video}-{n}", video, 6.0 * n, 6.0 * n + 5, " ".join(generator.choice(WORDS, 3)))
+        (f"{video}-{n}", video, 6.0 * n, 6.0 * n + 5, " ".join(generator.choice(WORDS, 3)), "en")
         for video in (*GOOD, SILENT, BROKEN)
         for n in range(3)
     ]
-    captions[1] = (*captions[1][:4], "nothing known")
+    captions[1] = (*captions[1][:4], "nothing known", "en")
     _write(root / "captions.parquet", CAPTIONS, captions)
     _write(root / "tasks.parquet", TASKS, [("make", n, text) for n, text in enumerate(TASK_STEPS)])
     steps = [

@@ -115,7 +115,8 @@ def text_row(video_id: str, starts: list, ends: list, tokens: list) -> dict:
     """A narration row whose texts are made up."""
     head = {"video_id": video_id, "status": "ok", "error": ""}
     texts = [" ".join(f"w{token - 1}" for token in line) for line in tokens]
-    return {**head, "starts": starts, "ends": ends, "texts": texts, "tokens": tokens}
+    spoken = {"texts": texts, "languages": ["en"] * len(texts), "tokens": tokens}
+    return {**head, "starts": starts, "ends": ends, **spoken}
 
 
 def _spoiled(looks: np.ndarray, sounds: np.ndarray, rng: np.random.Generator) -> dict:

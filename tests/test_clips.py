@@ -14,10 +14,10 @@ from mcn.shards.clips import (
     mel_slice,
     pool,
     rows_between,
-    tokenize,
     window_of,
     words_of,
 )
+from mcn.sources.words import tokenize
 
 
 def grown(starts, ends, index, min_seconds):

@@ -68,7 +68,8 @@ def row(kind: str, video_id: str) -> dict[str, Any]:
         "features": lambda: feature_row(video_id, random.random((15, 10)), 0.0, 0.5),
         "frames": lambda: {**head, **time_, "length": 1, "height": 10, "width": 10, "video": blob},
         "audio": lambda: {**head, "start_seconds": 0.0, "sample_rate": 16000, "length": 75, "samples": blob},
-        "text": lambda: {**head, "starts": [0.0], "ends": [1.0], "texts": ["onion" * 30], "tokens": [list(range(40))]},
+        "text": lambda: {**head, "starts": [0.0], "ends": [1.0], "texts": ["onion" * 30],
+                         "languages": ["en"], "tokens": [list(range(40))]},
     }[kind]()  # fmt: skip
 
 

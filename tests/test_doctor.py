@@ -35,7 +35,7 @@ EXPECTED = {
 def row(
     name: str, path: Path, narration: Path | None = None, sha256: str | None = None
 ) -> ManifestRow:
-    return ManifestRow(name, path, narration, None, sha256, None)
+    return ManifestRow(name, path, (narration,) if narration else (), sha256=sha256)
 
 
 @pytest.fixture(scope="module")

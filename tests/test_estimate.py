@@ -23,7 +23,7 @@ def job(media: float, wall: float, device: str = "cpu", stage: str = "resnet152"
 
 
 def row(video_id: str, path: Path) -> ManifestRow:
-    return ManifestRow(video_id, path, None, None, None, None)
+    return ManifestRow(video_id, path)
 
 
 KNOWN = Sample(videos=10, probed=10, hours=100.0, error=0.0, unusable=0.0, gigabytes=1.0)

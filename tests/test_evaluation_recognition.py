@@ -21,10 +21,10 @@ from mcn.evaluation.stage import run_evaluation
 from mcn.files import write_table
 from mcn.options.evaluation import RecognitionOptions
 from mcn.shards import FeatureStore
-from mcn.shards.clips import tokenize
 from mcn.sources.action_folders import class_words, import_action_folders, video_ids
 from mcn.sources.annotation_tables import ACTIONS, LABELS, prepare_actions
 from mcn.sources.manifest import read_manifest
+from mcn.sources.words import tokenize
 from tests.evaluation_set import (
     BROKEN,
     GOOD,

@@ -22,7 +22,8 @@ from mcn.networks.checkpoints import save_model
 from mcn.options.evaluation import RetrievalOptions
 from mcn.report.evaluations import Retrieval, read_evaluation
 from mcn.shards import FeatureStore
-from mcn.shards.clips import mel_slice, pool, tokenize
+from mcn.shards.clips import mel_slice, pool
+from mcn.sources.words import tokenize
 from tests.evaluation_set import (
     GOOD,
     EvaluationSet,

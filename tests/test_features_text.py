@@ -14,8 +14,8 @@ from mcn.features.vectors import load_vectors
 from mcn.files import read_table, write_table
 from mcn.options.encoders import TextOptions
 from mcn.shards import ShardReader
-from mcn.shards.clips import tokenize
 from mcn.shards.lines import Narration, vocabulary_vectors
+from mcn.sources.words import tokenize
 
 WORDS = {
     "Onion": [1.0, 2.0, 3.0],

@@ -130,7 +130,7 @@ def test_raw_pictures_are_usable_for_decoder_and_doctor(tmp_path: Path) -> None:
     remarks = Remarks()
     assert len(list(rgb_frames(path, [SECOND], remarks=remarks))) == 4
     assert list(remarks_of(str(remarks))) == ["end_not_verifiable"]
-    report = examine([ManifestRow("raw", path, None, None, None, None)], DecodeOptions())
+    report = examine([ManifestRow("raw", path)], DecodeOptions())
     assert report.diagnoses[0].verdict == "warning", "only for its lack of sound"
     assert report.diagnoses[0].outcome.endswith("end not verifiable")
 

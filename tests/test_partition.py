@@ -67,7 +67,9 @@ def test_narration_that_must_wait_on_disk_ends_in_the_same_files(tmp_path, monke
     folder = tmp_path / "set"
     ids = [f"v{i}" for i in range(50)]
     make(folder, ids)
-    lines = [(video_id, float(n), n + 1.0, f"line {n}") for n in range(40) for video_id in ids]
+    lines = [
+        (video_id, float(n), n + 1.0, f"line {n}", "en") for n in range(40) for video_id in ids
+    ]
     table = pa.Table.from_pylist([dict(zip(NARRATION.names, one, strict=True)) for one in lines])
     with stream_table(folder / "narration.parquet", NARRATION) as writer:
         writer.write_table(table.cast(NARRATION))

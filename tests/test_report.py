@@ -70,6 +70,7 @@ def write_text_shard(path: Path, ids: list[str]) -> Path:
                 "starts": [0.0, 4.0],
                 "ends": [3.0, 6.0],
                 "texts": ["chop it", "hmm"],
+                "languages": ["en", "en"],
                 "tokens": [[1, 2], []],
             }
             shard.write({"video_id": video_id, "status": "ok", "error": "", **lines})

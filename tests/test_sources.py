@@ -71,8 +71,8 @@ def test_paths_are_relative_to_the_manifest(tmp_path):
         manifest(tmp_path, "video_id,video_path,narration\na,a.mp4,n.srt\nb,b.mp4,\n")
     )
     assert [(row.video_id, row.path, row.narration) for row in rows] == [
-        ("a", tmp_path / "a.mp4", tmp_path / "n.srt"),
-        ("b", tmp_path / "b.mp4", None),
+        ("a", tmp_path / "a.mp4", (tmp_path / "n.srt",)),
+        ("b", tmp_path / "b.mp4", ()),
     ]
 
 

@@ -21,9 +21,9 @@ from tests.official_files import BOM, howto100m, write
 from tests.test_sources_official import imported, rows
 
 LINES = [
-    ("-97kyZVWVG0", 1.0, 3.5, "cut the paper"),
-    ("-97kyZVWVG0", 3.5, 4.0, 'glue "it", then press'),
-    ("nVbIUDjzWY4", 2.0, 5.0, "oil the chain"),
+    ("-97kyZVWVG0", 1.0, 3.5, "cut the paper", "en"),
+    ("-97kyZVWVG0", 3.5, 4.0, 'glue "it", then press', "en"),
+    ("nVbIUDjzWY4", 2.0, 5.0, "oil the chain", "en"),
 ]
 
 
@@ -87,6 +87,14 @@ def test_a_pickle_gives_the_same_lines(tmp_path, frames):
         captions = {video_id: pd.DataFrame(value) for video_id, value in captions.items()}
     (folder / "caption.pickle").write_bytes(pickle.dumps(captions))
     assert narration(again(tmp_path, folder, captions="caption.pickle")) == LINES
+
+
+def test_captions_of_multi_howto100m_are_in_the_language_of_their_name(tmp_path):
+    """Huang et al. released how2_de.json and eight others, in the form of caption.json."""
+    folder = howto100m(tmp_path / "data")
+    (folder / "caption.json").rename(folder / "how2_de.json")
+    found = narration(again(tmp_path, folder, captions="how2_de.json"))
+    assert found == [(*line[:-1], "de") for line in LINES]
 
 
 def test_a_pickle_that_would_run_something_is_refused(tmp_path):

@@ -230,7 +230,7 @@ class Mine(Adapter):
 
     def read(self, account):
         rows = [cells for _, cells in csv_lines(self.file(0), ("clip", "text"), header=True)]
-        account.write("captions.csv", CAPTIONS, [(one, one, 0, 1, text) for one, text in rows])
+        account.write("captions.csv", CAPTIONS, [(one, one, 0, 1, text, "") for one, text in rows])
         account.write_manifest((one, "test", "") for one, _ in rows)
         account.count("clips", len(rows), 2)
 

@@ -19,9 +19,9 @@ from tests.test_sources_official import imported, rows
 def test_validation_clips_are_numbered_in_time_and_keep_their_captions(tmp_path):
     output = imported(tmp_path, "youcook2")
     assert [tuple(row.values()) for row in rows(output / "captions.csv")] == [
-        ("-AwyG1JcMp8_00", "-AwyG1JcMp8", "41.0", "90.0", "mix it"),
-        ("-AwyG1JcMp8_01", "-AwyG1JcMp8", "90.0", "120.0", 'add salt, pepper and "oil"'),
-        ("xHr8X2Wpmno_00", "xHr8X2Wpmno", "12.0", "30.0", "mix it"),
+        ("-AwyG1JcMp8_00", "-AwyG1JcMp8", "41.0", "90.0", "mix it", "en"),
+        ("-AwyG1JcMp8_01", "-AwyG1JcMp8", "90.0", "120.0", 'add salt, pepper and "oil"', "en"),
+        ("xHr8X2Wpmno_00", "xHr8X2Wpmno", "12.0", "30.0", "mix it", "en"),
     ]
     assert rows(output / "left_out.csv")[0]["line"] == "6"
 

@@ -21,7 +21,9 @@ OPTIONS = TrainingOptions(
 def lines(starts, ends, tokens):
     flat = np.array([word for line in tokens for word in line], np.int32)
     offsets = np.cumsum([0, *map(len, tokens)])
-    return Lines(list(starts), list(ends), Tokens(flat, offsets))
+    return Lines(
+        list(starts), list(ends), Tokens(flat, offsets[:-1], offsets[1:]), ["en"] * len(starts)
+    )
 
 
 def sequence(seconds, width=2, step=1.0):

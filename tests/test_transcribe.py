@@ -187,7 +187,7 @@ def test_the_first_source_that_has_lines_counts(tmp_path: Path) -> None:
     assert shard.texts("beside")[1] == "beside"
     assert "not a single line" in rows["broken"]["passed_over"]
     assert rows["absent"]["error"].startswith("not_found")
-    assert read_table(shard.lines).column_names[:4] == NARRATION.names
+    assert read_table(shard.lines).column_names[:5] == NARRATION.names
 
 
 def test_videos_without_words_are_accounted_for_and_stop_nothing(

@@ -20,7 +20,9 @@ import pyarrow.parquet as pq
 from mcn.errors import UserError, several
 from mcn.files import read_table
 from mcn.shards import FeatureSequence
-from mcn.shards.clips import text_units, values_of
+from mcn.shards.clips import values_of
+from mcn.sources.annotation_tables import CAPTIONS
+from mcn.sources.words import text_units
 
 BEYOND_SECONDS = (
     1.0  # more than half a window of any feature: what rounds times down still reaches the last row
@@ -43,12 +45,16 @@ class Moment(NamedTuple):
 
 @dataclass(frozen=True)
 class Captions:
-    """A retrieval set: `clip_ids` and `clips` (N), `texts` (Q) and the clip that each describes, `clip_of` (Q,)."""
+    """A retrieval set: `clip_ids` and `clips` (N), `texts` (Q) and the clip that each describes, `clip_of` (Q,).
+
+    languages: of each text, '' where it is not known.
+    """
 
     clip_ids: list[str]
     clips: list[Moment]
     texts: list[str]
     clip_of: np.ndarray
+    languages: list[str]
 
 
 @dataclass(frozen=True)
@@ -85,14 +91,14 @@ class Vocabulary:
 
     def words(self, text: str, max_words: int) -> np.ndarray:
         """Vectors (n, word_width) of the first `max_words` known words of a text, n >= 0."""
-        tokens = text_units(text, self.unit)
+        tokens = text_units(text, self.unit, self.rows)
         known = [self.rows[token] for token in tokens if token in self.rows]
         return self.vectors[known[:max_words]]
 
 
 def read_captions(path: Path | str) -> Captions:
     """A captions table; `UserError` where it is empty or a clip id names two different moments."""
-    rows = read_rows(path, ["clip_id", "video_id", "start_seconds", "end_seconds", "caption"])
+    rows = read_rows(path, CAPTIONS.names)
     index: dict[str, int] = {}
     clips: list[Moment] = []
     clip_of, problems = [], []
@@ -107,7 +113,8 @@ def read_captions(path: Path | str) -> Captions:
         clip_of.append(index[row["clip_id"]])
     if problems:
         raise several(problems, f"one moment a clip id ({path})", "mend the annotations")
-    return Captions(list(index), clips, [row["caption"] for row in rows], np.array(clip_of))
+    texts, languages = ([row.get(name) or "" for row in rows] for name in ("caption", "language"))
+    return Captions(list(index), clips, texts, np.array(clip_of), languages)
 
 
 def read_steps(

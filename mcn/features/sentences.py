@@ -27,7 +27,8 @@ from mcn.features.registry import TextEncoder, library_versions
 from mcn.files import file_sha256
 from mcn.options.encoders import SentenceOptions
 from mcn.options.row import EMBEDDED_PREFIX, is_hub_name
-from mcn.shards.clips import text_units, unit_length
+from mcn.shards.clips import unit_length
+from mcn.sources.words import text_units
 
 if TYPE_CHECKING:  # imports torch, which stages of words need not pay for
     from mcn.features.runtime import Runtime

@@ -58,11 +58,15 @@ class Word(NamedTuple):
 
 @dataclass(frozen=True)
 class SpokenLine:
-    """A line that is said. confidence: None, and no words, where it was not recognised but written down."""
+    """A line that is said. confidence: None, and no words, where it was not recognised but written down.
+
+    language: of a line that was written down, where it is known.
+    """
 
     line: Line
     confidence: float | None
     words: list[Word]
+    language: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,15 @@
 
 Conventions
 -----------
-- A word is a match of `[\\w']+`, as written; `case` decides only how its vector is looked up: `as_is` (published) or
-  `lower`. So whoever reads the vocabulary looks words up as written, whatever the case.
+- A word is what `mcn.sources.words` says, as written; `case` decides only how its vector is looked up: `as_is`
+  (published) or `lower`. So whoever reads the vocabulary looks words up as written, whatever the case.
 - Of a sentence encoder (`mcn.features.sentences`) a token is a text as a whole, its white space joined: a line, a
   caption or a step. `unit` of the vocabulary's recipe says so; a line then has one id.
 - Vocabulary table: token, vector (float32 little-endian bytes), in the order of the tokens' code points; the id of row
   i is i + 1, and 0 pads. Words without a vector are not in it, and are dropped from lines, as published.
-- Text shards: `TEXT_SCHEMA`, lines in time order; a video without lines is `missing: no_narration`, one whose narration
-  cannot be read is failed under that code; a line without known words keeps its place with an empty list.
+- Text shards: `TEXT_SCHEMA`, the lines of one language after those of another, each in time order; a video without
+  lines is `missing: no_narration`, one whose narration cannot be read is failed under that code; a line without known
+  words keeps its place with an empty list.
 - Source: `brian7685/Multimodal-Clustering-Network` youtube_dataloader.py (`_tokenize_text`, `_words_to_we`).
 """
 
@@ -39,10 +40,10 @@ from mcn.options.encoders import TextOptions
 from mcn.options.features import RuntimeOptions
 from mcn.options.row import TextsOptions
 from mcn.shards import TEXT_SCHEMA, ShardWriter, empty_row
-from mcn.shards.clips import text_units, tokenize
 from mcn.shards.origin import list_digest
 from mcn.sources.annotation_tables import NARRATION
 from mcn.sources.narration import unread_of
+from mcn.sources.words import text_units, tokenize
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ VOCABULARY = pa.schema([("token", pa.string()), ("vector", pa.large_binary())])
 
 def token_ids(text: str, ids: Mapping[str, int], unit: str = "word") -> list[int]:
     """Ids of the words of a text, or of the text as a whole, that the vocabulary has, in order."""
-    return [ids[token] for token in text_units(text, unit) if token in ids]
+    return [ids[token] for token in text_units(text, unit, ids) if token in ids]
 
 
 def build_vocabulary(
@@ -62,7 +63,7 @@ def build_vocabulary(
     """The words of `texts` that have a vector, sorted, and their vectors (V, width) float32."""
     counts: Counter[str] = Counter()
     for text in texts:
-        counts.update(tokenize(text))
+        counts.update(tokenize(text, vectors.key_to_index))
     keys = {word: word.lower() if case == "lower" else word for word in counts}
     tokens = sorted(word for word, key in keys.items() if key in vectors.key_to_index)
     rows = [vectors.key_to_index[keys[token]] for token in tokens]
@@ -187,7 +188,10 @@ def _text_row(
         return empty_row(TEXT_SCHEMA, video_id, "failed", unread)
     if not lines:
         return empty_row(TEXT_SCHEMA, video_id, "missing", str(VideoError("no_narration")))
-    lines = sorted(lines, key=lambda line: (line["start_seconds"], line["end_seconds"]))
+    lines = sorted(
+        ({**line, "language": line.get("language") or ""} for line in lines),
+        key=lambda line: (line["language"], line["start_seconds"], line["end_seconds"]),
+    )
     return {
         "video_id": video_id,
         "status": "ok",
@@ -195,6 +199,7 @@ def _text_row(
         "starts": [line["start_seconds"] for line in lines],
         "ends": [line["end_seconds"] for line in lines],
         "texts": [line["text"] for line in lines],
+        "languages": [line["language"] for line in lines],
         "tokens": [token_ids(line["text"], ids, unit) for line in lines],
     }
 

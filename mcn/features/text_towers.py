@@ -20,7 +20,8 @@ from torch import Tensor
 from mcn.features.library_models import Opened, finished, placed, recipe_of, to_place
 from mcn.features.runtime import Runtime, repeatable
 from mcn.options.libraries import TowerOptions
-from mcn.shards.clips import text_units, unit_length
+from mcn.shards.clips import unit_length
+from mcn.sources.words import text_units
 
 CPU_BATCH, CUDA_BATCH = 32, 256  # texts
 

@@ -7,7 +7,8 @@ Conventions
   (`mcn.features.speech`). One that cannot be read is passed over, with its reason in the account.
 - Lines: `SPEECH`, which begins with the columns of a narration table, one row a line, videos in the shard list's order,
   lines in order of time. `source` is narration, subtitles or speech. Where it is not speech, `confidence` is null and
-  there are no words; `language` is that of the tag of a file or stream, '' where nothing names it.
+  there are no words; `language` is that of the manifest's lines, or of the tag of a file or stream, '' where nothing
+  names it. Of a video with narration in several languages the account names all: `de,en`.
 - Account: a shard of `SPEECH_SCHEMA`, one row a video. `missing`: no sound (`no_audio`), nobody speaks (`no_speech`),
   or nothing in the model's language (`unknown_language`); `failed`: a file that cannot be used, as for decoding. None
   of them stops the run.
@@ -47,8 +48,7 @@ from mcn.options.speech import TranscribeOptions
 from mcn.shards import SPEECH_SCHEMA, ShardWriter, empty_row
 from mcn.shards.made_by import current_record
 from mcn.sources.annotation_tables import NARRATION
-from mcn.sources.beside import narration_beside
-from mcn.sources.languages import base_language
+from mcn.sources.beside import language_in_name, narration_beside
 from mcn.sources.narration import Line, read_narration, unread_of
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,6 @@ SPEECH = pa.schema(
     [
         *NARRATION,
         ("source", pa.string()),
-        ("language", pa.string()),
         ("confidence", pa.float32()),
         ("words", pa.list_(pa.struct(_WORD))),
     ]
@@ -76,7 +75,10 @@ SPEECH = pa.schema(
 
 @dataclass(frozen=True)
 class Said:
-    """What is said in a video, and where that is known from. seconds: its length, to the last line if not opened."""
+    """What is said in a video, and where that is known from. seconds: its length, to the last line if not opened.
+
+    language: of all its lines; '' where every line has its own.
+    """
 
     source: str
     lines: list[SpokenLine]
@@ -143,13 +145,17 @@ def speech_recipe(options: TranscribeOptions, recogniser: Recogniser | None) -> 
     }
 
 
-def _given(narration: Path) -> Mapping[str, list[Line]]:
+def _given(narration: Path) -> Mapping[str, list[SpokenLine]]:
     """Video -> the lines of the manifest's narration, in order."""
-    found: dict[str, list[Line]] = {}
+    found: dict[str, list[SpokenLine]] = {}
     for row in read_table(narration, NARRATION.names).to_pylist():
         line = Line(row["start_seconds"], row["end_seconds"], row["text"])
-        found.setdefault(row["video_id"], []).append(line)
-    return {video_id: sorted(lines) for video_id, lines in found.items()}
+        said = SpokenLine(line, None, [], row.get("language") or "")
+        found.setdefault(row["video_id"], []).append(said)
+    return {
+        video_id: sorted(lines, key=lambda one: (*one.line, one.language))
+        for video_id, lines in found.items()
+    }
 
 
 class _Kept:
@@ -196,13 +202,13 @@ class _Reader:
     threads: int
     kept: _Kept
 
-    def read(self, video: ListedVideo, given: list[Line], unread: str | None) -> Said:
+    def read(self, video: ListedVideo, given: list[SpokenLine], unread: str | None) -> Said:
         """The lines of the first source that has some. given: by the manifest; unread: why they could not be read.
 
         Errors: `VideoError`, of the last source that was tried.
         """
         if given:
-            return Said("narration", _plain(given), _end(given))
+            return Said("narration", given, _end([one.line for one in given]))
         passed_over = [unread] if unread else []
         for path in narration_beside(video.path, self.options.language):
             try:
@@ -212,8 +218,7 @@ class _Reader:
                 passed_over.append(str(error))
                 continue
             if lines:
-                tags = path.stem[len(video.path.stem) :].split(".")[1:]
-                language = base_language(tags[0]) if tags else ""
+                language = language_in_name(path, video.path)
                 return Said(
                     "narration", _plain(lines), _end(lines), language, passed_over=passed_over
                 )
@@ -272,7 +277,7 @@ def _line_row(video_id: str, said: Said, spoken: SpokenLine) -> dict[str, Any]:
         "video_id": video_id,
         **spoken.line._asdict(),
         "source": said.source,
-        "language": said.language,
+        "language": spoken.language or said.language,
         "confidence": spoken.confidence,
         "words": [word._asdict() for word in spoken.words],
     }
@@ -284,7 +289,7 @@ def _account_row(video_id: str, said: Said) -> dict[str, Any]:
         "status": "ok",
         "error": "",
         "source": said.source,
-        "language": said.language,
+        "language": said.language or ",".join(sorted({one.language for one in said.lines} - {""})),
         "language_confidence": said.language_confidence,
         "seconds": said.seconds,
         "lines": len(said.lines),

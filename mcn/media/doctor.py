@@ -129,7 +129,7 @@ def _diagnose(worker: Worker, row: ManifestRow, options: DecodeOptions) -> Diagn
     harmless = all(note.code in _HARMLESS for note in notes)
     verdict: Verdict = "failed" if failed else "ok" if harmless and not absent else "warning"
     findings = (*faults, *absent, *notes)
-    outcome = _outcome({f.stream: f for f in (*absent, *faults)}, row.narration is not None)
+    outcome = _outcome({f.stream: f for f in (*absent, *faults)}, bool(row.narration))
     outcome += _ends(faults, remarks) if len(absent) < 2 else ""
     return Diagnosis(
         row.video_id, row.path, verdict, facts.seconds, _streams(facts), findings, outcome

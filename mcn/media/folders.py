@@ -28,7 +28,7 @@ from mcn.errors import UserError, VideoError
 from mcn.media.files import open_media
 from mcn.media.isolation import Worker
 from mcn.media.probe import probe, spot_check
-from mcn.sources.manifest import SAFE_ID, ManifestRow
+from mcn.sources.manifest import SAFE_ID, SEPARATOR, ManifestRow
 
 log = logging.getLogger(__name__)
 
@@ -181,17 +181,16 @@ def video_id_of(below: str) -> str:
 
 def row_of(file: FoundFile) -> ManifestRow:
     """The row of a file in a manifest."""
-    return ManifestRow(video_id_of(file.below), file.path, None, None, None, None)
+    return ManifestRow(video_id_of(file.below), file.path)
 
 
 def manifest_text(rows: Collection[ManifestRow]) -> str:
     """A manifest as CSV, every path absolute, in the order of the ids."""
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
-    writer.writerow(["video_id", "path", "narration", "sha256", "title"])
+    writer.writerow(["video_id", "path", "narration", "sha256", "title", "language"])
     for row in sorted(rows, key=lambda one: one.video_id):
-        narration = row.narration.absolute() if row.narration else ""
-        writer.writerow(
-            [row.video_id, row.path.absolute(), narration, row.sha256 or "", row.title or ""]
-        )
+        narration = SEPARATOR.join(str(path.absolute()) for path in row.narration)
+        texts = narration, row.sha256 or "", row.title or "", SEPARATOR.join(row.language)
+        writer.writerow([row.video_id, row.path.absolute(), *texts])
     return lines.getvalue()

@@ -37,11 +37,11 @@ class DatasetOptions(Options):
         description="a published data set: its official files become all inputs not given here",
     )
     manifest: str = Field(
-        "", description="CSV or parquet: video_id,path[,narration,split,sha256,title]"
+        "", description="CSV or parquet: video_id,path[,narration,split,sha256,title,language]"
     )
     narration_table: str | None = Field(
         None,
-        description="parquet video_id,start_seconds,end_seconds,text: of all videos, instead of a file each; "
+        description="parquet video_id,start_seconds,end_seconds,text[,language]: of all videos, not a file each; "
         "`captions`: the captions of the data set, a line each, as fine-tuning takes them; such a set is trained on, "
         "not scored",
     )
@@ -65,7 +65,7 @@ class DatasetOptions(Options):
     )
     captions: str | None = Field(
         None,
-        description="CSV clip_id,video_id,start_seconds,end_seconds,caption: makes a retrieval set",
+        description="CSV clip_id,video_id,start_seconds,end_seconds,caption[,language]: makes a retrieval set",
     )
     tasks: str | None = Field(None, description="CSV task,step,text: ordered step lists")
     steps: str | None = Field(

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import field_validator
 
-from mcn.options.base import Options, field, nearest
+from mcn.options.base import LanguageCode, Options, field, nearest
 from mcn.options.evaluation import TASKS, OwnEvaluation
 from mcn.options.objectives import AnyObjective, ClusteringOptions, Needs
 from mcn.options.recipes import RecipeName
@@ -173,6 +173,11 @@ class TrainingOptions(Options):
     )
     max_words: int = field(
         20, "words of a clip; further ones are cut", "words", "MCN args.py", ge=1
+    )
+    languages: tuple[LanguageCode, ...] = field(
+        (),
+        "languages of the narration lines that are trained on, such as [en, de]; []: all. Lines are joined to clips "
+        "with others of their own language alone",
     )
     audio_frames: int = field(
         1000,

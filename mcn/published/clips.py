@@ -94,7 +94,7 @@ def import_clips(source: Path, output: Path) -> dict[str, Any]:
 
 COLUMNS = {
     "manifest": ("video_id", "path", "title"),
-    "captions": CAPTIONS.names,
+    "captions": [name for name in CAPTIONS.names if name != "language"],  # none says it
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +45,8 @@ class Failure:
 class Account:
     """A data set: `videos` in its manifest, `whole` of them ok in every stream.
 
-    ends: how sure the ends of streams are -> how many. remarks: what is worth knowing of rows that are ok.
+    ends: how sure the ends of streams are -> how many. remarks: what is worth knowing of rows that are ok. languages:
+    of what is said -> how many videos have words in it, most first.
     """
 
     dataset: str
@@ -55,6 +57,7 @@ class Account:
     unlisted: int
     ends: dict[str, int]
     remarks: list[Failure]
+    languages: dict[str, int]
 
     @property
     def balanced(self) -> bool:
@@ -106,6 +109,16 @@ def read_account(dataset: str, ledger: Path, videos: Path) -> Account:
         max(len(failures) - FAILURES_SHOWN, 0),
         _ends(table),
         _by_video(_remarked(table))[:FAILURES_SHOWN],
+        _languages(table),
+    )
+
+
+def _languages(ledger: pa.Table) -> dict[str, int]:
+    """Language -> number of videos with words in it, over all streams of words; most first."""
+    rows = ledger.filter(pc.field("languages") != "").select(["video_id", "languages"]).to_pylist()
+    pairs = {(row["video_id"], one) for row in rows for one in row["languages"].split(",")}
+    return dict(
+        sorted(Counter(one for _, one in pairs).items(), key=lambda pair: (-pair[1], pair[0]))
     )
 
 

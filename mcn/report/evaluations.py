@@ -66,6 +66,7 @@ class Retrieval(BaseModel):
     scores: dict[str, Scores]
     chance: dict[str, Any] = Field(default_factory=dict)
     full_video: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    languages: dict[str, dict[str, dict[str, Any]]] = Field(default_factory=dict)
     released_convention: dict[str, Scores] = Field(default_factory=dict)
     examples: list[Query] = Field(default_factory=list)
     missing: dict[str, Any] = Field(default_factory=dict)

@@ -66,6 +66,17 @@ class ProtocolScores(PairScores):
 
 
 @dataclass(frozen=True)
+class LanguageScores(PairScores):
+    """One pair, of the queries in one language."""
+
+    language: str
+
+    @property
+    def words(self) -> str:
+        return f"{self.language or 'unknown'}, {pair_words(self.pair)}"
+
+
+@dataclass(frozen=True)
 class VariantScores:
     """IoD and IoU of one way of averaging."""
 
@@ -83,14 +94,29 @@ def pair_words(pair: str) -> str:
 
 def retrieval_rows(evaluation: Retrieval) -> list[PairScores]:
     """Scores of every pair beside chance."""
-    rows = []
-    for pair, scores in evaluation.scores.items():
-        own = evaluation.chance.get(pair)
-        chance: Mapping[str, Any] = own if isinstance(own, Mapping) else evaluation.chance
-        measures = _measures(scores, chance, lower=("MedR", "MeanR"))
-        n, total = (int(scores.get(key) or 0) for key in COUNTS)
-        rows.append(PairScores(pair, measures, n, total))
-    return rows
+    return [
+        PairScores(pair, *_beside_chance(pair, scores, evaluation.chance))
+        for pair, scores in evaluation.scores.items()
+    ]
+
+
+def language_rows(evaluation: Retrieval) -> list[LanguageScores]:
+    """Scores of every pair that captions query beside chance, by the captions' language; [] where there is only one."""
+    return [
+        LanguageScores(pair, *_beside_chance(pair, scores, found["chance"]), language)
+        for language, found in evaluation.languages.items()
+        for pair, scores in found["scores"].items()
+    ]
+
+
+def _beside_chance(
+    pair: str, scores: Scores, chances: Mapping[str, Any]
+) -> tuple[list[Measure], int, int]:
+    """Measures of a pair, n and total."""
+    own = chances.get(pair)
+    chance: Mapping[str, Any] = own if isinstance(own, Mapping) else chances
+    n, total = (int(scores.get(key) or 0) for key in COUNTS)
+    return _measures(scores, chance, lower=("MedR", "MeanR")), n, total
 
 
 def measures_of(scores: Scores, chance: Mapping[str, Any]) -> list[Measure]:

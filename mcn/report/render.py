@@ -14,6 +14,7 @@ from mcn.report.figures import HEIGHT, WIDTH, chart, number, percent_of, second_
 from mcn.report.measures import (
     alignment_rows,
     full_video_rows,
+    language_rows,
     measures_of,
     other_measures,
     pair_words,
@@ -51,6 +52,7 @@ def environment() -> jinja2.Environment:
         "percent_of": percent_of,
         "second_ticks": second_ticks,
         "retrieval_rows": retrieval_rows,
+        "language_rows": language_rows,
         "measures_of": measures_of,
         "full_video_rows": full_video_rows,
         "alignment_rows": alignment_rows,

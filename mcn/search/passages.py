@@ -65,7 +65,10 @@ def index_passages(
     with open(shard_list, encoding="utf-8", newline="") as file:
         video_ids = [one["video_id"] for one in csv.DictReader(file)]
     said = _lines_by_video(lines)
-    found = [passages(said.get(video_id, [])) for video_id in video_ids]
+    found = [
+        [one for lines in said.get(video_id, {}).values() for one in passages(lines)]
+        for video_id in video_ids
+    ]
     encoder = PassageEncoder(name, row, runtime)
     vectors = encoder.embed_text([one.text for of_video in found for one in of_video])
     known = vectors.any(axis=1)
@@ -84,12 +87,16 @@ def index_passages(
     log.info("%s: %d passages of %d videos", output, len(numbers), len(with_passage))
 
 
-def _lines_by_video(table: Path) -> dict[str, list[Line]]:
-    found: dict[str, list[Line]] = {}
+def _lines_by_video(table: Path) -> dict[str, dict[str, list[Line]]]:
+    """Video -> language -> the lines in it, in order of time: no passage is in two languages."""
+    found: dict[str, dict[str, list[Line]]] = {}
     for row in read_table(table, NARRATION.names).to_pylist():
         line = Line(row["start_seconds"], row["end_seconds"], row["text"])
-        found.setdefault(row["video_id"], []).append(line)
-    return {video_id: sorted(lines) for video_id, lines in found.items()}
+        found.setdefault(row["video_id"], {}).setdefault(row.get("language") or "", []).append(line)
+    return {
+        video_id: {language: sorted(lines) for language, lines in sorted(by_language.items())}
+        for video_id, by_language in found.items()
+    }
 
 
 def passages(lines: Sequence[Line]) -> list[Line]:

@@ -15,11 +15,8 @@ import unicodedata
 from typing import NamedTuple
 
 from mcn.errors import UserError
+from mcn.sources.words import UNSPACED
 
-# scripts that are written without spaces between words: Thai to Khmer, kana, Han, and their extensions
-_UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
-)
 _TERM = re.compile(r'"([^"]*)"|([\w\'’]+\*?)')
 _WORD = re.compile(r"\w+")
 _FUNCTION_WORDS = frozenset(
@@ -87,10 +84,10 @@ def quoted(text: str) -> str:
 
 
 def spaced(text: str) -> str:
-    return _UNSPACED.sub(r" \g<0> ", text)
+    return UNSPACED.sub(r" \g<0> ", text)
 
 
 def words_of(text: str) -> list[str]:
     """The words of a text in lower case, without accents."""
     plain = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
-    return _WORD.findall(_UNSPACED.sub(" ", plain.casefold()))
+    return _WORD.findall(UNSPACED.sub(" ", plain.casefold()))

@@ -16,7 +16,6 @@ Conventions
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -174,22 +173,6 @@ def mel_slice(log_mel: np.ndarray, start: float, end: float, frames: int) -> tup
     padded = np.zeros((log_mel.shape[1], frames), np.float32)
     padded[:, : len(rows)] = rows.T
     return padded, len(rows)
-
-
-def tokenize(text: str) -> list[str]:
-    """Words of a line, case kept: runs of letters, digits, underscores and apostrophes."""
-    return re.findall(r"[\w']+", text)
-
-
-def text_units(text: str, unit: str) -> list[str]:
-    """What of a text has a vector of its own: its words (`unit` word), or all of it with white space joined (text).
-
-    Nothing of an empty text.
-    """
-    if unit == "word":
-        return tokenize(text)
-    whole = " ".join(text.split())
-    return [whole] if whole else []
 
 
 def words_of(indices: Sequence[int], tokens: Sequence[Sequence[int]], max_words: int) -> list[int]:

@@ -33,13 +33,14 @@ AUDIO_SCHEMA = pa.schema(
     ],
     metadata={"kind": "audio"},
 )
-# one list entry a narration line; tokens: ids into the data set's vocabulary, 1-based (0 pads)
+# one list entry a narration line; languages: '' if not known; tokens: ids into its vocabulary, 1-based (0 pads)
 TEXT_SCHEMA = pa.schema(
     [
         *_HEAD,
         ("starts", pa.list_(pa.float64())),
         ("ends", pa.list_(pa.float64())),
         ("texts", pa.list_(pa.string())),
+        ("languages", pa.list_(pa.string())),
         ("tokens", pa.list_(pa.list_(pa.int32()))),
     ],
     metadata={"kind": "text"},

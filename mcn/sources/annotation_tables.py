@@ -4,10 +4,12 @@ Tables
 ------
 All tables are parquet; times are seconds from the start of the video. The CSV files have the same columns.
 
-- videos: video_id, path, narration, split, sha256, title. narration: video_id, start_seconds, end_seconds, text, with
-  one row for each line (`mcn.sources.videos`).
-- captions (retrieval): clip_id, video_id, start_seconds, end_seconds, caption. An empty end means the end of the video.
-  A clip with several captions has a row for each of them, with the same video and times.
+- videos: video_id, path, narration, split, sha256, title, language; several narration files and their languages are
+  joined by `|`. narration: video_id, start_seconds, end_seconds, text, language, with one row for each line
+  (`mcn.sources.videos`).
+- captions (retrieval): clip_id, video_id, start_seconds, end_seconds, caption, language. An empty end means the end of
+  the video. A clip with several captions, in one language or several, has a row for each of them, with the same video
+  and times. `language` may be left out or empty: it is then detected (`mcn.sources.languages`).
 - tasks (localization): task, step (counted from 0), text; steps: video_id, task, step, start_seconds, end_seconds.
 - classes (ordered alignment): class_id (0, 1, 2, ...), text, background; transcripts: video_id, position (0, 1, 2,
   ...), class_id; segments: video_id, class_id, start_seconds, end_seconds. Which class is background is a column, never
@@ -30,6 +32,7 @@ import pyarrow as pa
 
 from mcn.errors import UserError, several
 from mcn.files import read_table, write_table
+from mcn.sources.languages import base_language, languages_of
 from mcn.sources.manifest import ManifestRow
 from mcn.sources.official_text import csv_lines
 
@@ -39,8 +42,11 @@ _TIMES = [("start_seconds", pa.float64()), ("end_seconds", pa.float64())]
 _VIDEO = ("video_id", pa.string())
 
 VIDEOS = pa.schema([(name, pa.string()) for name in ManifestRow.__dataclass_fields__])
-NARRATION = pa.schema([_VIDEO, *_TIMES, ("text", pa.string())])
-CAPTIONS = pa.schema([("clip_id", pa.string()), _VIDEO, *_TIMES, ("caption", pa.string())])
+_LANGUAGE = ("language", pa.string())  # '' where it is not known
+NARRATION = pa.schema([_VIDEO, *_TIMES, ("text", pa.string()), _LANGUAGE])
+CAPTIONS = pa.schema(
+    [("clip_id", pa.string()), _VIDEO, *_TIMES, ("caption", pa.string()), _LANGUAGE]
+)
 TASKS = pa.schema([("task", pa.string()), ("step", pa.int32()), ("text", pa.string())])
 STEPS = pa.schema([_VIDEO, ("task", pa.string()), ("step", pa.int32()), *_TIMES])
 CLASSES = pa.schema([("class_id", pa.int32()), ("text", pa.string()), ("background", pa.bool_())])
@@ -54,7 +60,7 @@ OVERLAP_SECONDS = 1e-6  # what the rounding of printed times may amount to
 
 def prepare_captions(annotations: Path, videos: Path, captions: Path) -> None:
     """Make the captions table from its CSV."""
-    table = read_csv(annotations, CAPTIONS, optional=("end_seconds",))
+    table = read_captions_csv(annotations)
     problems = unusable(table, videos, open_ended=True)
     moments = table[["clip_id", "video_id", "start_seconds", "end_seconds"]].drop_duplicates()
     twice = moments.clip_id[moments.clip_id.duplicated()]
@@ -62,6 +68,19 @@ def prepare_captions(annotations: Path, videos: Path, captions: Path) -> None:
     problems += [f"clip {clip_id}: no caption" for clip_id in table.clip_id[table.caption == ""]]
     _refuse(problems, annotations)
     _write_annotations(captions, CAPTIONS, table)
+
+
+def read_captions_csv(path: Path) -> pd.DataFrame:
+    """The columns of `CAPTIONS` from a CSV, languages that it does not give detected. Errors: `UserError`."""
+    table = read_csv(path, CAPTIONS, optional=("end_seconds",), may_lack=("language",))
+    tags = {tag: base_language(tag) for tag in table.language.unique()}
+    if strange := [tag for tag, code in tags.items() if tag and not code]:
+        got = f"{path}: language {strange[0]!r}"
+        raise UserError(got, "codes of languages, such as en or de", "mend the column language")
+    codes = table.language.map(tags).to_numpy(dtype=object)
+    silent = codes == ""
+    codes[silent] = languages_of(table.caption[silent].tolist())
+    return table.assign(language=codes)
 
 
 def prepare_steps(
@@ -163,8 +182,13 @@ def prepare_actions(
     log.info("%d videos of %d classes", len(found), len(texts))
 
 
-def read_csv(path: Path, schema: pa.Schema, optional: Sequence[str] = ()) -> pd.DataFrame:
-    """Read the columns of `schema` from a CSV; cells of `optional` columns may be empty. Errors: `UserError`."""
+def read_csv(
+    path: Path, schema: pa.Schema, optional: Sequence[str] = (), may_lack: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Read the columns of `schema` from a CSV. Errors: `UserError`.
+
+    optional: columns whose cells may be empty. may_lack: columns of texts that may not be there, '' then.
+    """
     wanted = f"a CSV with the columns {','.join(schema.names)}"
     texts = {field.name: "string" for field in schema if pa.types.is_string(field.type)}
     try:
@@ -172,6 +196,8 @@ def read_csv(path: Path, schema: pa.Schema, optional: Sequence[str] = ()) -> pd.
             path, dtype=texts, keep_default_na=False, na_values={name: [""] for name in optional}
         )
         missing = [name for name in schema.names if name not in table.columns]
+        table = table.assign(**{name: "" for name in may_lack if name in missing})
+        missing = [name for name in missing if name not in may_lack]
         if missing:
             raise ValueError(f"no column {', '.join(missing)}")
         table = table[schema.names]

@@ -31,13 +31,24 @@ def narration_beside(video: Path, language: str | None = None) -> list[Path]:
     found = []
     for name in named.get(video.stem, ()):
         path = video.parent / name
-        tags = name[len(video.stem) : -len(path.suffix)].lower().split(".")[1:]
-        spoken = base_language(tags[0]) if tags else ""
+        tags, spoken = tags_of(path, video), language_in_name(path, video)
         if (tags and not spoken) or "forced" in tags or (wanted and spoken not in ("", wanted)):
             continue
         order = spoken != wanted, spoken != "", list(READERS).index(path.suffix.lower()), name
         found.append((order, path))
     return [path for _, path in sorted(found)]
+
+
+def tags_of(narration: Path, video: Path) -> list[str]:
+    """What stands between the stem of a video and the suffix of a narration file of that name, in lower case."""
+    beside = narration.name.startswith(f"{video.stem}.")
+    return narration.stem[len(video.stem) :].lower().split(".")[1:] if beside else []
+
+
+def language_in_name(narration: Path, video: Path) -> str:
+    """The language that the name of a narration file says, '' where it says none."""
+    tags = tags_of(narration, video)
+    return base_language(tags[0]) if tags else ""
 
 
 @functools.lru_cache(maxsize=64)

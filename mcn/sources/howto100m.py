@@ -29,11 +29,16 @@ from mcn.errors import UserError, VideoError
 from mcn.files import TableWriter, stream_table
 from mcn.sources.annotation_tables import NARRATION
 from mcn.sources.json_members import json_members
+from mcn.sources.languages import base_language
 from mcn.sources.narration import read_narration
 from mcn.sources.official import Account, Adapter, Split, csv_inputs
 from mcn.sources.official_text import GET_AGAIN, csv_lines, identifier
 
 LINES_A_BATCH = 200_000
+LANGUAGE = "en"  # of the released captions (home page)
+TRANSLATED = (
+    "how2_"  # Multi-HowTo100M: how2_de.json and others (github.com/berniebear/Multi-HT100M)
+)
 CAPTIONS_FILES = (
     "caption.json",
     "raw_caption.json",
@@ -116,7 +121,10 @@ class _Narration:
         self.videos, self.source, self.account, self.writer = videos, source, account, writer
         self.seen: set[str] = set()
         self.lines = 0
-        self._waiting: list[tuple[str, float, float, str]] = []
+        translated = source.stem.startswith(TRANSLATED)
+        named = base_language(source.stem.removeprefix(TRANSLATED)) if translated else ""
+        self.language = named or LANGUAGE
+        self._waiting: list[tuple[str, float, float, str, str]] = []
 
     def take(self, video_id: str, value: Any) -> None:
         """Keep the usable lines of a video; `value` is a file, or the lists start, end and text."""
@@ -127,7 +135,7 @@ class _Narration:
         else:
             self.seen.add(video_id)
             found = self._lines(video_id, value)
-            self._waiting += sorted(line for line in found if self._usable(line))
+            self._waiting += sorted((*line, self.language) for line in found if self._usable(line))
             if len(self._waiting) >= LINES_A_BATCH:
                 self.flush()
 

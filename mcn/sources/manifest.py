@@ -5,8 +5,12 @@ Conventions
 - CSV with a header, or parquet. Cells are separated by commas, or by semicolons or tabs where the header has no comma;
   UTF-8, or UTF-16 with its byte order mark; any line ends. Empty lines count, but mean nothing. A row with more or
   fewer cells than the header is an error.
-- Columns: `video_id`, `path` (alias `video_path`) and optionally `narration`, `split`, `sha256`, `title`. Other columns
-  are refused by name, the nearest known one being suggested. In parquet they are text; ids may be integers.
+- Columns: `video_id`, `path` (alias `video_path`) and optionally `narration`, `split`, `sha256`, `title`, `language`.
+  Other columns are refused by name, the nearest known one being suggested. In parquet they are text; ids may be
+  integers.
+- A video with narration in several languages has a file for each of them: `talk.en.srt|talk.de.srt`, and
+  `language` may say which, in the same order: `en|de`. Where it is empty, the file's name says it, or the text
+  (`mcn.sources.languages`). Languages are codes as `en` or `pt-BR`, of which the first part counts.
 - Paths are relative to the manifest's folder. Bytes that are not UTF-8 are kept as `\\xNN`: such a file is not found.
 - Ids are unique and safe as names: 1 to 128 letters, digits, `_`, `-` and `.`, the first of which is not `.`. Every
   YouTube id is safe, also those that start with `-`, which commands take as `--video=ID`.
@@ -30,24 +34,30 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mcn.errors import UserError, several
+from mcn.sources.languages import base_language
 
-COLUMNS = ("video_id", "path", "narration", "split", "sha256", "title")
+COLUMNS = ("video_id", "path", "narration", "split", "sha256", "title", "language")
+SEPARATOR = "|"  # between the narration files of a video, and between their languages
 ALIASES = {"video_path": "path"}
 SAFE_ID = re.compile(r"[A-Za-z0-9_\-][A-Za-z0-9_.\-]{0,127}")
 ROWS_AT_A_TIME = 20_000
-_WANTED = "a CSV or parquet with the columns video_id,path[,narration,split,sha256,title]"
+_WANTED = "a CSV or parquet with the columns video_id,path[,narration,split,sha256,title,language]"
 
 
 @dataclass(frozen=True)
 class ManifestRow:
-    """One video; `path` and `narration` are joined to the manifest's folder."""
+    """One video; `path` and the files of `narration` are joined to the manifest's folder.
+
+    language: of each narration file, or of what is spoken where there is no file; empty where the manifest is silent.
+    """
 
     video_id: str
     path: Path
-    narration: Path | None
-    split: str | None
-    sha256: str | None
-    title: str | None
+    narration: tuple[Path, ...] = ()
+    split: str | None = None
+    sha256: str | None = None
+    title: str | None = None
+    language: tuple[str, ...] = ()
 
 
 def read_manifest(path: Path, check_files: bool = True) -> list[ManifestRow]:
@@ -204,10 +214,12 @@ def _row(
         problems.append(f"line {line}: sha256 {text['sha256']!r} is not 64 hexadecimal digits")
     # a path keeps its own blanks: only an empty cell means "none"
     video = folder / values.get("path", "")
-    narration = folder / values["narration"] if text["narration"] else None
-    for file in (video, narration) if check_files and text["path"] else ():
+    names = values["narration"].split(SEPARATOR) if text["narration"] else []
+    narration = tuple(folder / name for name in names if name.strip())
+    language = _languages(text["language"], len(narration), f"line {line}", problems)
+    for file in (video, *narration) if check_files and text["path"] else ():
         # of the two, only this one answers for impossible names, too
-        if file is not None and not os.path.exists(file):  # noqa: PTH110
+        if not os.path.exists(file):  # noqa: PTH110
             problems.append(f"line {line}: no file {file}")
     return ManifestRow(
         text["video_id"],
@@ -216,4 +228,21 @@ def _row(
         text["split"] or None,
         text["sha256"].lower() or None,
         text["title"] or None,
+        language,
     )
+
+
+def _languages(cell: str, files: int, line: str, problems: list[str]) -> tuple[str, ...]:
+    """The languages of a row: none, or one for each of so many narration files, all of them different."""
+    if not cell:
+        return ()
+    found = []
+    for tag in (one.strip() for one in cell.split(SEPARATOR)):
+        found.append(base_language(tag))
+        if not found[-1]:
+            problems.append(f"{line}: language {tag!r} is no code of a language, such as en or de")
+    if len(found) != max(1, files):
+        problems.append(f"{line}: {len(found)} languages of {files} narration files")
+    if len(set(found)) != len(found):
+        problems.append(f"{line}: the same language twice in {cell!r}")
+    return tuple(found)

@@ -55,7 +55,7 @@ class MSRVTT(Adapter):
                 else:
                     account.leave_out(path, line, video_id, "an empty caption")
         rows = [
-            (video_id, video_id, 0.0, durations.get(video_id, ""), text)
+            (video_id, video_id, 0.0, durations.get(video_id, ""), text, "en")
             for video_id, texts in captions.items()
             for text in texts
         ]

@@ -91,9 +91,9 @@ def rows_digest(manifest: str, shards: int, shard: int) -> str:
 
 
 def narration_digest(manifest: str, shards: int = 1, shard: int = 0) -> str:
-    """A digest of ids and narration files of a shard, by default of all; '' where they are not known."""
+    """A digest of ids, narration files and their languages of a shard, by default of all; '' if not known."""
     found = [
-        [row.video_id, str(row.narration), known_by(row.narration) if row.narration else ""]
+        [row.video_id, row.language, [[str(path), known_by(path)] for path in row.narration]]
         for row in _shard_rows(manifest, shards, shard)
     ]
     return _digest(found) if is_known(manifest) else ""

@@ -4,9 +4,12 @@ Conventions
 -----------
 - Tables are those of `mcn.sources.annotation_tables`. Paths below the working directory are stored relative to it; a
   file that is a link keeps its own name.
-- Narration comes from a file a video, named in the manifest, or from one parquet table of all videos in the form of
-  `mcn.sources.annotation_tables.NARRATION`: a million small files would take hours to open. A table `.csv` is one of
-  captions: each caption is a line, so that models are trained on captions too.
+- Narration comes from a file for each language of a video, named in the manifest, or from one parquet table of all
+  videos in the form of `mcn.sources.annotation_tables.NARRATION`: a million small files would take hours to open. A
+  table `.csv` is one of captions: each caption is a line, so that models are trained on captions too.
+- The language of a file is that of the manifest, of the file's name (`mcn.sources.beside`), or of its text
+  (`mcn.sources.languages`), the first that says one. A table's column `language` may be left out: the language is then
+  that of the table's first lines.
 - Rows are read, checked and written some thousands at a time; of the whole only the ids are held.
 """
 
@@ -26,9 +29,11 @@ from tqdm import tqdm
 
 from mcn.errors import UserError, VideoError, several
 from mcn.files import TableWriter, stream_table, table_batches
-from mcn.sources.annotation_tables import CAPTIONS, NARRATION, VIDEOS, read_csv
-from mcn.sources.manifest import ROWS_AT_A_TIME, ManifestRow, manifest_rows
-from mcn.sources.narration import read_narration, unread_metadata
+from mcn.sources.annotation_tables import NARRATION, VIDEOS, read_captions_csv
+from mcn.sources.beside import language_in_name
+from mcn.sources.languages import language_of
+from mcn.sources.manifest import ROWS_AT_A_TIME, SEPARATOR, ManifestRow, manifest_rows
+from mcn.sources.narration import Line, read_narration, unread_metadata
 
 log = logging.getLogger(__name__)
 Item = TypeVar("Item")
@@ -88,8 +93,13 @@ def prepare_videos(
 
 
 def _record(row: ManifestRow, working: Path) -> dict[str, str | None]:
-    narration = portable(row.narration, working) if row.narration else None
-    return {**vars(row), "path": portable(row.path, working), "narration": narration}
+    narration = SEPARATOR.join(portable(path, working) for path in row.narration)
+    return {
+        **vars(row),
+        "path": portable(row.path, working),
+        "narration": narration or None,
+        "language": SEPARATOR.join(row.language) or None,
+    }
 
 
 def _copy_narration(table: Path, known: Collection[str], writer: TableWriter) -> int:
@@ -115,14 +125,19 @@ def _copy_narration(table: Path, known: Collection[str], writer: TableWriter) ->
 def _narration_parts(table: Path) -> Iterator[pa.Table]:
     """A table of narration a part at a time, or a CSV of captions as lines in order of video and time."""
     if table.suffix == ".csv":
-        captions = read_csv(table, CAPTIONS, optional=("end_seconds",))
+        captions = read_captions_csv(table)
         lines = captions.rename(columns={"caption": "text"})[NARRATION.names]
         order = lines.sort_values(NARRATION.names[:3], kind="stable")
         yield pa.Table.from_pandas(order, NARRATION, preserve_index=False)
         return
+    spoken: str | None = None
     for batch in table_batches(table):
+        part = pa.Table.from_batches([batch])
         try:
-            yield pa.Table.from_batches([batch]).select(NARRATION.names).cast(NARRATION)
+            if "language" not in part.column_names:
+                spoken = language_of(part["text"].to_pylist()) if spoken is None else spoken
+                part = part.append_column("language", pa.array([spoken] * len(part), pa.string()))
+            yield part.select(NARRATION.names).cast(NARRATION)
         except (KeyError, pa.ArrowException) as error:
             cure = "make the table again"
             raise UserError(f"{table}: {error}", f"the columns {NARRATION.names}", cure) from error
@@ -135,15 +150,33 @@ def narration_lines(
     lines: list[dict[str, Any]] = []
     unread = {}
     for row in tqdm(rows, desc="narration", unit="video", disable=None):
-        if row.narration is None:
-            continue
         try:
-            found = read_narration(row.narration)
+            found = narration_by_language(row)
         except VideoError as error:
             unread[row.video_id] = str(error)
-        else:
-            lines += [{"video_id": row.video_id, **line._asdict()} for line in found]
+            continue
+        for language, said in found.items():
+            same = {"video_id": row.video_id, "language": language}
+            lines += [{**same, **line._asdict()} for line in said]
     return lines, unread
+
+
+def narration_by_language(row: ManifestRow) -> dict[str, list[Line]]:
+    """Language -> the lines of the narration file that is in it, in the order of the files; {} without a file.
+
+    Errors: `VideoError` of the first file that cannot be read, and for two files in one language.
+    """
+    found: dict[str, list[Line]] = {}
+    for number, path in enumerate(row.narration):
+        lines = read_narration(path)
+        language = row.language[number] if row.language else language_in_name(path, row.path)
+        language = language or language_of(line.text for line in lines)
+        if language in found:
+            named = f"the language {language}" if language else "a language that cannot be told"
+            cure = "name their languages in the manifest's column language"
+            raise VideoError("narration_unreadable", f"{path}: a second file in {named}; {cure}")
+        found[language] = lines
+    return found
 
 
 def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

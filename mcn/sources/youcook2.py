@@ -70,7 +70,7 @@ class YouCook2(Adapter):
             else:
                 kept.append(segment)
         rows = [
-            (f"{video_id}_{place:02d}", *segment[:4])
+            (f"{video_id}_{place:02d}", *segment[:4], "en")
             for video_id, found in videos.items()
             for place, segment in enumerate(sorted(found, key=lambda segment: segment[1:3]))
         ]
@@ -80,7 +80,7 @@ class YouCook2(Adapter):
         published = PUBLISHED[self.split]
         account.count("clips", len(rows), published[0])
         account.count("videos", len(videos), published[1])
-        account.count("distinct captions", len({row[-1] for row in rows}), published[2])
+        account.count("distinct captions", len({row[4] for row in rows}), published[2])
 
 
 def _from_csv(path: Path) -> Iterator[Segment]:

@@ -78,12 +78,13 @@ class Video:
     def clip(self, line: int, options: TrainingOptions, candidates: int = 1) -> Clip:
         """The clip grown around a narration line, with at most `candidates` texts."""
         assert self.lines is not None
-        starts, ends, tokens = self.lines
+        lines, line = self.lines.alike(line)
+        starts, ends, tokens, _ = lines
         joined, span = [line], widened(starts[line], ends[line], options.min_clip_seconds)
         if options.window == "joined":
             joined = extend_window(starts, ends, line, options.min_clip_seconds)
             span = window_of(starts, ends, joined)
-        further = neighbours(self.lines, joined)
+        further = neighbours(lines, joined)
         texts = (words_of([other], tokens, options.max_words) for other in further)
         return self.window(
             *span,
@@ -173,7 +174,7 @@ def span_of(sequence: FeatureSequence) -> tuple[float, float]:
 
 def neighbours(lines: Lines, joined: Sequence[int]) -> Iterator[int]:
     """The lines beside a run of lines, in the order in which the run would grow over them."""
-    starts, ends, _ = lines
+    starts, ends = lines.starts, lines.ends
     first, last = min(joined), max(joined)
     while first > 0 or last + 1 < len(starts):
         before = ends[last] - starts[first - 1] if first else np.inf

@@ -69,7 +69,8 @@ class TrainingSet:
         self.options, self.needs, self.left_out, self.steps = options, needs, left_out, steps
         self.video = {name: MappedFeatures(paths) for name, paths in shards.video.items()}
         self.audio = {name: MappedFeatures(paths) for name, paths in shards.audio.items()}
-        self.text = {name: Narration(paths) for name, paths in shards.text.items()}
+        spoken = options.languages or needs.languages
+        self.text = {name: Narration(paths, spoken) for name, paths in shards.text.items()}
         self.videos, self.excluded = self._select()
         for reason, count in sorted(Counter(self.excluded.values()).items()):
             logger.warning("%d videos are not trained on: %s", count, reason)
@@ -148,7 +149,7 @@ class TrainingSet:
         for name, store in self.text.items():
             if reason := _absence(name, store, video_id):
                 return reason
-            starts, ends, tokens = store[video_id]
+            starts, ends, tokens, _ = store[video_id]
             for line in range(len(starts)):
                 there = [
                     modality

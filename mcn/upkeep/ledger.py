@@ -35,11 +35,17 @@ from mcn.shards import ShardReader
 log = logging.getLogger(__name__)
 
 STATUSES = ("ok", "failed", "missing", "excluded")
-COLUMNS = ("video_id", "stream", "status", "code", "error", "end", "remarks")
+COLUMNS = ("video_id", "stream", "status", "code", "error", "end", "remarks", "languages")
 VERIFIED, UNVERIFIABLE, TRUNCATED = "verified end", "end not verifiable", "truncated"
 LEDGER = pa.schema([(name, pa.string()) for name in COLUMNS])
 _SHARD_COLUMNS = ("video_id", "status", "error")
-_ROWS = pa.schema([*((name, pa.string()) for name in _SHARD_COLUMNS), ("decoded", pa.bool_())])
+_ROWS = pa.schema(
+    [
+        *((name, pa.string()) for name in _SHARD_COLUMNS),
+        ("decoded", pa.bool_()),
+        ("languages", pa.string()),
+    ]
+)
 
 
 def make_ledger(
@@ -114,9 +120,20 @@ def _read_stream(stream: str, paths: Sequence[Path]) -> pa.Table:
         columns = [pa.array(reader.column(name), pa.string()) for name in _SHARD_COLUMNS]
         decoded = reader.kind == "features" and "decoded" in reader.recipe
         columns.append(pa.array([decoded] * len(columns[0]), pa.bool_()))
+        columns.append(pa.array(_languages(reader, len(columns[0])), pa.string()))
         chunks.append(pa.table(columns, _ROWS))
         reader.close()
     return pa.concat_tables([_ROWS.empty_table(), *chunks]).combine_chunks()
+
+
+def _languages(reader: ShardReader, rows: int) -> list[str]:
+    """The languages of the words of every row, `de,en`; '' where it has none, or they are not known."""
+    if reader.kind == "text":
+        found = reader.column("languages")
+        return [",".join(sorted(set(one or ()) - {""})) for one in found]
+    return (
+        [one or "" for one in reader.column("language")] if reader.kind == "speech" else [""] * rows
+    )
 
 
 def _doubled(ids: pa.Array | pa.ChunkedArray, where: str) -> list[str]:
@@ -140,11 +157,11 @@ def _account(
     """The rows of one stream in the manifest's order, `code: words` split in two."""
     rows = found.take(pc.index_in(manifest_ids, value_set=found["video_id"]))
     statuses, errors = rows["status"].to_pylist(), rows["error"].to_pylist()
-    decoded = rows["decoded"].to_pylist()
+    decoded, languages = rows["decoded"].to_pylist(), rows["languages"].to_pylist()
     columns: dict[str, list[str]] = {name: [] for name in COLUMNS}
     ids = manifest_ids.to_pylist()
-    for video_id, shard_status, shard_error, here in zip(
-        ids, statuses, errors, decoded, strict=True
+    for video_id, shard_status, shard_error, here, spoken in zip(
+        ids, statuses, errors, decoded, languages, strict=True
     ):
         left_out = video_id in excluded
         status = "excluded" if left_out else shard_status
@@ -157,7 +174,8 @@ def _account(
         said = excluded[video_id] if left_out else shard_error or ""
         code, _, words = ("" if status == "ok" else said).partition(": ")
         remarks = said if status == "ok" else ""
-        row = video_id, stream, status, code, words, _end(status, code, remarks, here), remarks
+        end = _end(status, code, remarks, here)
+        row = video_id, stream, status, code, words, end, remarks, spoken
         for name, value in zip(COLUMNS, row, strict=True):
             columns[name].append(value)
     return pa.table(columns, schema=LEDGER)

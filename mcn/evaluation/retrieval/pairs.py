@@ -99,6 +99,12 @@ class Ranking:
             for k in retrieval.RECALLS
         }
 
+    def of_queries(self, chosen: np.ndarray, total: int) -> Ranking:
+        """The same of some of the queries; chosen (n,) bool, total: their denominator."""
+        positives = [found for found, one in zip(self.positives, chosen, strict=True) if one]
+        places = Places(*(column[chosen] for column in self.places))
+        return Ranking(self.queries[chosen], self.gallery, positives, places, total)
+
 
 @dataclass(frozen=True)
 class ClipEmbeddings:
@@ -177,6 +183,21 @@ class ClipEmbeddings:
         )
         total = len(queries) if self.policy == "drop" else self._total(len(query_side.usable))
         return Ranking(queries, gallery, positives, places, total)
+
+    def by_language(self, ranking: Ranking) -> dict[str, Ranking]:
+        """The ranking of a pair `t->...` by the language of its captions, in the order of their codes.
+
+        The denominator is the number of captions in the language, those that cannot be ranked included, unless they
+        are dropped.
+        """
+        languages = np.array(self.captions.languages)
+        found = {}
+        for language in np.unique(languages).tolist():
+            chosen = languages[ranking.queries] == language
+            dropped = self.policy == "drop"
+            total = chosen.sum() if dropped else (languages == language).sum()
+            found[language] = ranking.of_queries(chosen, int(total))
+        return found
 
     def _total(self, queries: int) -> int:
         """The denominator: the queries at hand, or those of the published set; `UserError` where that has fewer."""

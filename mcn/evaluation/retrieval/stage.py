@@ -9,6 +9,8 @@ Conventions
 - `captions`, `clips`, `several_captions`: how many there are, and how a clip with several is ranked (see `pairs`).
 - `full_video`: by pair and protocol, where clips come from videos with several clips (see `full_video`); its `chance`
   holds the protocols that have an exact one.
+- `languages`: where the captions are in more than one language, by language (`en`, '' for unknown): `scores`, `chance`
+  and `intervals` of the pairs `t->...`, of the captions in it against the same gallery.
 - `released_convention`: what the published `metrics.py` would print, for comparison; ties make it meaningless.
 - `examples`: captions drawn at random among the ranked ones, ranks 1-based with ties averaged, best clips first.
 - `missing`: captions or clips without an embedding, by reason; what that does to scores is `missing_policy`.
@@ -18,7 +20,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,6 +62,7 @@ def evaluate(given: EvaluatedModel) -> dict[str, Any]:
         },
         "intervals": {pair: ranking.intervals(*sampling) for pair, ranking in rankings.items()},
         "full_video": full_video_scores(embeddings, options.vote_ties == "released"),
+        "languages": language_scores(embeddings, rankings, sampling),
         "released_convention": {
             pair: found for pair, ranking in rankings.items() if (found := ranking.released)
         },
@@ -97,6 +100,26 @@ def full_video_scores(
         scores, chance = full_video.evaluate(given, released_ties), full_video.chance(given)
         found[pair] = {name: undefined_as_none(one) for name, one in scores.items()}
         found[pair]["chance"] = {name: undefined_as_none(one) for name, one in chance.items()}
+    return found
+
+
+def language_scores(
+    embeddings: ClipEmbeddings, rankings: Mapping[str, Ranking], sampling: tuple[float, int, int]
+) -> dict[str, dict[str, Any]]:
+    """Language of captions -> `scores`, `chance` and `intervals` by pair; empty where there is only one language.
+
+    sampling: arguments of `Ranking.intervals`.
+    """
+    if len(set(embeddings.captions.languages)) < 2:
+        return {}
+    found: dict[str, dict[str, Any]] = {}
+    for pair, ranking in rankings.items():
+        if not pair.startswith("t->"):
+            continue
+        for language, part in embeddings.by_language(ranking).items():
+            row = found.setdefault(language, {"scores": {}, "chance": {}, "intervals": {}})
+            row["scores"][pair], row["chance"][pair] = part.scores, part.chance
+            row["intervals"][pair] = part.intervals(*sampling)
     return found
 
 

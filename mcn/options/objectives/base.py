@@ -40,7 +40,8 @@ class Needs(NamedTuple):
     reconstructs: the network has heads that reconstruct each modality's features. unit_length: embeddings are
     L2-normalised whatever `model.normalize` says, because the objective is one of cosines. network: class of the
     network that is trained. network_settings: arguments of the network that only this objective has.
-    steps: the annotated step that each clip shows.
+    steps: the annotated step that each clip shows. languages: of each clip what is said in every one of them while it
+    lasts; only lines in one of them count.
     """
 
     modalities: tuple[Modality, ...] = MODALITIES
@@ -55,6 +56,7 @@ class Needs(NamedTuple):
     network: str = "MultimodalClusteringNetwork"
     network_settings: Mapping[str, Any] = MappingProxyType({})
     steps: bool = False
+    languages: tuple[str, ...] = ()
 
 
 class ObjectiveOptions(Options):
