@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -241,7 +242,7 @@ def test_scores_by_language_are_those_of_its_captions_alone(
     ]
     options = RetrievalOptions(audio_frames=5120, missing_modality=policy)
 
-    def result(captions: list[dict[str, object]]) -> dict[str, object]:
+    def result(captions: list[dict[str, Any]]) -> dict[str, Any]:
         path = tmp_path / f"{len(captions)}{captions[0]['language']}.parquet"
         write_table(path, pa.Table.from_pylist(captions, CAPTIONS))
         return evaluate(evaluated(small, options, make_model(), tables={"captions": path}))

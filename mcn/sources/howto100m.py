@@ -6,7 +6,7 @@ Conventions
   `hobbies_and_crafts/video_8/8N4mGHodjss`, whose last part is the id and whose leading `None/` means nothing.
 - Captions: {video id: {"start": [...], "end": [...], "text": [...]}} as one JSON file (caption.json: without stop
   words; raw_caption.json: all words) or as a pickle (lists, arrays or pandas tables), or a folder of ID.csv
-  (start,end,text).
+  (start,end,text). how2_de.json and the eight others of Multi-HowTo100M have the form of caption.json.
 - Narration goes straight into one table, narration.parquet, in the order of the captions file, the lines of a video in
   order of time. Nothing holds more than the list of videos and a batch of lines: JSON of any length takes less than
   2 GiB.
@@ -45,6 +45,10 @@ CAPTIONS_FILES = (
     "raw_caption_superclean.json",
     "caption.pickle",
     "howto100m_captions",
+    *(
+        f"{TRANSLATED}{code}.json"
+        for code in ("en", "de", "fr", "cs", "es", "ru", "vi", "sw", "zh")
+    ),
 )
 
 
