@@ -54,6 +54,7 @@ localrules:
 
 if workflow.is_main_process:
     say_what_other_code_made()
+    say_what_encoders_do_not_know()
 
 
 onstart:

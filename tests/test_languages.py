@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import unicodedata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from mcn.config.configuration import configure
+from mcn.config.spoken import language_warnings
 from mcn.errors import UserError
 from mcn.evaluation.retrieval.stage import evaluate
 from mcn.features.text import extract_text, make_vocabulary
@@ -21,6 +24,7 @@ from mcn.options.training import TrainingOptions
 from mcn.report.accounts import read_account
 from mcn.report.evaluations import Retrieval
 from mcn.report.measures import language_rows
+from mcn.search.printing import unknown_language
 from mcn.shards import FeatureSequence, ShardReader
 from mcn.shards.lines import Narration
 from mcn.sources.annotation_tables import CAPTIONS, prepare_captions
@@ -262,3 +266,61 @@ def test_scores_by_language_are_those_of_its_captions_alone(
     assert shown[0].measures[0].chance == pytest.approx(
         both["languages"]["de"]["chance"]["t->va"]["R@1"]
     )
+
+
+def test_an_encoder_that_does_not_know_the_language_of_texts_is_named_before_the_run(
+    talk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(talk.parent)
+    captions = talk.parent / "captions.csv"
+    captions.write_text(
+        "clip_id,video_id,start_seconds,end_seconds,caption,language\nc,talk,0,5,corta,es\n"
+    )
+    values = {
+        "datasets": {"talks": {"manifest": str(talk), "captions": str(captions)}},
+        "features": {
+            "words": {"kind": "text", "encoder": "word2vec", "vectors": "GoogleNews-x.bin"}
+        },
+        "experiments": {"one": {"dataset": "talks", "model": {"text": "words"}}},
+    }
+    start = "features.words knows en, and the {} of talks is in {}: "
+    assert [line.partition("take")[0] for line in language_warnings(configure(values))] == [
+        start.format("narration", "de"),
+        start.format("captions", "es"),
+    ]
+    values["features"]["words"]["languages"] = ["en", "de", "es"]
+    assert language_warnings(configure(values)) == []
+
+
+def test_a_vocabulary_job_warns_of_languages_that_the_vectors_do_not_know(
+    talk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, narration = tables_of(talk)
+    vectors = talk.parent / "glove.txt"
+    vectors.write_text("onion 1 2\n")
+    options = TextOptions(vectors=str(vectors), cache=str(talk.parent / "cache"))
+    make_vocabulary([narration], vectors, talk.parent / "vocabulary.parquet", options)
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [line.partition(" of ")[0] + line.partition(" are in")[2][:3] for line in said] == [
+        "4 de",
+        "2 es",
+    ]
+    assert "word2vec knows en" in said[0]
+
+
+def test_a_query_in_a_language_that_the_encoder_does_not_know_is_warned_of() -> None:
+    def answers(*known: tuple[str, ...]) -> Any:
+        return SimpleNamespace(
+            vectors=[
+                SimpleNamespace(name="seen", text=f"t{n}", knows=k) for n, k in enumerate(known)
+            ]
+        )
+
+    query = "wo wird die Suppe gerührt?"
+    warning = unknown_language(answers(("en",), ("de", "en"), ()), query, ("words", "seen"))
+    assert warning.startswith("The query seems to be in de, which t0 (en) does not know")
+    assert not unknown_language(
+        answers(("en",)), "how is the soup stirred until it is hot", ("seen",)
+    )
+    assert not unknown_language(answers(("en",)), "onion", ("seen",))  # too short to tell
+    assert not unknown_language(answers(("en",)), query, ("words",))

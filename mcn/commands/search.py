@@ -122,7 +122,7 @@ def join_index(arguments: Namespace) -> None:
 def search(arguments: Namespace) -> int:
     """Find the moments of a folder of videos that fit a text; exit status 1 where there are none."""
     from mcn.search.answers import Answers, Filters
-    from mcn.search.printing import as_json, as_text, cut_clips
+    from mcn.search.printing import as_json, as_text, cut_clips, unknown_language
 
     answers = Answers.open(arguments.directory, arguments.dataset)
     only = ("words", "meaning") if arguments.said else ("seen",) if arguments.seen else None
@@ -140,6 +140,9 @@ def search(arguments: Namespace) -> int:
         print(as_json(found))
     else:
         print(as_text(answers, found, arguments.query, sources or answers.sources))
+    sys.stdout.flush()  # before the language is detected, which takes half a second
+    if warning := unknown_language(answers, arguments.query, sources or answers.sources):
+        print(warning, file=sys.stderr)
     if arguments.clip and found:
         count = cut_clips(answers, found, arguments.clip)
         print(f"{count} clips in {arguments.clip}", file=sys.stderr)

@@ -90,6 +90,7 @@ def make_vocabulary(
     and for a table without a column of text.
     """
     texts = (text for path in tables for text in _texts(path))
+    _warn_of_unknown_languages(tables, options)
     if isinstance(options, TextOptions):
         tokens, matrix, recipe = _word_vocabulary(texts, vectors, options)
     else:
@@ -104,6 +105,23 @@ def make_vocabulary(
     columns = [tokens, [row.tobytes() for row in matrix]]
     table = pa.Table.from_arrays([*map(pa.array, columns)], schema=VOCABULARY)
     write_table(output, table, {"table": "vocabulary", **recipe})
+
+
+def _warn_of_unknown_languages(tables: list[Path], options: TextsOptions) -> None:
+    """Say how many texts of each table are in a language that the vectors or the encoder do not know."""
+    for path in tables:
+        if "language" not in pq.read_schema(path).names:
+            continue
+        counts: Counter[str] = Counter()
+        for batch in table_batches(path, ["language"]):
+            counts.update(one or "" for one in batch.column(0).to_pylist())
+        for language in options.not_known(counts):
+            words = (
+                "%d of %d texts of %s are in %s, and %s knows %s (languages of the feature's row)"
+            )
+            knows = ", ".join(options.knows)
+            counted = counts[language], counts.total()
+            log.warning(words, *counted, path, language, options.encoder, knows)
 
 
 def _word_vocabulary(

@@ -15,6 +15,8 @@ Conventions
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -27,7 +29,7 @@ from pydantic import (
     model_validator,
 )
 
-from mcn.options.base import Options, field
+from mcn.options.base import LanguageCode, Options, field
 from mcn.options.decode import FrameOptions, SoundOptions
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]+$", max_length=64)]
@@ -40,6 +42,12 @@ NAMED = (
     "torchvision:",
     EMBEDDED_PREFIX,
 )  # weights that a library fetches or holds, by name
+
+# names of vectors and models of texts that were trained on English alone
+ENGLISH = (
+    *("GoogleNews-*", "glove*", "minilm", "all-*-v1", "all-*-v2", "multi-qa-*", "msmarco-*"),
+    *("*-en", "*-en-v1.5", "clip-vit-*", "static-retrieval-mrl-en-v1"),
+)
 
 FRAMES_1FPS = FrameOptions(frames_per_second=1, short_side=224)
 
@@ -187,3 +195,21 @@ class TextsOptions(FeatureOptions):
 
     kind: Literal["text"] = "text"
     reads: None = Field(None, description="nothing: texts are read from the narration")
+    languages: tuple[LanguageCode, ...] = field(
+        (),
+        "languages that the vectors or the encoder know, such as [en, de]; texts in another one are warned of. []: "
+        "English of GoogleNews and GloVe vectors, MiniLM and others that are English by their name; else not known",
+        role="runtime",
+    )
+
+    @property
+    def knows(self) -> tuple[str, ...]:
+        """The languages that the row knows; () where that is not known."""
+        made_of = (getattr(self, key, None) for key in ("vectors", "weights", "model"))
+        names = [Path(one.removeprefix(EMBEDDED_PREFIX)).name for one in made_of if one]
+        english = any(fnmatch(name, pattern) for name in names for pattern in ENGLISH)
+        return self.languages or (("en",) if english else ())
+
+    def not_known(self, languages: Iterable[str]) -> list[str]:
+        """Those of some languages that the row does not know, where it is known what it knows."""
+        return sorted(set(languages) - {"", *self.knows}) if self.knows else []

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from mcn.evaluation.basis import SEEDED, basis
 from mcn.options.base import parsed
+from mcn.options.features import FeatureRows
+from mcn.options.row import TextsOptions
 from mcn.options.search import SearchOptions
 from mcn.search.catalogue import CATALOGUE, read_catalogue
 from mcn.search.folder import Folder
@@ -88,7 +90,7 @@ def _meaning(folder: Folder) -> list[VectorSource]:
         return []
 
     def load() -> Encoder:
-        from mcn.options.features import FeatureRows, RuntimeOptions
+        from mcn.options.features import RuntimeOptions
         from mcn.search.passages import PassageEncoder
 
         rows = parsed(FeatureRows, {"features": folder.settings["features"]}).features
@@ -97,14 +99,26 @@ def _meaning(folder: Folder) -> list[VectorSource]:
     loads = _quickly(folder, name, load)
     found = sources_of(place, f"the meaning of what is said, by {name}", loads)
     least = folder.settings["search"].get("meaning_cosine", -1.0)  # older runs have none
-    return [replace(one, least=least) for one in found]
+    return _reading(folder, name, [replace(one, least=least) for one in found])
 
 
 def _of_model(folder: Folder, experiment: str, place: Path, rests: str) -> list[VectorSource]:
     options = parsed(SearchOptions, dict(folder.settings.get("search") or {}))
     limit = seen_limit(folder.results / "models" / experiment, options)
     found = sources_of(place, rests, _encoder(folder, experiment))
-    return [replace(one, limit=limit) if one.name == "seen" else one for one in found]
+    text = (folder.settings["experiments"][experiment].get("model") or {}).get("text")
+    limited = [replace(one, limit=limit) if one.name == "seen" else one for one in found]
+    return _reading(folder, text, limited)
+
+
+def _reading(folder: Folder, text: str | None, sources: list[VectorSource]) -> list[VectorSource]:
+    """The sources with the feature that reads their queries."""
+    given = folder.settings["features"].get(text or "")
+    if not text or given is None:
+        return sources
+    row = parsed(FeatureRows, {"features": {text: given}}).features[text]
+    knows = row.knows if isinstance(row, TextsOptions) else ()
+    return [replace(one, text=text, knows=knows) for one in sources]
 
 
 def sources_of(place: Path, rests: str, load: Callable[[], Encoder]) -> list[VectorSource]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from mcn.errors import UserError, VideoError
 from mcn.search.answers import Answer, Answers
+from mcn.sources.languages import language_of
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,21 @@ def as_text(answers: Answers, found: Sequence[Answer], query: str, asked: Sequen
             cut = words if len(words) <= MOST_SAID else f"{words[:MOST_SAID]}..."
             lines.append(f'{"":13}"{printable(cut)}"')
     return "\n".join([*lines, "", "These answers rest on:", basis])
+
+
+def unknown_language(answers: Answers, query: str, asked: Sequence[str]) -> str:
+    """A warning where a query is in a language that an encoder asked does not know, '' where it is not."""
+    few = {one.text: one.knows for one in answers.vectors if one.knows and one.name in asked}
+    language = language_of([query]) if few else ""
+    without = [
+        f"{text} ({', '.join(knows)})" for text, knows in few.items() if language not in knows
+    ]
+    if not language or not without:
+        return ""
+    return (
+        f"The query seems to be in {language}, which {', '.join(without)} does not know: what it finds by meaning and "
+        "by what is seen is chance. Words that were said are found in any language."
+    )
 
 
 def _has_vectors(asked: Sequence[str]) -> bool:

@@ -47,7 +47,7 @@ class VectorSource:
     """The windows of one source and model. basis: what its scores rest on; encoder: loads the query encoder.
 
     least: cosine below which a window is no answer. limit: of a text's vector, the cosine that its best window must
-    reach.
+    reach. text, knows: the feature that reads queries, and the languages that it knows, () where that is not known.
     """
 
     name: str
@@ -56,6 +56,8 @@ class VectorSource:
     encoder: Callable[[], Encoder]
     lists: Lists | None = None
     least: float = -1.0
+    text: str = ""
+    knows: tuple[str, ...] = ()
     limit: Callable[[np.ndarray], float] | None = None
 
     @classmethod

@@ -25,7 +25,7 @@ from typing import Any
 
 from mcn.errors import UserError
 from mcn.files import canonical_json, csv_text, file_sha256, write_text
-from mcn.sources.beside import narration_beside
+from mcn.sources.beside import language_in_name, narration_beside
 from mcn.sources.manifest import ManifestRow, read_manifest
 from mcn.sources.partition import shard_of
 
@@ -97,6 +97,16 @@ def narration_digest(manifest: str, shards: int = 1, shard: int = 0) -> str:
         for row in _shard_rows(manifest, shards, shard)
     ]
     return _digest(found) if is_known(manifest) else ""
+
+
+def narrated_languages(manifest: str) -> set[str]:
+    """The languages that a manifest names, in its column or by the names of files; {} where it is not known."""
+    return {
+        language
+        for row in _rows(manifest) or []
+        for language in row.language or [language_in_name(path, row.path) for path in row.narration]
+        if language
+    }
 
 
 def beside_digest(manifest: str, shards: int, shard: int, language: str | None) -> str:

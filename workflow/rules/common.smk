@@ -17,6 +17,7 @@ from mcn.options.decode import FrameOptions
 from mcn.options.published import IMPORTED
 from mcn.config.left_out import leave_out
 from mcn.config.one_configuration import require_one_configuration
+from mcn.config.spoken import language_warnings
 from mcn.config.reruns import SETTINGS, arguments, code_of, rows_of_frozen
 from mcn.options.evaluation import TASKS
 from mcn.sources.official import ACCOUNTS, provenance
@@ -121,6 +122,12 @@ def start_run():
 def say_what_other_code_made():
     """Name the rules whose shards other code made than there is now, and what to do about it."""
     for line in change_lines(Path("results"), settings, Path.cwd()):
+        logger.warning(line)
+
+
+def say_what_encoders_do_not_know():
+    """Name the texts in languages that the encoder of a text feature does not know."""
+    for line in language_warnings(settings):
         logger.warning(line)
 
 
