@@ -18,6 +18,11 @@ OBJECTIVE_SETTINGS = {
     "avlnet tri": {"kind": "avlnet", "text": "tri"},
     "avlnet fused": {"kind": "avlnet", "text": "fused"},
     "everything_at_once": {"kind": "everything_at_once", **FUSION},
+    "everything_at_once released": {
+        "kind": "everything_at_once",
+        "variant": "released",
+        **FUSION,
+    },
     "fine_grained": {"kind": "fine_grained", "visual_units": 3},
     "xdc": {"kind": "xdc", "clusters": 8, "memory_clips": 30, "refit_every_epochs": 40},
     "xdc cdc": {"kind": "xdc", "variant": "cdc", "clusters": 8},

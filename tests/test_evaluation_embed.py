@@ -11,7 +11,7 @@ import torch
 from mcn.errors import UserError
 from mcn.evaluation.annotations import Moment, read_captions, read_steps
 from mcn.evaluation.embed import evaluating, features_of
-from mcn.evaluation.inputs import REACH_FRAMES, audio_batch
+from mcn.evaluation.inputs import audio_batch
 from mcn.evaluation.seconds import second_features, second_windows
 from mcn.files import read_table, write_table
 from mcn.networks import ResDavenet
@@ -49,9 +49,9 @@ def test_padding_beyond_reach_changes_nothing(small: EvaluationSet) -> None:
         assert (
             np.abs(short[0].numpy() - full).max() > 1e-3
         )  # the padding matters where it is in reach
-    padded, columns = audio_batch([store["toast"].values[:100]], 5120)
+    padded, columns = audio_batch([store["toast"].values[:100]], 5120, model.DAVEnet)
     assert (padded.shape[2], columns.tolist()) == (528, [100])
-    assert audio_batch([store["toast"].values[:100]], 160)[0].shape[2] == 160
+    assert audio_batch([store["toast"].values[:100]], 160, model.DAVEnet)[0].shape[2] == 160
 
 
 def test_frozen_audio_is_the_mean_of_davenet_rows(small: EvaluationSet) -> None:
@@ -93,14 +93,16 @@ def test_sound_windows_stay_in_the_video() -> None:
     assert {(w.start, w.end) for w in second_windows("a", 2.0, 5, 8.0)} == {(2, 7)}
 
 
-def test_reach_of_the_audio_network() -> None:
+@pytest.mark.parametrize("stages", [4, 6])
+def test_reach_of_the_audio_network(stages: int) -> None:
     torch.manual_seed(0)
-    network = ResDavenet((8, 8, 8, 8)).double().eval()
+    network = ResDavenet((8,) * stages).double().eval()
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.constant_(module.bias, 5)  # so that no ReLU hides what reaches it
-    log_mel = torch.randn(1, 40, 1600, dtype=torch.float64)
-    column, edge = 40, 40 * ResDavenet.ratio + REACH_FRAMES
+    column = 20
+    edge = column * network.ratio + network.reach
+    log_mel = torch.randn(1, 40, edge + 400, dtype=torch.float64)
     with torch.inference_mode():
         whole = network(log_mel)[0, :, column]
         log_mel[..., edge + 1 :] = 0

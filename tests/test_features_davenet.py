@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from mcn.errors import UserError
-from mcn.features.davenet import OVERLAP, chunks_of
+from mcn.features.davenet import chunks_of, overlap_of
 from mcn.networks import ResDavenet
 from mcn.options.encoders import DavenetOptions
 from mcn.options.features import RuntimeOptions
@@ -56,7 +56,7 @@ def write_mels(path, videos):
 
 @pytest.mark.parametrize("rows", [1, 15, 16, 17, 1024, 1025, 2047, 5000])
 def test_chunks_join_to_one_row_every_sixteen(rows):
-    chunks = list(chunks_of(mels(rows), 1024))
+    chunks = list(chunks_of(mels(rows), 1024, ResDavenet(WIDTHS)))
     assert sum(chunk.last - chunk.first for chunk in chunks) == -(-rows // 16)
 
 
@@ -82,8 +82,9 @@ def test_overlap_covers_the_receptive_field(network):
     centre = 100 * 16
     before = network(rows)[0, :, 100]
     far, near = rows.clone(), rows.clone()
-    far[..., : centre - OVERLAP] = 0
-    far[..., centre + OVERLAP :] = 0
+    overlap = overlap_of(network)
+    far[..., : centre - overlap] = 0
+    far[..., centre + overlap :] = 0
     near[..., centre - 400] += 1e4
     torch.testing.assert_close(network(far)[0, :, 100], before)
     assert not torch.allclose(network(near)[0, :, 100], before)

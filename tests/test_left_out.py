@@ -74,12 +74,14 @@ def test_what_is_there_stays(paper: dict[str, Any]) -> None:
     assert settings.benchmarks() == {"youcook2": "youcook2", "crosstask": "crosstask"}
 
 
+ROWS = "data/youcook2/youcook_val.pkl"  # all rows of the clips
 CLIPS = {"youcook2": "youcook_val_audio.pkl", "msrvtt": "msrvtt_jsfusion_test.pkl"}
 
 
 def test_everything_there(paper: dict[str, Any]) -> None:
     released = ("mcn", "howto100m_pt_model", "avlnet_text_tri")
-    make(*WEIGHTS, *(f"weights/{name}.pth" for name in released))
+    everything = "weights/everything_at_once_tva/latest_model.pth"
+    make(*WEIGHTS, *(f"weights/{name}.pth" for name in released), everything, ROWS)
     for kind in KINDS:
         MAKERS[kind](Path("data") / kind)
     for kind, name in CLIPS.items():
@@ -87,8 +89,15 @@ def test_everything_there(paper: dict[str, Any]) -> None:
     values, lines = leave_out(paper)
     assert lines == []
     settings = configure(values)
-    assert set(settings.datasets) == {*KINDS, *(f"{kind}_clips" for kind in CLIPS)}
+    assert set(settings.datasets) == {
+        *KINDS,
+        *(f"{kind}_{rows}" for kind in CLIPS for rows in ("clips", "rows")),
+    }
     assert settings.benchmarks()["msrvtt_clips"] == "msrvtt"
+    of_rows = {name for name, where, _ in settings.evaluations() if where == "youcook2_rows"}
+    of_maxima = {name for name, where, _ in settings.evaluations() if where == "youcook2_clips"}
+    assert of_rows == {"eao_howto100m", "eao_released"}
+    assert of_maxima == set(settings.experiments) - of_rows
     plain = {"dataset": "howto100m", "recipe": "released"}
     published = configure(laid_over(values, {"experiments": {"plain": plain}}))
     fields = {"dataset", "model", "objective", "training"}
@@ -112,7 +121,10 @@ def test_only_what_is_optional_is_left_out(paper: dict[str, Any]) -> None:
         if one:
             one["optional"] = False
     values, lines = leave_out(paper)
-    assert set(values["datasets"]) == {*KINDS, *(f"{kind}_clips" for kind in CLIPS)}
+    assert set(values["datasets"]) == {
+        *KINDS,
+        *(f"{kind}_{rows}" for kind in CLIPS for rows in ("clips", "rows")),
+    }
     assert all("checkpoint" in line for line in lines)
 
 

@@ -120,6 +120,6 @@ def test_other_shapes_are_refused(small, shape):
         small(torch.zeros(shape, dtype=torch.float64))
 
 
-def test_four_stages():
-    with pytest.raises(ValueError, match="four stages"):
+def test_four_or_six_stages():
+    with pytest.raises(ValueError, match="four or six stages"):
         ResDavenet((8, 8))

@@ -199,6 +199,48 @@ def test_clips_of_msrvtt_keep_their_captions_and_count_what_they_lack(tmp_path):
     }
 
 
+def test_all_rows_of_clips_instead_of_the_maximum(tmp_path):
+    """Keys as Everything at Once reads them: `2d_full` of YouCook2, `2d` beside `2d_pooled` of MSR-VTT."""
+    full, other = features(4, 8), features(9, 8)
+    sound = (GENERATOR.random((40, 300)) * -80).astype(np.float32)
+    clips = [
+        {
+            "id": "a",
+            "2d": full.max(0),
+            "3d": other.max(0),
+            "2d_full": full,
+            "3d_full": other,
+            "audio": sound,
+            "caption": "cut it",
+        },
+        {"id": "b", "2d": full.max(0), "3d": other.max(0), "caption": "no rows"},
+        {
+            "id": "c",
+            "2d_pooled": full.max(0),
+            "3d_pooled": other.max(0),
+            "2d": full.copy(),
+            "3d": other.copy(),
+        },
+    ]
+    (tmp_path / "youcook_val.pkl").write_bytes(pickle.dumps(clips, 4))
+    found = import_clips(tmp_path / "youcook_val.pkl", tmp_path / "out", "full")
+    assert found["features"]["resnet152"] == {"not_found": 1, "ok": 2}
+    assert found["left_out_keys"] == {"2d": 2, "2d_pooled": 1, "3d": 2, "3d_pooled": 1}
+    store = FeatureStore([tmp_path / "out" / "resnext101.parquet"])
+    for name in "ac":
+        np.testing.assert_array_equal(store[name].values, other)
+        assert store[name].step_seconds == pytest.approx(16 / 24)
+    captions = list(csv.DictReader((tmp_path / "out" / "captions.csv").read_text().splitlines()))
+    assert float(captions[0]["end_seconds"]) == 6.0  # nine rows of motion outlast the sound
+    command = (
+        f"import features clips {tmp_path}/youcook_val.pkl --rows pooled --output {tmp_path}/pooled"
+    )
+    main(command.split())
+    pooled_rows = tmp_path / "pooled" / "resnext101.parquet"
+    pooled = FeatureStore([pooled_rows])
+    assert [len(pooled[name].values) for name in "abc"] == [1, 1, 1]
+
+
 def test_the_pth_of_miech(tmp_path):
     values = {key: {f"video{n}": torch.rand(2048) for n in range(3)} for key in ("2d", "3d")}
     torch.save(values, tmp_path / "MSRVTT_JSFUSION_test.pth")

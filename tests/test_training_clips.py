@@ -216,3 +216,56 @@ def test_kept_clips_tell_what_they_lack(data):
     assert len(deaf) == 3  # the clips of spoiled0
     assert (batch.audio[deaf] == 0).all()
     assert batch.present.sum(dim=1).min() == 2
+
+
+def test_a_moment_gives_the_line_that_is_said_there_or_the_window() -> None:
+    """Everything at Once howto_dataset.py, with sound that begins half a window later."""
+    options = TrainingOptions(
+        sampling="moments",
+        empty_clips="mask",
+        min_clip_seconds=4,
+        audio_frames=384,
+        sound_shift_seconds=2,
+        max_words=4,
+    )
+    narrated = video(lines([3.0, 15.0], [8.0, 20.0], [[1, 2], [3]]), seconds=24)
+    words = set()
+    for draw in np.linspace(0, 0.999, 50):
+        start = draw * 20
+        clip = narrated.moment(_Drawn(draw), options)
+        said = next(
+            (n for n in (start, start + 4) for low, high in [(3, 8), (15, 20)] if low <= n <= high),
+            None,
+        )
+        words.add(tuple(clip.words))
+        if said is None:
+            assert (clip.start, clip.end, clip.words) == (start, start + 4, [])
+            first = int((start * 16000 - 200) // 160)
+            assert len(clip.audio) == 384
+        else:
+            line = (3.0, 8.0) if said < 10 else (15.0, 20.0)
+            assert (clip.start, clip.end) == line
+            first = int(((line[0] + 2) * 16000 - 200) // 160)
+        np.testing.assert_array_equal(clip.audio[0], narrated.audio.values[max(0, first)])
+    assert words == {(), (1, 2), (3,)}
+    with pytest.raises(ValueError, match="set empty_clips to mask or keep"):
+        TrainingOptions(sampling="moments")
+
+
+class _Drawn:
+    """A generator that draws one number."""
+
+    def __init__(self, number: float) -> None:
+        self.random = lambda: number
+
+
+def test_a_batch_holds_the_first_rows_of_each_clip(data) -> None:
+    needs = Needs(visual_units=3, units_are_rows=True)
+    options = OPTIONS.model_copy(update={"sampling": "moments", "empty_clips": "keep"})
+    training_set = TrainingSet(data, options, needs)
+    batch = training_set.batch(0, 0)
+    assert batch.units is not None
+    assert batch.units.shape == (12, 3, batch.video.shape[1])
+    there = (batch.units != 0).any(dim=-1)
+    assert there.any()
+    assert (there.long().diff(dim=1) <= 0).all()  # zero rows only behind others

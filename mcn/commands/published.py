@@ -80,6 +80,12 @@ def _register_features(forms: Verbs) -> None:
     verb = add_verb(forms, "clips", import_clips)
     verb.add_argument("source", type=Path, help="pickle of AVLnet or MCN, or MSRVTT .pth")
     verb.add_argument("--output", type=Path, required=True, help="folder")
+    verb.add_argument(
+        "--rows",
+        choices=("pooled", "full"),
+        default="pooled",
+        help="one row a clip, as MCN, AVLnet and HowTo100M read them, or all, as Everything at Once does",
+    )
 
 
 def fetch(arguments: Namespace) -> None:
@@ -129,7 +135,7 @@ def import_clips(arguments: Namespace) -> None:
     """Read a published file of clips; write its manifest, captions and feature files."""
     from mcn.published.clips import import_clips
 
-    import_clips(arguments.source, arguments.output)
+    import_clips(arguments.source, arguments.output, arguments.rows)
 
 
 def import_checkpoint(arguments: Namespace) -> None:

@@ -88,6 +88,7 @@ class Configuration(Options):
             for experiment, options in self.experiments.items()
             for name in names
             if options.measurable(task, self.datasets[name].evaluations.get(task))
+            and options.reads_rows_of(self.datasets[name])
         ]
 
     def epoch_models(self) -> dict[str, tuple[str, int]]:

@@ -31,18 +31,18 @@ from torch import Tensor
 
 from mcn.errors import UserError, several
 from mcn.evaluation.annotations import Moment, Vocabulary, read_vocabulary
-from mcn.evaluation.inputs import Stores, absence, audio_batch, open_stores, require_width
+from mcn.evaluation.inputs import ClipReader, Stores, audio_batch, open_stores, require_width
 from mcn.features.runtime import resolve
 from mcn.layout import Dataset, ModelShards
 from mcn.networks.checkpoints import load_model
 from mcn.networks.embedding import EmbeddingNetwork
-from mcn.options.evaluation import EvaluationOptions
+from mcn.options.evaluation import EvaluationOptions, SecondsOptions
 from mcn.options.features import RuntimeOptions
 from mcn.options.training import ModelFeatures, ModelOptions
-from mcn.shards.clips import mel_rows, pool, pool_parts, rate_of, rows_between
 
 Item = TypeVar("Item")
 Input = TypeVar("Input", np.ndarray, list[np.ndarray])
+MODALITY = {"t": "text", "v": "video", "a": "audio"}
 FRAMES = 1024  # rows of a long clip that are embedded at a time
 
 
@@ -151,6 +151,13 @@ class EvaluatedModel:
         """The words that the data set knows, with their vectors."""
         return self.words or read_vocabulary(self.tables["vocabulary"])
 
+    @cached_property
+    def reader(self) -> ClipReader:
+        """What the model takes of clips and texts."""
+        accurate = self.model.units_are_rows and isinstance(self.options, SecondsOptions)
+        tokens = getattr(self.options, "visual_tokens", None)
+        return ClipReader(self.model, self.inputs, self.stores, tokens, accurate)
+
     def require_videos(self, video_ids: Sequence[str]) -> None:
         """`UserError` naming every annotated video that a feature has no row of, failed rows being rows."""
         wanted = sorted(set(video_ids))
@@ -167,8 +174,8 @@ class EvaluatedModel:
     def embed_video(self, clips: Sequence[Moment]) -> Embedded:
         """Visual embeddings of clips."""
         if self.model.takes_frames:
-            return self._embed(clips, self._clip_frames, self._run_frames)
-        return self._embed(clips, self._clip_features, self._run_video)
+            return self._embed(clips, self.reader.frames, self._run_frames)
+        return self._embed(clips, self.reader.visual, self._run_video)
 
     def embed_features(self, features: np.ndarray) -> np.ndarray:
         """Visual embeddings (N, d) of clip features (N, D), which are the visual features joined."""
@@ -177,83 +184,74 @@ class EvaluatedModel:
     def embed_audio(self, clips: Sequence[Moment], audio_frames: int) -> Embedded:
         """Audio embeddings of clips; of log-mels at most `audio_frames` of each are heard."""
         if self.model.takes_frames:
-            return self._embed(clips, self._clip_sounds, self._run_sounds)
-        store, log_mel = self.stores[str(self.inputs.audio)], self.model.DAVEnet is not None
-        of_clip = store.recipe.get("reference") == "clip"
-
-        def read(clip: Moment) -> np.ndarray | str:
-            if not log_mel:
-                found = self._clip_sounds(clip)
-                return found if isinstance(found, str) else found.mean(axis=0, dtype=np.float32)
-            sequence = store[clip.video_id]
-            if sequence.values is None:
-                return absence("audio", sequence)
-            rows = mel_rows(sequence.values, *clip.within(sequence), audio_frames, of_clip)
-            return rows if len(rows) else "audio: empty_window"
-
-        def run(rows: list[np.ndarray]) -> Tensor:
-            if not log_mel:
-                return self.model.embed_audio(self._tensor(np.stack(rows)))
-            padded, valid = audio_batch(rows, audio_frames)
-            return self.model.embed_audio(self._tensor(padded), self._tensor(valid))
-
+            return self._embed(clips, self.reader.sounds, self._run_sounds)
+        frames = self.reader.heard(audio_frames)
         order = np.argsort([clip.end - clip.start for clip in clips], kind="stable")
-        found = self._embed([clips[i] for i in order], read, run)
+        found = self._embed(
+            [clips[i] for i in order],
+            lambda clip: self.reader.sound(clip, frames),
+            lambda rows: self.model.embed_audio(*self._sound_tensors(rows, frames)),
+        )
         back = np.argsort(order)
         return Embedded(found.vectors[back], [found.reasons[i] for i in back])
 
     def embed_text(self, texts: Sequence[str]) -> Embedded:
         """Text embeddings from the first `max_words` known words, padded to that many."""
-        most = self.options.max_words
+        return self._embed(
+            texts, self._words, lambda words: self.model.embed_text(self._tensor(np.stack(words)))
+        )
+
+    def embed_joined(
+        self,
+        letters: str,
+        clips: Sequence[Moment],
+        texts: Sequence[str] | None = None,
+        audio_frames: int = 0,
+    ) -> Embedded:
+        """Embeddings of two or three modalities at once, where `model.joins`; of clips, or of each clip with its text.
+
+        letters: out of t, v and a. What lacks one has none, and the first reason is given.
+        """
+        frames = self.reader.heard(audio_frames)
+        read: dict[str, Callable[[Moment, str], np.ndarray | str]] = {
+            "v": lambda clip, text: self.reader.visual(clip),
+            "a": lambda clip, text: self.reader.sound(clip, frames),
+            "t": lambda clip, text: self._words(text),
+        }
+        tensors: dict[str, Callable[[list[np.ndarray]], tuple[Tensor, ...]]] = {
+            "v": lambda rows: (self._visual_tensor(rows),),
+            "a": lambda rows: self._sound_tensors(rows, frames),
+            "t": lambda rows: (self._tensor(np.stack(rows)),),
+        }
+
+        def inputs(item: tuple[Moment, str]) -> list[np.ndarray] | str:
+            found = []
+            for letter in letters:
+                one = read[letter](*item)
+                if isinstance(one, str):
+                    return one
+                found.append(one)
+            return found
+
+        def run(items: list[list[np.ndarray]]) -> Tensor:
+            rows = zip(letters, zip(*items, strict=True), strict=True)
+            return self.model.embed_joined(
+                {MODALITY[letter]: tensors[letter](list(one)) for letter, one in rows}
+            )
+
+        pairs = list(zip(clips, texts if texts is not None else [""] * len(clips), strict=True))
+        return self._embed(pairs, inputs, run)
+
+    def _words(self, text: str) -> np.ndarray | str:
         width = self.vocabulary.vectors.shape[1]
         require_width("word vectors", width, self.model.settings["word_width"])
+        return self.reader.words(text, self.vocabulary, self.options.max_words)
 
-        def read(text: str) -> np.ndarray | str:
-            words = self.vocabulary.words(text, most)
-            padding = ((0, most - len(words)), (0, 0))
-            return np.pad(words, padding) if len(words) else "text: no_known_word"
-
-        def run(words: list[np.ndarray]) -> Tensor:
-            return self.model.embed_text(self._tensor(np.stack(words)))
-
-        return self._embed(texts, read, run)
-
-    def _clip_features(self, clip: Moment) -> np.ndarray | str:
-        """The visual features of a clip (D,), or (parts, D), or why there are none."""
-        parts, units = [], self.model.visual_units
-        for name in self.inputs.video:
-            sequence = self.stores[name][clip.video_id]
-            if sequence.values is None:
-                return absence("video", sequence)
-            window, rate = clip.within(sequence), rate_of(sequence)
-            if units:
-                parts.append(pool_parts(sequence.values, *window, rate, units))
-            else:
-                parts.append(pool(sequence.values, *window, rate))
-        if not all(part.any() for part in parts):
-            return "video: empty_window"
-        return np.concatenate(parts, axis=-1)
-
-    def _clip_frames(self, clip: Moment) -> list[np.ndarray] | str:
-        """The rows of a clip, of every visual feature, or why there are none."""
-        found = []
-        for name in self.inputs.video:
-            sequence = self.stores[name][clip.video_id]
-            if sequence.values is None:
-                return absence("video", sequence)
-            window = clip.within(sequence)
-            rows = rows_between(*window, rate_of(sequence), len(sequence.values))
-            found.append(sequence.values[rows])
-        return found if all(map(len, found)) else "video: empty_window"
-
-    def _clip_sounds(self, clip: Moment) -> np.ndarray | str:
-        """The rows of a clip, of the audio feature, or why there are none."""
-        sequence = self.stores[str(self.inputs.audio)][clip.video_id]
-        if sequence.values is None:
-            return absence("audio", sequence)
-        span = clip.within(sequence)
-        rows = sequence.values[rows_between(*span, rate_of(sequence), len(sequence.values))]
-        return rows if len(rows) else "audio: empty_window"
+    def _sound_tensors(self, rows: list[np.ndarray], audio_frames: int) -> tuple[Tensor, ...]:
+        if self.model.DAVEnet is None:
+            return (self._tensor(np.stack(rows)),)
+        padded, valid = audio_batch(rows, audio_frames, self.model.DAVEnet)
+        return self._tensor(padded), self._tensor(valid)
 
     def _run_sounds(self, clips: list[np.ndarray]) -> Tensor:
         """The mean of the embeddings of each clip's rows of sound, of unit length."""
@@ -284,10 +282,13 @@ class EvaluatedModel:
         return torch.cat(parts).mean(dim=0)
 
     def _run_video(self, rows: list[np.ndarray]) -> Tensor:
+        return self.model.embed_video(self._visual_tensor(rows))
+
+    def _visual_tensor(self, rows: list[np.ndarray]) -> Tensor:
         features = np.stack(rows)
         wanted = self.model.settings["video_width"]
         require_width("visual features", features.shape[-1], wanted)
-        return self.model.embed_video(self._tensor(features))
+        return self._tensor(features)
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.from_numpy(values).to(self.device)

@@ -6,11 +6,12 @@ Conventions
   that the first visual feature covers.
 - Every visual feature is adaptively max-pooled to T rows, each L2-normalised, then they are concatenated (MCN
   cvpr19_dataloader.py).
-- A network that takes frames (`EmbeddingNetwork.takes_frames`) embeds the rows of each second as a clip.
+- A network that takes frames (`EmbeddingNetwork.takes_frames`) embeds the rows of each second as a clip. One of rows
+  (`units_are_rows`) does so too, with `token_radius_seconds` on both sides, and hears the same stretch.
 - The sound of a second is a window around its beginning, [t - w/2, t + w/2], moved inwards at the ends of the video.
 - Modes: v scores a second's visual embedding, a that of the sound around it, va their un-normalised sum, by dot
-  products with the texts' embeddings. A mode that a video cannot be scored in is the reason why, `modality: code`;
-  under `video_only` va is then v.
+  products with the texts' embeddings; va of a network that joins is the embedding of both at once. A mode that a
+  video cannot be scored in is the reason why, `modality: code`; under `video_only` va is then v.
 """
 
 from __future__ import annotations
@@ -76,7 +77,8 @@ class SecondScorer:
 
     def _visual(self, video_id: str) -> tuple[np.ndarray, float] | str:
         """Visual embeddings (T, d) of the seconds of a video, and the time of the first; or why there are none."""
-        if not self.given.model.takes_frames:
+        model = self.given.model
+        if not (model.takes_frames or model.units_are_rows):
             found = second_features(self.given, video_id)
             return (
                 found if isinstance(found, str) else (self.given.embed_features(found[0]), found[1])
@@ -85,13 +87,22 @@ class SecondScorer:
         if first.values is None:
             return absence("video", first)
         start, seconds = first.start_seconds, seconds_of(first)
-        windows = [
-            Moment(video_id, start + second, start + second + JUST_BELOW_A_SECOND)
-            for second in range(seconds)
-        ]
+        windows = self._windows(video_id, start, seconds)
         embedded = self.given.embed_video(windows)
         absent = next((reason for reason in embedded.reasons if reason), "")
         return absent or (embedded.vectors, start)
+
+    def _windows(self, video_id: str, start: float, seconds: int) -> list[Moment]:
+        """What a network of frames or rows sees of each second."""
+        if self.given.model.takes_frames:
+            spans = [(second, second + JUST_BELOW_A_SECOND) for second in range(seconds)]
+        else:
+            radius = self.options.token_radius_seconds
+            spans = [
+                (max(0, second - radius), min(second + radius + 1, seconds))
+                for second in range(seconds)
+            ]
+        return [Moment(video_id, start + first, start + last) for first, last in spans]
 
     def scores(
         self, found: SecondEmbeddings, texts: np.ndarray
@@ -110,11 +121,19 @@ class SecondScorer:
         options = self.options
         if "a" not in self.modes:
             return {"v": visual}
-        windows = second_windows(video_id, start, len(visual), options.audio_window_seconds)
+        if self.given.model.units_are_rows:
+            windows = self._windows(video_id, start, len(visual))
+        else:
+            windows = second_windows(video_id, start, len(visual), options.audio_window_seconds)
         audio = self.given.embed_audio(windows, options.audio_frames)
         absent = next((reason for reason in audio.reasons if reason), "")
         if not absent:
-            return {"v": visual, "a": audio.vectors, "va": visual + audio.vectors}
+            both = visual + audio.vectors
+            if self.given.model.joins:
+                both = self.given.embed_joined(
+                    "va", windows, audio_frames=options.audio_frames
+                ).vectors
+            return {"v": visual, "a": audio.vectors, "va": both}
         alone = visual if options.missing_modality == "video_only" else absent
         return {"v": visual, "a": absent, "va": alone}
 

@@ -28,7 +28,6 @@ from mcn.networks import ResDavenet
 from mcn.options.encoders import DavenetOptions
 
 VERSION = 1  # raise when the code changes the numbers
-OVERLAP = 432  # log-mel rows: the receptive field of 420, rounded up to the ratio of 16
 
 
 class Chunk(NamedTuple):
@@ -46,13 +45,15 @@ def davenet_extractor(
     loaded = load_network("davenet", weights, options.weights_sha256)
     network = loaded.network.to(place.device, place.dtype)
     assert isinstance(network, ResDavenet)
-    chunk_rows = options.chunk_rows // ResDavenet.ratio * ResDavenet.ratio
+    chunk_rows = options.chunk_rows // network.ratio * network.ratio
 
     def encode(values: np.ndarray) -> np.ndarray:
         if values.shape[1] != network.mel_bands:
             got, wanted = f"rows of width {values.shape[1]}", f"{network.mel_bands} mel bands"
             raise UserError(f"{name}: {got}", wanted, f"let features.{name}.reads name log-mels")
-        parts = [_vectors(network, place, chunk) for chunk in chunks_of(values, chunk_rows)]
+        parts = [
+            _vectors(network, place, chunk) for chunk in chunks_of(values, chunk_rows, network)
+        ]
         return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
 
     recipe = {
@@ -63,17 +64,22 @@ def davenet_extractor(
         "libraries": library_versions("torch", "numpy"),
         **place.recipe,
     }
-    return Extractor(name, encode, place.workers, recipe, None, ResDavenet.ratio, ends_in_relu=True)
+    return Extractor(name, encode, place.workers, recipe, None, network.ratio, ends_in_relu=True)
 
 
-def chunks_of(rows: np.ndarray, chunk_rows: int) -> Iterator[Chunk]:
+def chunks_of(rows: np.ndarray, chunk_rows: int, network: ResDavenet) -> Iterator[Chunk]:
     """Chunks of log-mel rows (T, 40) whose kept vectors, one after the other, are those of all rows."""
-    ratio = ResDavenet.ratio
+    ratio, overlap = network.ratio, overlap_of(network)
     for start in range(0, len(rows), chunk_rows):
         stop = min(start + chunk_rows, len(rows))
-        before = max(0, start - OVERLAP)
+        before = max(0, start - overlap)
         kept = (start - before) // ratio
-        yield Chunk(rows[before : stop + OVERLAP], kept, kept + -(-(stop - start) // ratio))
+        yield Chunk(rows[before : stop + overlap], kept, kept + -(-(stop - start) // ratio))
+
+
+def overlap_of(network: ResDavenet) -> int:
+    """Log-mel rows on either side of a chunk: the reach of a column, rounded up to the ratio."""
+    return -(-network.reach // network.ratio) * network.ratio
 
 
 def _vectors(network: ResDavenet, place: Runtime, chunk: Chunk) -> np.ndarray:

@@ -2,15 +2,22 @@
 
 from mcn.networks.davenet import ResDavenet
 from mcn.networks.embedding import EmbeddingNetwork
+from mcn.networks.everything_at_once import EverythingAtOnceNetwork
 from mcn.networks.frozen import FrozenPair
 from mcn.networks.fusion import FusionNetwork, UnitNetwork
 from mcn.networks.mcn import Embeddings, MultimodalClusteringNetwork
 from mcn.networks.residual import ResidualPair
 from mcn.networks.resnext3d import ResNeXt3D, resnext101_3d
 
-TRAINED_NETWORKS: dict[str, type[MultimodalClusteringNetwork]] = {
+TRAINED_NETWORKS: dict[str, type[EmbeddingNetwork]] = {
     network.__name__: network
-    for network in (MultimodalClusteringNetwork, UnitNetwork, FusionNetwork, ResidualPair)
+    for network in (
+        MultimodalClusteringNetwork,
+        UnitNetwork,
+        FusionNetwork,
+        EverythingAtOnceNetwork,
+        ResidualPair,
+    )
 }
 # what a model's config.yaml may name
 NETWORKS: dict[str, type[EmbeddingNetwork]] = {
@@ -23,6 +30,7 @@ __all__ = [
     "TRAINED_NETWORKS",
     "EmbeddingNetwork",
     "Embeddings",
+    "EverythingAtOnceNetwork",
     "FrozenPair",
     "FusionNetwork",
     "MultimodalClusteringNetwork",

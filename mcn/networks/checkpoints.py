@@ -8,7 +8,8 @@ Conventions
   written last and atomically, so a directory whose digest agrees is complete.
 - Published files are PyTorch state dicts, read with `weights_only=True`: tensors and plain containers only, no code.
 - Loaded networks are on the CPU, in float32 and in eval mode.
-- Sources of the names: `brian7685/Multimodal-Clustering-Network`, `roudimit/AVLnet`, `antoine77340/howto100m`.
+- Sources of the names: `brian7685/Multimodal-Clustering-Network`, `roudimit/AVLnet`, `antoine77340/howto100m`,
+  `ninatu/everything_at_once`.
 - A row is a pair (parameter or buffer name, tensor). Published files wrap their rows in a dictionary (`state_dict`,
   `net`, `model`) and, when saved under `DataParallel`, prefix every name with `module.`. No row is skipped silently:
   `load_rows` fails with every missing, unexpected and misshapen row named.
@@ -32,11 +33,13 @@ from mcn.files import atomic_path, file_sha256, write_text
 from mcn.networks import (
     NETWORKS,
     EmbeddingNetwork,
+    EverythingAtOnceNetwork,
     MultimodalClusteringNetwork,
     ResDavenet,
     ResNeXt3D,
     resnext101_3d,
 )
+from mcn.networks.everything_at_once import settings_of_rows
 from mcn.networks.resnext3d import CLASSIFIER_ROWS, unwrap
 from mcn.networks.rows import load_rows_file
 
@@ -79,8 +82,13 @@ logger = logging.getLogger(__name__)
 
 WEIGHTS, CONFIG = "model.safetensors", "config.yaml"
 AUDIO_PREFIX = "DAVEnet."
-# Miech et al. name the text branch differently; its gates declare a batch norm that no computation uses
-MIECH_RENAMES = {"text_pooling.": "text_pooling_caption.", "GU_text.": "GU_text_captions."}
+# Miech et al. name the text branch differently (its gates declare a batch norm that no computation uses), Everything at
+# Once the audio network
+RENAMES = {
+    "text_pooling.": "text_pooling_caption.",
+    "GU_text.": "GU_text_captions.",
+    "davenet.": AUDIO_PREFIX,
+}
 UNUSED_BATCH_NORM = ".cg.batch_norm."
 # heads of the Sinkhorn variant: they see the clustering objective, never an embedding
 CLUSTERING_HEADS = ("projection_head.", "classification.", "classification2.", "classification3.")
@@ -126,8 +134,8 @@ def load_model(directory: Path | str) -> tuple[EmbeddingNetwork, dict[str, Any]]
     return network.eval(), config
 
 
-def load_published(path: Path | str) -> MultimodalClusteringNetwork:
-    """A released MCN, AVLnet(-Text-Tri) or HowTo100M (Miech) state dict as our network, in eval mode.
+def load_published(path: Path | str) -> EmbeddingNetwork:
+    """The network, in eval mode, of a released MCN, AVLnet(-Text-Tri), HowTo100M or Everything at Once state dict.
 
     Sizes come from the tensors; reconstruction heads are there if the file has them. A Miech network has no audio
     branch and normalises its embeddings; an AVLnet without text has no text branch: `embed_audio` / `embed_text` then
@@ -142,18 +150,38 @@ def load_published(path: Path | str) -> MultimodalClusteringNetwork:
             "a network with one embedding for each modality",
             "use an MCN, AVLnet-Text-Tri or HowTo100M checkpoint",
         )
+    if "fusion.masking_token" in rows:
+        return _everything_at_once(rows, str(path))
     miech = "GU_text.fc.weight" in rows
     rows = _without_unused(rows, str(path))
     if miech:
         rows = {_renamed(name): row for name, row in rows.items()}
-    settings = _infer_settings(rows, str(path))
+    settings = _infer_settings(rows, str(path)) | {"normalize": miech}
+    return _filled(MultimodalClusteringNetwork, settings, rows, str(path))
+
+
+def _everything_at_once(rows: Mapping[str, Tensor], source: str) -> EmbeddingNetwork:
+    rows = {_renamed(name): row for name, row in rows.items()}
+    try:
+        settings = settings_of_rows(rows)
+    except KeyError as error:
+        raise _unreadable(source, f"has no {error.args[0]}") from None
+    return _filled(EverythingAtOnceNetwork, settings, rows, source)
+
+
+def _filled(
+    kind: type[EmbeddingNetwork],
+    settings: Mapping[str, Any],
+    rows: Mapping[str, Tensor],
+    source: str,
+) -> EmbeddingNetwork:
     with torch.device("meta"):  # nothing is initialised that the file replaces
-        network = MultimodalClusteringNetwork(**settings, normalize=miech)
+        network = kind(**settings)
     network.to_empty(device="cpu")
     for name, buffer in network.named_buffers():
         if name.endswith("num_batches_tracked"):
             buffer.zero_()
-    load_rows(network, rows, str(path))
+    load_rows(network, rows, source)
     return network.eval()
 
 
@@ -218,7 +246,7 @@ def _without_unused(rows: Mapping[str, Tensor], source: str) -> dict[str, Tensor
 
 
 def _renamed(name: str) -> str:
-    for theirs, ours in MIECH_RENAMES.items():
+    for theirs, ours in RENAMES.items():
         if name.startswith(theirs):
             return ours + name.removeprefix(theirs)
     return name

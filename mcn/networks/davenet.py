@@ -2,11 +2,13 @@
 
 Conventions
 -----------
-- Input (B, 40, T) log-mel in dB, 100 frames a second; output (B, widths[-1], T') with T' = ceil(T / 16): 800 -> 50,
-  1000 -> 63, 1024 -> 64. One output column covers 0.16 s (and its surroundings).
-- Source: Harwath et al. 2020 as released in `roudimit/AVLnet` and `brian7685/Multimodal-Clustering-Network`
-  (model_davenet.py). Parameter names are those of the published checkpoints, `batchnorm1` included, which those files
-  contain and no computation uses; it is frozen, so that distributed training does not wait for its gradient.
+- Input (B, 40, T) log-mel in dB, 100 frames a second; output (B, widths[-1], T') with T' = ceil(T / ratio). Four
+  stages of two blocks have ratio 16: 800 -> 50, 1000 -> 63, 1024 -> 64; one output column covers 0.16 s (and its
+  surroundings). Six stages, two of two blocks and four of one, have ratio 64: 768 -> 12.
+- Sources: Harwath et al. 2020 as released in `roudimit/AVLnet` and `brian7685/Multimodal-Clustering-Network`
+  (model_davenet.py); six stages: `ninatu/everything_at_once` davenet.py (`davenet_v2`). Parameter names are those of
+  the published checkpoints, `batchnorm1` included, which those files contain and no computation uses; it is frozen, so
+  that distributed training does not wait for its gradient.
 - Convolutions have no bias and He initialisation over fan-out; batch norms have eps 1e-5.
 """
 
@@ -18,7 +20,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 PUBLISHED_WIDTHS = (128, 256, 512, 1024)
-BLOCKS_A_STAGE = 2
+BLOCKS = {4: (2, 2, 2, 2), 6: (2, 2, 1, 1, 1, 1)}  # by number of stages
 KERNEL = 9  # time steps
 
 
@@ -49,25 +51,30 @@ class SpeechBlock(nn.Module):
 class ResDavenet(nn.Module):
     """Log-mel (B, mel_bands, T) -> (B, width, ceil(T / ratio)).
 
-    `widths`: channels of the four stages; narrower ones than the published make a smaller network of the same shape.
+    `widths`: channels of the four or six stages; narrower ones than the published make a smaller network of the same
+    shape. `ratio`: input frames an output column. `reach`: frames that a column sees to each side of its first.
     """
-
-    ratio = 16  # input frames an output column
 
     def __init__(self, widths: Sequence[int] = PUBLISHED_WIDTHS, mel_bands: int = 40) -> None:
         super().__init__()
-        if len(widths) != len(PUBLISHED_WIDTHS):
-            raise ValueError(f"ResDavenet has four stages, got widths {tuple(widths)}")
+        if len(widths) not in BLOCKS:
+            raise ValueError(f"ResDavenet has four or six stages, got widths {tuple(widths)}")
+        blocks = BLOCKS[len(widths)]
         self.widths, self.mel_bands, self.width = tuple(widths), mel_bands, widths[-1]
+        self.ratio = 2 ** len(widths)
+        # a convolution sees half a kernel of its own input frames, which each stage makes twice as long
+        self.reach = sum(
+            KERNEL // 2 * 2**stage * (1 + 2 * (2 * count - 1)) for stage, count in enumerate(blocks)
+        )
         self.batchnorm1 = nn.BatchNorm2d(1).requires_grad_(False)
         self.conv1 = nn.Conv2d(1, widths[0], (mel_bands, 1), bias=False)
         self.bn1 = nn.BatchNorm2d(widths[0])
         self.relu = nn.ReLU(inplace=True)
         channels_in = widths[0]
-        for stage, channels in enumerate(widths, 1):
-            blocks = [SpeechBlock(channels_in, channels, stride=2)]
-            blocks += [SpeechBlock(channels, channels, stride=1) for _ in range(BLOCKS_A_STAGE - 1)]
-            self.add_module(f"layer{stage}", nn.Sequential(*blocks))
+        for stage, (channels, count) in enumerate(zip(widths, blocks, strict=True), 1):
+            first = SpeechBlock(channels_in, channels, stride=2)
+            others = [SpeechBlock(channels, channels, stride=1) for _ in range(count - 1)]
+            self.add_module(f"layer{stage}", nn.Sequential(first, *others))
             channels_in = channels
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -75,7 +82,7 @@ class ResDavenet(nn.Module):
                 nn.init.normal_(module.weight, 0.0, math.sqrt(2.0 / fan_out))
 
     def forward(self, log_mel: Tensor) -> Tensor:
-        """(B, mel_bands, T) dB -> (B, width, ceil(T / 16)); another shape or T = 0: ValueError."""
+        """(B, mel_bands, T) dB -> (B, width, ceil(T / ratio)); another shape or T = 0: ValueError."""
         if log_mel.dim() != 3 or log_mel.shape[1] != self.mel_bands or log_mel.shape[2] == 0:
             raise ValueError(
                 f"log-mel must be (B, {self.mel_bands}, T >= 1), got {tuple(log_mel.shape)}"

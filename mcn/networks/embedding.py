@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -14,12 +15,16 @@ class EmbeddingNetwork(nn.Module):
     """A network whose `embed_video`, `embed_audio` and `embed_text` give vectors (B, d) of one space.
 
     settings: arguments of the constructor, which a model's config.yaml holds. visual_units: equal parts of a clip that
-    `embed_video` wants a vector of; 0: the clip as one. takes_frames: a clip is not pooled before it is embedded:
-    `embed_frames` embeds the rows of a video feature, one feature at a time, `embed_sounds` those of the audio
-    feature, and the clip is the mean of them.
+    `embed_video` wants a vector of; 0: the clip as one. units_are_rows: they are rows of the features instead of equal
+    parts, as many as a clip has, zero rows behind them; `visual_units` is how many a clip had in training.
+    takes_frames: a clip is not pooled before it is embedded: `embed_frames` embeds the rows of a video feature, one
+    feature at a time, `embed_sounds` those of the audio feature, and the clip is the mean of them. joins:
+    `embed_joined` embeds several modalities of a clip as one.
     """
 
     visual_units = 0
+    units_are_rows = False
+    joins = False
     takes_frames = False
     settings: dict[str, Any]
     embedding_width: int
@@ -47,6 +52,10 @@ class EmbeddingNetwork(nn.Module):
     def embed_text(self, words: Tensor) -> Tensor:
         """(B, W, word_width), zero vectors pad -> (B, d). A network without a text branch: `UserError`."""
         raise no_branch("text")
+
+    def embed_joined(self, inputs: Mapping[str, Sequence[Tensor]]) -> Tensor:
+        """Modality -> the arguments of its `embed_` method, of two or more -> (B, d) of unit length, where `joins`."""
+        raise no_branch("several modalities at once")
 
 
 def no_branch(modality: str) -> UserError:

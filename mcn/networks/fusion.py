@@ -28,7 +28,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mcn.networks.davenet import ResDavenet
 from mcn.networks.mcn import GatedEmbeddingUnit, MultimodalClusteringNetwork
 
 
@@ -149,7 +148,7 @@ class FusionNetwork(MultimodalClusteringNetwork):
         there = torch.ones(columns.shape[:2], dtype=torch.bool, device=columns.device)
         if frames is not None:
             starts = torch.arange(columns.shape[1], device=columns.device) * size
-            there = starts < (frames.to(columns.device) // ResDavenet.ratio).unsqueeze(1)
+            there = starts < (frames.to(columns.device) // self.DAVEnet.ratio).unsqueeze(1)
         return self._tokens("audio", self._gated_audio(columns), there)
 
     def word_tokens(self, words: Tensor) -> Tokens:

@@ -2,11 +2,12 @@
 
     L = sum_p w_p NormSoftmax_p / sum_p w_p,   p in (t,v) (t,a) (v,a) (t,va) (v,ta) (a,tv),   w = 1, .1, .1, .1, .1, .1
 
-- Joined modalities go through the fusion transformer together (`mcn.networks.fusion`); similarities are cosines.
+- Joined modalities go through the fusion transformer together (`mcn.networks.everything_at_once`, or
+  `mcn.networks.fusion` under `variant: ours`); similarities are cosines.
 - A pair is contrasted among the clips that have all modalities of both its sides; a pair that no clip has weighs
   nothing, as released.
-- Not taken over: sound deliberately moved by half a window, so that it is not what the text says; the same clips are
-  used for all objectives here.
+- Sound that is moved by half a window, so that it is not what the text says, and clips around moments drawn at random
+  are matters of the clips: `training.sound_shift_seconds`, `training.sampling: moments`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mcn.networks import FusionNetwork, MultimodalClusteringNetwork
+from mcn.networks import EmbeddingNetwork, EverythingAtOnceNetwork, FusionNetwork
 from mcn.objectives.norm_softmax import norm_softmax
 from mcn.objectives.objective import Objective, Setting, StepInputs, similarity_loss
 from mcn.options.objectives import EverythingAtOnceOptions
@@ -36,9 +37,9 @@ class EverythingAtOnceObjective(Objective):
         self.masked = options.same_video == "masked"
         self.temperature = options.temperature
 
-    def embed(self, network: MultimodalClusteringNetwork, inputs: StepInputs) -> dict[str, Tensor]:
+    def embed(self, network: EmbeddingNetwork, inputs: StepInputs) -> dict[str, Tensor]:
         """(N, d) of every side."""
-        assert isinstance(network, FusionNetwork)
+        assert isinstance(network, (FusionNetwork, EverythingAtOnceNetwork))
         assert inputs.units is not None
         tokens = {
             "t": network.word_tokens(inputs.words),

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mcn.networks import MultimodalClusteringNetwork, UnitNetwork
+from mcn.networks import EmbeddingNetwork, UnitNetwork
 from mcn.networks.fusion import present
 from mcn.objectives.objective import Objective, StepInputs, at_least_float32, without_same_video
 from mcn.options.objectives import FineGrainedOptions
@@ -65,7 +65,7 @@ class FineGrainedObjective(Objective):
 
     options: FineGrainedOptions
 
-    def embed(self, network: MultimodalClusteringNetwork, inputs: StepInputs) -> dict[str, Tensor]:
+    def embed(self, network: EmbeddingNetwork, inputs: StepInputs) -> dict[str, Tensor]:
         """parts (N, P, d); words (N, W, d)."""
         assert isinstance(network, UnitNetwork)
         assert inputs.units is not None

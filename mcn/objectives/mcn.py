@@ -41,7 +41,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mcn.networks import MultimodalClusteringNetwork
+from mcn.networks import EmbeddingNetwork, MultimodalClusteringNetwork
 from mcn.objectives.clustering import KMeansClustering
 from mcn.objectives.objective import (
     ClusterHealth,
@@ -129,8 +129,9 @@ class MultimodalClusteringObjective(Objective):
         if self.clustering is not None and self.options.reset_centroids_each_epoch:
             self.clustering.forget()
 
-    def embed(self, network: MultimodalClusteringNetwork, inputs: StepInputs) -> dict[str, Tensor]:
+    def embed(self, network: EmbeddingNetwork, inputs: StepInputs) -> dict[str, Tensor]:
         """Embeddings by modality; `input X` and `reconstructed X` where the network has reconstruction heads."""
+        assert isinstance(network, MultimodalClusteringNetwork)
         embeddings = network(inputs.video, inputs.audio, inputs.words, inputs.frames)
         views = {name: getattr(embeddings, name) for name in self.modalities}
         if network.has_reconstruction:

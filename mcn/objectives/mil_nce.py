@@ -18,7 +18,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from mcn.networks import MultimodalClusteringNetwork
+from mcn.networks import EmbeddingNetwork
 from mcn.objectives.objective import (
     Objective,
     Setting,
@@ -53,7 +53,7 @@ class MilNceObjective(Objective):
         super().__init__(options, setting)
         self.masked = options.same_video == "masked"
 
-    def embed(self, network: MultimodalClusteringNetwork, inputs: StepInputs) -> dict[str, Tensor]:
+    def embed(self, network: EmbeddingNetwork, inputs: StepInputs) -> dict[str, Tensor]:
         """video (N, d); text (N, C, d)."""
         texts = inputs.words.unsqueeze(1) if inputs.candidates is None else inputs.candidates
         embedded = network.embed_text(texts.flatten(0, 1)).unflatten(0, texts.shape[:2])

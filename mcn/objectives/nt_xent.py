@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mcn.networks import MultimodalClusteringNetwork
+from mcn.networks import EmbeddingNetwork
 from mcn.objectives.objective import Objective, Setting, StepInputs, at_least_float32, embed_clips
 from mcn.options.objectives import NtXentOptions
 
@@ -63,7 +63,7 @@ class NtXentObjective(Objective):
                     nn.Linear(setting.width, options.projection_width),
                 )
 
-    def embed(self, network: MultimodalClusteringNetwork, inputs: StepInputs) -> dict[str, Tensor]:
+    def embed(self, network: EmbeddingNetwork, inputs: StepInputs) -> dict[str, Tensor]:
         """(N, d) by modality, and `second X` of the other windows."""
         views = super().embed(network, inputs)
         if self.twice:

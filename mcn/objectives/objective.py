@@ -40,7 +40,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mcn.distributed import ALONE, Processes
-from mcn.networks import MultimodalClusteringNetwork
+from mcn.networks import EmbeddingNetwork
 from mcn.options.objectives import CONTRACT, ObjectiveOptions
 from mcn.options.objectives.base import ContrastOptions
 from mcn.options.own_parts import load_part, part_errors
@@ -139,7 +139,7 @@ class Objective:
 
     def __call__(
         self,
-        network: MultimodalClusteringNetwork,
+        network: EmbeddingNetwork,
         inputs: StepInputs,
         processes: Processes = ALONE,
     ) -> dict[str, Tensor]:
@@ -148,7 +148,7 @@ class Objective:
             return self._terms(network, inputs, processes)
 
     def _terms(
-        self, network: MultimodalClusteringNetwork, inputs: StepInputs, processes: Processes
+        self, network: EmbeddingNetwork, inputs: StepInputs, processes: Processes
     ) -> dict[str, Tensor]:
         shape = len(inputs.video) // inputs.clips_per_video, inputs.clips_per_video
         views = self.embed(network, inputs.share(processes.rows(*shape)))
@@ -169,7 +169,7 @@ class Objective:
             return contextlib.nullcontext()
         return part_errors(f"{cls.__module__}:{cls.__qualname__}", CONTRACT)
 
-    def embed(self, network: MultimodalClusteringNetwork, inputs: StepInputs) -> dict[str, Tensor]:
+    def embed(self, network: EmbeddingNetwork, inputs: StepInputs) -> dict[str, Tensor]:
         """What `losses` takes, by name; here the (N, d) embeddings of the needed modalities."""
         return embed_clips(network, inputs, self.modalities)
 
@@ -192,7 +192,7 @@ class Objective:
 
 
 def embed_clips(
-    network: MultimodalClusteringNetwork, inputs: StepInputs, modalities: tuple[str, ...]
+    network: EmbeddingNetwork, inputs: StepInputs, modalities: tuple[str, ...]
 ) -> dict[str, Tensor]:
     """(N, d) embeddings of the modalities, each from what `inputs` holds of the clips as wholes."""
     embedded = {}

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mcn.errors import UserError
-from mcn.networks import MultimodalClusteringNetwork
+from mcn.networks import EmbeddingNetwork
 from mcn.objectives.max_margin import max_margin_ranking
 from mcn.objectives.objective import Objective, Setting, StepInputs, embed_clips, without_same_video
 from mcn.options.objectives import SupportSetOptions
@@ -86,7 +86,7 @@ class SupportSetObjective(Objective):
                 setting.width, options.decoder_width, setting.vocabulary
             )
 
-    def embed(self, network: MultimodalClusteringNetwork, inputs: StepInputs) -> dict[str, Tensor]:
+    def embed(self, network: EmbeddingNetwork, inputs: StepInputs) -> dict[str, Tensor]:
         return embed_clips(network, inputs, ("video", "text"))
 
     def losses(self, views: Mapping[str, Tensor], inputs: StepInputs) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from mcn.networks import MultimodalClusteringNetwork
+from mcn.networks import EmbeddingNetwork
 from mcn.objectives.objective import Objective, StepInputs
 from mcn.options.objectives import SynchronisationOptions
 
@@ -61,7 +61,7 @@ class SynchronisationObjective(Objective):
 
     options: SynchronisationOptions
 
-    def embed(self, network: MultimodalClusteringNetwork, inputs: StepInputs) -> dict[str, Tensor]:
+    def embed(self, network: EmbeddingNetwork, inputs: StepInputs) -> dict[str, Tensor]:
         """video, audio, moved: (N, d)."""
         assert inputs.second is not None
         moved = network.embed_audio(inputs.second.audio, inputs.second.frames)

@@ -32,6 +32,13 @@ class EvaluationOptions(Options):
 
     missing_modality: MissingPolicy = Field("mistake", description=MISSING)
     batch_size: int = Field(64, ge=1, description="clips or seconds embedded at a time [clips]")
+    visual_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="rows of a clip that a network of rows takes (`everything_at_once`, variant `released`), and as "
+        "many columns of its sound; null: as many as in training [tokens] (YouCook2 72, MSR-VTT 48: Everything at "
+        "Once)",
+    )
     seed: int = Field(0, ge=0, description="seed of examples, intervals and random scores")
     max_words: int = Field(
         20, ge=1, description="words of a text, further ones cut [words] (MCN args.py)"
@@ -95,6 +102,12 @@ class SecondsOptions(EvaluationOptions):
         30,
         ge=1,
         description="words of a step's text, further ones cut [words] (MCN cvpr19_dataloader.py)",
+    )
+    token_radius_seconds: int = Field(
+        0,
+        ge=0,
+        description="whole seconds on both sides of a second that a network of rows sees and hears with it [s] "
+        "(Everything at Once crosstask_mining_dataset.py, clip_radius; its published value is not released)",
     )
     score_mode: Literal["v", "a", "va"] = Field(
         "va",

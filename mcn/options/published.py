@@ -29,10 +29,19 @@ class PublishedFeatures(Options):
         None, description="pickle of clips of AVLnet or MCN, or Miech's MSRVTT .pth"
     )
 
+    rows: Literal["pooled", "full"] = Field(
+        "pooled",
+        description="`clips`: one row for each clip and feature, the maximum (MCN, AVLnet, HowTo100M loaders), or all"
+        " its rows (`2d_full`, `3d_full` of YouCook2, `2d`, `3d` of MSR-VTT), which clips lack that have "
+        "none (Everything at Once loaders)",
+    )
+
     @model_validator(mode="after")
     def _one_source(self) -> PublishedFeatures:
         if (self.directory is None) == (self.clips is None):
             raise ValueError("give either directory or clips")
         if self.audio_directory and self.directory is None:
             raise ValueError("audio_directory stands beside directory, not beside clips")
+        if self.rows == "full" and self.clips is None:
+            raise ValueError("rows: full stands beside clips; a directory has all rows as it is")
         return self

@@ -225,6 +225,13 @@ class Experiment(ExperimentOptions):
         has = {one for one, names in self.features.by_modality.items() if names}
         return has >= set(own.modalities) if own else TASKS[task].suits(has)
 
+    def reads_rows_of(self, dataset: DatasetOptions) -> bool:
+        """Whether clips of published features are given in the rows that the model takes: pooled, or full."""
+        published = dataset.published_features
+        if published is None or published.clips is None:
+            return True
+        return (published.rows == "full") == self.objective.needs.units_are_rows
+
     @property
     def kept_epochs(self) -> list[int]:
         """The epochs whose models are kept; none of one that is itself an epoch, or is not trained here."""

@@ -14,7 +14,7 @@ import itertools
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from mcn.options.base import LanguageCode, Options, field, nearest
 from mcn.options.evaluation import TASKS, OwnEvaluation
@@ -65,8 +65,12 @@ class ModelOptions(Options):
     embedding_width: int = field(
         6144, "width of the common space", "numbers", "MCN README --embd_dim", ge=1
     )
-    davenet_widths: tuple[int, int, int, int] = field(
-        (128, 256, 512, 1024), "channels of the four ResDAVEnet stages", "channels", "AVLnet"
+    davenet_widths: tuple[int, ...] = field(
+        (128, 256, 512, 1024),
+        "channels of the four stages of the ResDAVEnet, each half as long as the one before; or of six, of which two "
+        "have two blocks and four have one",
+        "channels",
+        "AVLnet; six, to 4096: Everything at Once davenet.py",
     )
     audio_weights: str | None = field(
         None,
@@ -107,6 +111,13 @@ class ModelOptions(Options):
         """All features that are named."""
         return ModelFeatures(self.video, self.audio, self.text)
 
+    @field_validator("davenet_widths")
+    @classmethod
+    def _four_or_six(cls, widths: tuple[int, ...]) -> tuple[int, ...]:
+        if len(widths) not in (4, 6) or min(widths) < 1:
+            raise ValueError("four or six stages of at least one channel")
+        return widths
+
     @field_validator("video")
     @classmethod
     def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -126,12 +137,22 @@ class TrainingOptions(Options):
     clips_per_video: int = field(
         32, "clips drawn of each video", "clips", "MCN README --n_pair", ge=1
     )
-    sampling: Literal["with_replacement", "distinct"] = field(
+    sampling: Literal["with_replacement", "distinct", "moments"] = field(
         "with_replacement",
         "with_replacement: a line may be drawn twice and is then a negative of itself; "
-        "distinct: no line is drawn twice before every line was drawn once",
+        "distinct: no line is drawn twice before every line was drawn once; moments: a window of min_clip_seconds is "
+        "drawn, and the clip is that of the line which is said at its beginning, or else at its end, or else the "
+        "window, without words",
         "",
-        "MCN youtube_dataloader.py:100",
+        "MCN youtube_dataloader.py:100; moments: Everything at Once howto_dataset.py",
+    )
+    sound_shift_seconds: float = field(
+        0.0,
+        "how much later than its pictures the sound of a clip around a line begins, which then lasts min_clip_seconds, "
+        "so that it does not say what the text says; 0: the sound of the clip",
+        "s",
+        "4: Everything at Once howto_dataset.py, flag_text_audio_misaligned",
+        ge=0,
     )
     small_sets: Literal["shrink", "repeat", "refuse"] = field(
         "shrink",
@@ -242,12 +263,14 @@ class TrainingOptions(Options):
     warmup_steps: int = field(
         5000, "linear rise from 0, before the schedule", "steps", "MCN --warmup_steps", ge=0
     )
-    batch_norm: Literal["shared", "per_process"] = field(
+    batch_norm: Literal["shared", "per_process", "frozen"] = field(
         "shared",
         "statistics of batch norms where several processes share a step: over all of them, so that they equal one "
-        "process, or over each one's videos, as under DataParallel",
+        "process, or over each one's videos, as under DataParallel; frozen: those of the model that the run starts "
+        "from",
         "",
-        "per_process: MCN, AVLnet train.py (DataParallel on 2 or 4 GPUs)",
+        "per_process: MCN, AVLnet train.py (DataParallel on 2 or 4 GPUs); frozen: Everything at Once, "
+        "use_eval_mode_always",
     )
     gradient_clip: float | None = field(
         None, "largest norm of the gradient; null: no clipping", "", "MCN: none", gt=0
@@ -279,6 +302,15 @@ class TrainingOptions(Options):
         ge=0,
     )
     read_ahead: int = field(4, "batches kept ready", "batches", role="runtime", ge=1)
+
+    @model_validator(mode="after")
+    def _moments_may_lack_words(self) -> TrainingOptions:
+        if self.sampling == "moments" and self.empty_clips == "redraw":
+            cure = "set empty_clips to mask or keep"
+            raise ValueError(
+                f"sampling: moments gives clips without words, which are not drawn again; {cure}"
+            )
+        return self
 
 
 class ExperimentOptions(Options):

@@ -3,15 +3,16 @@
 Conventions
 -----------
 - A pickle is a list of dictionaries: `id`, `2d` and `3d` or `2d_pooled` and `3d_pooled` (2048 numbers, the maximum over
-  the clip), `audio` (40, T) dB or absent, and the text: `eval_caption`, or `caption`, a string or a list of them.
-  Values are numpy arrays or torch tensors (youcook_*_audio.pkl, msrvtt_*.pkl, lsmdc_*.pkl).
+  the clip), `2d_full` and `3d_full` or `2d` and `3d` beside the pooled ones (all rows of the clip), `audio` (40, T) dB
+  or absent, and the text: `eval_caption`, or `caption`, a string or a list of them. Values are numpy arrays or torch
+  tensors (youcook_*_audio.pkl, msrvtt_*.pkl, lsmdc_*.pkl).
 - A .pth is {'2d': {id: (T, 2048)}, '3d': {id: (T, 2048)}}, without text or sound (antoine77340/howto100m).
 - Every clip becomes a video of its own, and the one row of a pooled feature covers the whole video. A second clip of
   the same id is named `id.2`, and so on, in the order of the file. Pooled rows are kept as they are, since
-  `mcn.shards.clips.pool` of one row is what the released loaders do with them. Full features (`2d` beside `2d_pooled`)
-  are left out and counted.
-- A clip lasts as long as its log-mel and two frames more, so that all of its columns are read; a clip without sound
-  lasts 1 s.
+  `mcn.shards.clips.pool` of one row is what the released loaders do with them. What is not asked for, pooled or full
+  rows (`rows`), is left out and counted. A clip without full rows has none: 11 of YouCook2's.
+- A clip lasts as long as its log-mel and two frames more, so that all of its columns are read, or as its full rows if
+  they last longer; a clip without sound lasts 1 s.
 - The files written are manifest.csv, captions.csv (clips with text), one feature file for each of resnet152, resnext101
   and logmel, and accounting.json. Memory holds one clip.
 """
@@ -21,7 +22,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +42,18 @@ from mcn.sources.official_text import csv_file
 
 log = logging.getLogger(__name__)
 
-# feature -> keys of a clip that may hold it, the pooled one first
+# feature -> keys of a clip that may hold it, the first one that it has
 KEYS = {
-    "resnet152": ("2d_pooled", "2d"),
-    "resnext101": ("3d_pooled", "3d"),
-    "logmel": ("audio",),
+    "pooled": {
+        "resnet152": ("2d_pooled", "2d"),
+        "resnext101": ("3d_pooled", "3d"),
+        "logmel": ("audio",),
+    },
+    "full": {
+        "resnet152": ("2d_full", "2d"),
+        "resnext101": ("3d_full", "3d"),
+        "logmel": ("audio",),
+    },
 }
 TEXT_KEYS = ("eval_caption", "caption")
 MEL_STEP = 0.01  # s
@@ -54,8 +62,8 @@ SILENT_SECONDS = 1.0
 ROW_SECONDS = {"2d": 1.0, "3d": 16 / 24}  # a row of an unpooled feature
 
 
-def import_clips(source: Path, output: Path) -> dict[str, Any]:
-    """Write the files named above to the folder `output`; returns the accounting.
+def import_clips(source: Path, output: Path, rows: str = "pooled") -> dict[str, Any]:
+    """Write the files named above to the folder `output`; returns the accounting. rows: a key of `KEYS`.
 
     Errors: `UserError` for a file that is no such list, and for a clip without a usable id.
     """
@@ -76,12 +84,12 @@ def import_clips(source: Path, output: Path) -> dict[str, Any]:
                     output / f"{feature}.parquet", FEATURE_SCHEMA, {**recipe, "feature": feature}
                 )
             )
-            for feature in KEYS
+            for feature in KEYS[rows]
         }
         progress = stack.enter_context(
             tqdm(desc=f"import {source.name}", unit="clip", disable=None)
         )
-        importer = _Importer(source, tables, writers, progress)
+        importer = _Importer(source, tables, writers, progress, KEYS[rows])
         if source.suffix in (".pth", ".pt"):
             _each_of_pth(source, importer.take)
         else:
@@ -101,11 +109,19 @@ COLUMNS = {
 class _Importer:
     """Takes one clip after the other and writes its rows."""
 
-    def __init__(self, source: Path, tables: Any, writers: Any, progress: Any) -> None:
+    def __init__(
+        self,
+        source: Path,
+        tables: Any,
+        writers: Any,
+        progress: Any,
+        keys: Mapping[str, tuple[str, ...]],
+    ) -> None:
         self.source, self.tables, self.writers, self.progress = source, tables, writers, progress
+        self.keys = keys
         self.seen: Counter[str] = Counter()
-        self.outcomes: dict[str, Counter[str]] = {feature: Counter() for feature in KEYS}
-        self.types: dict[str, Counter[str]] = {feature: Counter() for feature in KEYS}
+        self.outcomes: dict[str, Counter[str]] = {feature: Counter() for feature in keys}
+        self.types: dict[str, Counter[str]] = {feature: Counter() for feature in keys}
         self.left_out: Counter[str] = Counter()
         self.captions = 0
 
@@ -118,10 +134,13 @@ class _Importer:
         video_id = name if self.seen[name] == 1 else f"{name}.{self.seen[name]}"
         if not SAFE_ID.fullmatch(video_id):
             raise self._not_clips(f"item {self.seen.total()} has the id {name!r}")
-        seconds = self._seconds(clip)
+        named = {
+            feature: next((key for key in keys if self._holds(clip, key)), None)
+            for feature, keys in self.keys.items()
+        }
+        seconds = self._seconds(clip, named)
         used = {"id"}
-        for feature, keys in KEYS.items():
-            key = next((key for key in keys if clip.get(key) is not None), None)
+        for feature, key in named.items():
             self._write(feature, video_id, clip, key, seconds)
             used |= {key} if key else set()
         self.tables["manifest"].writerow([video_id, f"{name}.published", name])
@@ -129,17 +148,27 @@ class _Importer:
         self.left_out.update(str(key) for key in clip.keys() - used)
         self.progress.update()
 
-    def _seconds(self, clip: dict[str, Any]) -> float:
+    def _holds(self, clip: dict[str, Any], key: str) -> bool:
+        value = clip.get(key)
+        if value is None:
+            return False
+        return self.keys is not KEYS["full"] or key == "audio" or np.ndim(value) != 1
+
+    def _seconds(self, clip: dict[str, Any], named: Mapping[str, str | None]) -> float:
         audio = clip.get("audio")
         frames = 0 if audio is None or np.ndim(audio) != 2 else np.shape(audio)[1]
-        return round((frames + EXTRA_FRAMES) * MEL_STEP, 2) if frames else SILENT_SECONDS
+        seconds = round((frames + EXTRA_FRAMES) * MEL_STEP, 2) if frames else SILENT_SECONDS
+        for feature, key in named.items():
+            if feature != "logmel" and key and np.ndim(clip[key]) == 2:
+                seconds = max(seconds, np.shape(clip[key])[0] * ROW_SECONDS[key[:2]])
+        return seconds
 
     def _write(
         self, feature: str, video_id: str, clip: dict[str, Any], key: str | None, seconds: float
     ) -> None:
         try:
             if key is None:
-                raise VideoError("not_found", f"no {' or '.join(KEYS[feature])} in the clip")
+                raise VideoError("not_found", f"no {' or '.join(self.keys[feature])} in the clip")
             values = np.asarray(clip[key])
             self.types[feature][str(values.dtype)] += 1
             if feature == "logmel":
@@ -147,7 +176,7 @@ class _Importer:
             elif values.ndim == 1:
                 row = matrix_row(video_id, values[np.newaxis], seconds)
             else:
-                row = matrix_row(video_id, values, ROW_SECONDS[key.removesuffix("_pooled")])
+                row = matrix_row(video_id, values, ROW_SECONDS[key[:2]])
         except VideoError as error:
             row = failed_row(video_id, feature, error)
         self.outcomes[feature][row["error"].partition(":")[0] or "ok"] += 1

@@ -3,7 +3,8 @@
 Conventions
 -----------
 - Kinds, told apart by their rows: MCN (brian7685/Multimodal-Clustering-Network), AVLnet-Text-Tri and AVLnet
-  (roudimit/AVLnet), HowTo100M (antoine77340/howto100m: no audio, normalised embeddings). Sizes come from the rows.
+  (roudimit/AVLnet), HowTo100M (antoine77340/howto100m: no audio, normalised embeddings), Everything at Once
+  (ninatu/everything_at_once). Sizes come from the rows.
 - Written: model.safetensors, config.yaml (where the rows came from, their sha256, the kind), and metrics.jsonl without
   a line, since nothing was trained here.
 - `features`: what evaluation reads for each branch of the network; those that the checkpoints were trained on.
@@ -17,7 +18,7 @@ from typing import Any
 
 from mcn.errors import UserError
 from mcn.files import file_sha256, write_text
-from mcn.networks import MultimodalClusteringNetwork
+from mcn.networks import EmbeddingNetwork, MultimodalClusteringNetwork
 from mcn.networks.checkpoints import load_published, save_model
 from mcn.options.training import ModelFeatures, ModelOptions
 
@@ -60,8 +61,10 @@ def import_checkpoint(
     return config
 
 
-def kind_of(network: MultimodalClusteringNetwork) -> str:
+def kind_of(network: EmbeddingNetwork) -> str:
     """What was published, by the branches that are there. MCN and AVLnet-Text-Tri have the same rows without heads."""
+    if not isinstance(network, MultimodalClusteringNetwork):
+        return "Everything at Once"
     if not network.has_audio:
         return "HowTo100M (Miech et al.)"
     if not network.has_text:

@@ -93,6 +93,35 @@ def pool_parts(
     return np.stack([pool(features, *edge, rate) for edge in pairwise(edges)])
 
 
+def row_tokens(rows: Sequence[np.ndarray], rates: Sequence[float], count: int) -> list[np.ndarray]:
+    """Rows of each visual feature in a clip -> as many of each, at most `count`: (T_i, D_i) -> (n, D_i).
+
+    The feature with the most rows a second (the last of several) keeps its rows; of the others the row is taken whose
+    share of the clip is the nearest below. None where a feature has no row. Source: `ninatu/everything_at_once`
+    dataset/utils.py, create_video_features, strategy `clip`.
+    """
+    fastest = max(range(len(rows)), key=lambda feature: (rates[feature], feature))
+    wanted = len(rows[fastest])
+    if not all(map(len, rows)):
+        return [one[:0] for one in rows]
+    return [one[_nearest(len(one), wanted)[:count]] for one in rows]
+
+
+def _nearest(length: int, wanted: int) -> np.ndarray:
+    """floor(i * length / wanted) for i < wanted, in float32, as torch.nn.functional.interpolate computes it."""
+    scale = np.float32(length) / np.float32(wanted)
+    rows = (np.arange(wanted, dtype=np.float32) * scale).astype(np.int64)
+    return np.minimum(rows, length - 1)
+
+
+def accurate_rows(start: float, end: float, rate: float, length: int) -> slice:
+    """Rows floor(start * rate) .. ceil(end * rate), the last excluded, of `length` rows at `rate` a second.
+
+    Source: `ninatu/everything_at_once` dataset/utils.py, get_slice with accurate_borders.
+    """
+    return slice(min(length, max(0, math.floor(start * rate))), min(length, math.ceil(end * rate)))
+
+
 def maximum(rows: np.ndarray) -> np.ndarray:
     """(T, D) -> (D,) maximum over rows; zeros where there is none.
 

@@ -12,6 +12,7 @@ Conventions
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ from torch import Tensor
 
 from mcn.options.objectives import MODALITIES, Needs
 from mcn.options.training import TrainingOptions
-from mcn.shards.clips import maximum, unit_length
+from mcn.shards.clips import maximum, rate_of, row_tokens, unit_length
 from mcn.training.clips import Clip, Video, acceptable, draw_distinct_lines, draw_lines, rows_of
 from mcn.training.steps import NO_STEP, step_of
 
@@ -43,8 +44,8 @@ class Batch:
     pooled vectors, or rows (N, F, A) float16; frames (N,) int64 valid rows of sound; words (N, W) int64 token ids, 0
     pads; present (N, 3) bool, in the order of `MODALITIES`; redrawn: clips drawn in vain. What only some objectives
     need: candidates (N, C, W) token ids, the clip's own text first, absent ones zero; units (N, U, D) float32, equal
-    parts of the clip; second: another clip for every clip; steps (N,) int64: the number of the annotated step that a
-    clip shows, -1 for none.
+    parts of the clip or its first rows; second: another clip for every clip; steps (N,) int64: the number of the
+    annotated step that a clip shows, -1 for none.
     """
 
     video: Tensor
@@ -86,7 +87,12 @@ class Collator:
 
     def add(self, video: Video, rng: np.random.Generator, second: np.random.Generator) -> None:
         """Draw `clips_per_video` clips of a video and append them; `second` draws their second clips."""
-        clips = self._random_windows(video, rng) or self._around_lines(video, rng)
+        if self.needs.windows == "random":
+            clips = self._repeated(video.random_window, rng)
+        elif self.options.sampling == "moments":
+            clips = self._repeated(video.moment, rng)
+        else:
+            clips = self._around_lines(video, rng)
         for clip in clips:
             self.rows.append(clip, video)
             if self.second is not None:
@@ -97,11 +103,10 @@ class Collator:
         batch = replace(self.rows.batch(), redrawn=self.redrawn)
         return batch if self.second is None else replace(batch, second=self.second.batch())
 
-    def _random_windows(self, video: Video, rng: np.random.Generator) -> list[Clip]:
-        if self.needs.windows == "lines":
-            return []
-        count = self.options.clips_per_video
-        return [video.random_window(rng, self.options) for _ in range(count)]
+    def _repeated(
+        self, draw: Callable[[np.random.Generator, TrainingOptions], Clip], rng: np.random.Generator
+    ) -> list[Clip]:
+        return [draw(rng, self.options) for _ in range(self.options.clips_per_video)]
 
     def _around_lines(self, video: Video, rng: np.random.Generator) -> list[Clip]:
         options = self.options
@@ -154,6 +159,7 @@ class ClipArrays:
         self.audio = np.zeros(shape, np.float16 if widths.log_mel else np.float32)
         self.visual = [np.zeros((size, width), np.float16) for width in widths.video]
         parts = (size, needs.visual_units)
+        self.units_are_rows = needs.units_are_rows
         self.units = [np.zeros((*parts, width), np.float16) for width in widths.video]
         self.words = np.zeros((size, words), np.int64)
         self.candidates = np.zeros((size, needs.candidates, words), np.int64)
@@ -187,6 +193,13 @@ class ClipArrays:
         self.row += 1
 
     def _append_units(self, clip: Clip, video: Video) -> None:
+        if self.units_are_rows:
+            rates = [rate_of(one) if one else 0.0 for one in video.visual]
+            tokens = row_tokens(clip.visual, rates, self.units[0].shape[1]) if self.units else []
+            for parts, rows in zip(self.units, tokens, strict=True):
+                if len(rows):
+                    parts[self.row, : len(rows)] = rows
+            return
         for pooled, sequence in zip(self.units, video.visual, strict=True):
             parts = pooled[self.row]
             edges = np.linspace(clip.start, clip.end, len(parts) + 1).tolist()

@@ -7,6 +7,8 @@ Conventions
   sides (`TrainingOptions.window`). `random`: a window of
   `min_clip_seconds`, or the whole video where it is shorter, anywhere in it (AVLnet --random_audio_windows=1). `shift`:
   the window of another clip, moved.
+- `sampling: moments`: a window of `min_clip_seconds` anywhere in the sound; the line that is said at its beginning or
+  at its end gives the clip, and where there is none the window itself does (Everything at Once howto_dataset.py).
 - Further texts of a clip (MIL-NCE): the run of lines grows, as a clip does, by the neighbour that leaves it shorter;
   every added line with a known word is a text. Near the ends of a video the other side gives more, and a video with
   too few lines gives fewer (the released loader repeats edge lines there, MIL-NCE_HowTo100M video_loader.py).
@@ -86,11 +88,17 @@ class Video:
             span = window_of(starts, ends, joined)
         further = neighbours(lines, joined)
         texts = (words_of([other], tokens, options.max_words) for other in further)
-        return self.window(
+        clip = self.window(
             *span,
             options,
             words_of(joined, tokens, options.max_words),
             list(itertools.islice(filter(None, texts), candidates - 1)),
+        )
+        if not options.sound_shift_seconds:
+            return clip
+        start = span[0] + options.sound_shift_seconds
+        return clip._replace(
+            audio=self._audio_rows(start, start + options.min_clip_seconds, options)
         )
 
     def window(
@@ -118,6 +126,20 @@ class Video:
         length = min(options.min_clip_seconds, last - first)
         start = first + rng.random() * (last - first - length)
         return self.window(start, start + length, options)
+
+    def moment(self, rng: np.random.Generator, options: TrainingOptions) -> Clip:
+        """The clip of the line that is said where a window begins or ends that is drawn anywhere; or the window."""
+        assert self.lines is not None
+        starts, ends = self.lines.starts, self.lines.ends
+        first, last = span_of(next(one for one in (self.audio, *self.visual) if one is not None))
+        room = max(0.0, int(last - first + EARLY_SECONDS) - options.min_clip_seconds)
+        start = first + rng.random() * room
+        end = start + options.min_clip_seconds
+        for moment in (start, end):
+            line = max(0, int(np.searchsorted(starts, moment)) - 1)
+            if starts[line] <= moment <= ends[line]:
+                return self.clip(line, options)
+        return self.window(start, end, options)
 
     def shifted(
         self,

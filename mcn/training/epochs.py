@@ -18,7 +18,7 @@ from typing import Any
 
 from mcn.errors import UserError
 from mcn.files import write_text
-from mcn.networks import MultimodalClusteringNetwork
+from mcn.networks import EmbeddingNetwork
 from mcn.networks.checkpoints import load_model, save_model
 
 FOLDER = "epochs"
@@ -29,7 +29,7 @@ class KeptEpochs:
     """The models of the epochs of one run below `run`; description: what config.yaml says of the model."""
 
     def __init__(
-        self, run: Path, network: MultimodalClusteringNetwork, description: Mapping[str, Any]
+        self, run: Path, network: EmbeddingNetwork, description: Mapping[str, Any]
     ) -> None:
         self.folder, self.network, self.description = run / FOLDER, network, description
 

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from mcn.networks import MultimodalClusteringNetwork
+from mcn.networks import EmbeddingNetwork
 from mcn.options.objectives import MODALITIES
 from mcn.training.batches import Batch
 from mcn.training.data import TrainingSet, read_batches
@@ -30,7 +30,7 @@ from mcn.training.step import StepReport, Trainer
 logger = logging.getLogger(__name__)
 
 # a network in eval mode -> pair of modalities -> name -> score
-EarlyScores = Callable[[MultimodalClusteringNetwork], Mapping[str, Mapping[str, float]]]
+EarlyScores = Callable[[EmbeddingNetwork], Mapping[str, Mapping[str, float]]]
 
 
 class StopRequest:
@@ -192,7 +192,7 @@ class Loop:
             with torch.no_grad():
                 found = self.early_scores(network)
         finally:
-            network.train()
+            self.trainer.training_mode()
             restore_random_state(before)
         return {
             f"early/{pair}/{name}": float(score)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from mcn.errors import UserError
 from mcn.networks import (
     TRAINED_NETWORKS,
+    EmbeddingNetwork,
     FrozenPair,
     MultimodalClusteringNetwork,
     ResidualPair,
@@ -24,7 +26,7 @@ def build_network(
     word_width: int,
     options: ExperimentOptions,
     pair: FrozenPair | None = None,
-) -> MultimodalClusteringNetwork:
+) -> EmbeddingNetwork:
     """The objective's network, with branches for the features that the experiment's model reads.
 
     pair: the frozen pair that it starts as, under `model.residual_on`.
@@ -35,15 +37,21 @@ def build_network(
         return residual_network(pair, data, word_width, model.residual_width)
     if reads.video and "video" not in needs.modalities:
         logger.warning("this objective trains no video: scores with video are those of chance")
-    network = TRAINED_NETWORKS[needs.network](
+    kind = TRAINED_NETWORKS[needs.network]
+    branches: dict[str, Any] = {}
+    if issubclass(kind, MultimodalClusteringNetwork):
+        branches = {
+            "reconstruction_width": model.reconstruction_width if needs.reconstructs else None,
+            "mask_padding_words": model.mask_padding_words,
+            "normalize": model.normalize or needs.unit_length,
+        }
+    network = kind(
         video_width=sum(widths.video) if reads.video else None,
         word_width=word_width if reads.text else None,
         embedding_width=model.embedding_width,
         davenet_widths=model.davenet_widths if reads.audio and widths.log_mel else None,
         audio_width=widths.audio if reads.audio else None,
-        reconstruction_width=model.reconstruction_width if needs.reconstructs else None,
-        mask_padding_words=model.mask_padding_words,
-        normalize=model.normalize or needs.unit_length,
+        **branches,
         **needs.network_settings,
     )
     if model.audio_weights and network.DAVEnet is not None:

@@ -3,9 +3,10 @@
 Conventions
 -----------
 - `training.start_from` is a folder of a model (trained or imported here), or a published checkpoint of MCN,
-  AVLnet(-Text-Tri) or HowTo100M. Every row of a branch that both networks have is taken; another width is an error.
-  A branch that the model lacks (audio in Miech et al.'s, reconstruction heads) is drawn from the seed, and one that the
-  new network lacks is left; both are named in the log. A model with no branch in common is refused.
+  AVLnet(-Text-Tri), HowTo100M or Everything at Once. Every row of a branch that both networks have is taken; another
+  width is an error. A branch that the model lacks (audio in Miech et al.'s, reconstruction heads) is drawn from the
+  seed, and one that the new network lacks is left; both are named in the log. A model with no branch in common is
+  refused.
 - `training.start_state: weights` begins with a fresh optimiser and clustering. `all` goes on with Adam's moments, the
   loss scale and the objective's heads, centroids and queue, of a folder whose run had `keep_state` (its `state.pt`,
   which knows the weights that it belongs to), or with Adam's moments of a published `amp_checkpoint.pt`, where `net`
@@ -29,7 +30,7 @@ from torch import Tensor
 
 from mcn.errors import UserError
 from mcn.files import atomic_path, file_sha256
-from mcn.networks import MultimodalClusteringNetwork
+from mcn.networks import EmbeddingNetwork
 from mcn.networks.checkpoints import (
     CONFIG,
     WEIGHTS,
@@ -73,9 +74,7 @@ def start(trainer: Trainer, options: TrainingOptions) -> None:
         _restore(trainer, state, path)
 
 
-def take_branches(
-    network: MultimodalClusteringNetwork, rows: Mapping[str, Tensor], source: str
-) -> None:
+def take_branches(network: EmbeddingNetwork, rows: Mapping[str, Tensor], source: str) -> None:
     """Copy the rows of the branches that `network` has; those that `rows` lack stay as they are."""
     own = network.state_dict()
     there, wanted = {_branch(name) for name in rows}, {_branch(name) for name in own}
@@ -120,7 +119,7 @@ def _own_state(folder: Path) -> dict[str, Any]:
     return state
 
 
-def _published_state(path: Path, network: MultimodalClusteringNetwork) -> dict[str, Any]:
+def _published_state(path: Path, network: EmbeddingNetwork) -> dict[str, Any]:
     """Adam's state of an amp_checkpoint.pt, its parameters in the order of ours."""
     wanted = "an amp_checkpoint.pt, which holds `net` and `optimizer`"
     cure = "give that file, or set start_state: weights"

@@ -30,7 +30,7 @@ from torch import Tensor
 from mcn.distributed import ALONE, Processes, share_batch_norms
 from mcn.errors import UserError
 from mcn.features.runtime import Runtime
-from mcn.networks import MultimodalClusteringNetwork
+from mcn.networks import EmbeddingNetwork
 from mcn.objectives.objective import Objective, StepInputs
 from mcn.options.objectives import MODALITIES
 from mcn.options.training import ExperimentOptions, TrainingOptions
@@ -87,7 +87,7 @@ class Trainer:
 
     def __init__(
         self,
-        network: MultimodalClusteringNetwork,
+        network: EmbeddingNetwork,
         objective: Objective,
         vocabulary: Tensor,
         experiment: ExperimentOptions,
@@ -101,8 +101,9 @@ class Trainer:
         self.precision, self.device = runtime.precision, runtime.device
         self.network, self.objective = network.to(self.device), objective
         self.vocabulary = vocabulary.to(self.device)
-        self.mask_audio = experiment.model.mask_padding_audio
-        self.log_mels = "audio" not in experiment.needs.rows
+        needs = experiment.needs
+        self.mask_audio = experiment.model.mask_padding_audio or needs.valid_frames
+        self.log_mels = "audio" not in needs.rows
         self.options = options = experiment.training
         self.parameters = [*network.parameters(), *objective.heads.parameters()]
         self.optimizer = torch.optim.Adam(
@@ -112,8 +113,17 @@ class Trainer:
             weight_decay=options.weight_decay,
             fused=self.device.type in ("cpu", "cuda"),
         )
+        self.training_mode()
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
         self.first_loss: float | None = None
+
+    def training_mode(self) -> None:
+        """Set the network to train; batch norms keep the statistics that they have under `batch_norm: frozen`."""
+        self.network.train()
+        if self.options.batch_norm == "frozen":
+            for module in self.network.modules():
+                if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+                    module.eval()
 
     def step(self, batch: Batch, step: int) -> StepReport:
         """Train on one batch; `step` counts from 0. A diverged loss: `UserError`."""

@@ -156,6 +156,11 @@ def published_clips(wildcards):
     return settings.datasets[wildcards.dataset].published_features.clips
 
 
+def published_rows(wildcards):
+    """Which rows of a published file of clips are read: pooled or full."""
+    return settings.datasets[wildcards.dataset].published_features.rows
+
+
 def frozen_weights(wildcards):
     """Files of the weights of the encoders of a frozen experiment; none of those that a library holds."""
     names = settings.experiments[wildcards.experiment].features.names

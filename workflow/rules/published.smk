@@ -24,10 +24,12 @@ rule import_clips:
         runtime=growing(240),
     params:
         directory=subpath(output.manifest, parent=True),
+        rows=published_rows,
         code=code("import_clips"),
         content=content(published_clips),
     shell:
-        "python -m mcn import features clips {input.clips:q} --output {params.directory} &> {log}"
+        "python -m mcn import features clips {input.clips:q} --output {params.directory} "
+        "--rows {params.rows} &> {log}"
 
 
 rule import_features:

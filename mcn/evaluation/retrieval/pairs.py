@@ -3,7 +3,8 @@
 Conventions
 -----------
 - A side is a string of t (text), v (video), a (audio); its embedding is the sum of theirs, un-normalised (MCN
-  train_tri_kmeans.py:422-426). A pair `t->va` has captions as queries and video + audio of clips as gallery.
+  train_tri_kmeans.py:422-426), or that of all at once, where the network joins modalities. A pair `t->va` has captions
+  as queries and video + audio of clips as gallery.
 - Items of a side are captions where t is in it, clips otherwise. An item answers a query when both belong to one clip.
 - A clip may have several captions. Each is a query of its own (`t->va`). As gallery they are told apart by
   `SEVERAL_CAPTIONS` = `best`: a clip's rank is that of its best-ranked caption among the captions of other clips.
@@ -16,7 +17,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -110,6 +111,7 @@ class Ranking:
 class ClipEmbeddings:
     """A captioned set in the common space; `modalities`: letter -> captions' (t) or clips' (v, a) embeddings.
 
+    joined: side of two letters -> embeddings of both at once, of captions where t is one, else of clips.
     video_letters: how many of the first letters of an id name the full video; None: all.
     """
 
@@ -118,6 +120,7 @@ class ClipEmbeddings:
     policy: MissingPolicy
     published_total: int | None = None
     video_letters: int | None = None
+    joined: Mapping[str, Embedded] = field(default_factory=dict)
 
     @classmethod
     def of(cls, given: EvaluatedModel) -> ClipEmbeddings:
@@ -134,7 +137,8 @@ class ClipEmbeddings:
             modalities["a"] = given.embed_audio(captions.clips, options.audio_frames)
         policy = options.missing_modality
         letters = YOUTUBE_ID if options.full_video_by == "youtube_id" else None
-        found = cls(captions, modalities, policy, options.published_total, letters)
+        joined = joined_sides(given, captions, set(modalities), options.audio_frames)
+        found = cls(captions, modalities, policy, options.published_total, letters, joined)
         for reason, count in found.missing.items():
             logger.warning("%d without %s (policy: %s)", count, reason, policy)
         return found
@@ -161,12 +165,20 @@ class ClipEmbeddings:
         """The items of a side."""
         clip_of = self.captions.clip_of if "t" in letters else np.arange(len(self.captions.clips))
         rows = {letter: slice(None) if letter == "t" else clip_of for letter in letters}
-        vectors = sum(self.modalities[letter].vectors[rows[letter]] for letter in letters)
+        parts = [self.modalities[letter].vectors[rows[letter]] for letter in letters]
+        vectors = self._joined(letters) if letters in self.joined else np.asarray(sum(parts))
         needed = "v" if letters == "va" and self.policy == "video_only" else letters
         usable = np.all(
             [self.modalities[letter].present[rows[letter]] for letter in needed], axis=0
         )
-        return Side(np.asarray(vectors), usable, clip_of)
+        return Side(vectors, usable, clip_of)
+
+    def _joined(self, letters: str) -> np.ndarray:
+        """The embeddings of a joined side; of va those of video alone where there is no sound."""
+        one = self.joined[letters]
+        if letters != "va":
+            return one.vectors
+        return np.where(one.present[:, None], one.vectors, self.modalities["v"].vectors)
 
     def rank(self, pair: str) -> Ranking:
         """Rank the gallery of a pair for every query that can be ranked."""
@@ -227,3 +239,21 @@ class ClipEmbeddings:
             int(ranked.sum()) if drop else len(query_side.usable),
             len(np.unique(query_video[ranked])) if drop else len(names),
         )
+
+
+def joined_sides(
+    given: EvaluatedModel, captions: Captions, letters: set[str], audio_frames: int
+) -> dict[str, Embedded]:
+    """Every side of two modalities that a network joins; none of a network that does not."""
+    if not given.model.joins:
+        return {}
+    found = {}
+    for side in sorted({side for pair in PAIRS for side in pair.split("->") if len(side) > 1}):
+        if not set(side) <= letters:
+            continue
+        if "t" in side:
+            clips, texts = [captions.clips[clip] for clip in captions.clip_of], captions.texts
+            found[side] = given.embed_joined(side, clips, texts, audio_frames)
+        else:
+            found[side] = given.embed_joined(side, captions.clips, None, audio_frames)
+    return found

@@ -34,7 +34,9 @@ class Needs(NamedTuple):
 
     modalities: those it trains, and the network has branches for. windows: `lines`: clips around narration lines;
     `random`: anywhere in the video, which then needs no narration. candidates: texts of a clip, its own among them.
-    visual_units: equal parts of a clip with a visual vector each; 0: the clip as one. second: another clip of the same
+    visual_units: equal parts of a clip with a visual vector each; 0: the clip as one. units_are_rows: they are rows of
+    the visual features instead, at most so many (`mcn.shards.clips.row_tokens`). valid_frames: the network is told
+    which log-mel frames are padding whatever `model.mask_padding_audio` says. second: another clip of the same
     video for every clip: around another `line`, or the same window moved by `shift_seconds` (least, most).
     rows: modalities whose clips reach the network as the rows of their feature, one after the other, not pooled.
     reconstructs: the network has heads that reconstruct each modality's features. unit_length: embeddings are
@@ -48,6 +50,8 @@ class Needs(NamedTuple):
     windows: Literal["lines", "random"] = "lines"
     candidates: int = 1
     visual_units: int = 0
+    units_are_rows: bool = False
+    valid_frames: bool = False
     second: Literal["none", "line", "shift"] = "none"
     shift_seconds: tuple[float, float] = (0.0, 0.0)
     rows: tuple[Modality, ...] = ()

@@ -26,14 +26,26 @@ class EverythingAtOnceOptions(ContrastOptions):
     implementation: ClassVar[str] = "everything_at_once:EverythingAtOnceObjective"
 
     kind: Literal["everything_at_once"]
+    variant: Literal["ours", "released"] = field(
+        "ours",
+        "tokens and network: of our own making, with the branches that all objectives have; or released: rows of the "
+        "visual features, columns of the audio network and words, each through a gated unit of its own, and a learned "
+        "token for what a clip lacks",
+        "",
+        "released: Everything at Once fusion_model.py",
+    )
     weights: CombinationWeights = CombinationWeights()
     temperature: float = field(0.05, "divisor of the cosines", "", "Everything at Once", gt=0)
     visual_tokens: int = field(
-        12, "equal parts of a clip, a token each", "tokens", "Everything at Once: 8 s x 1.5", ge=1
+        12,
+        "equal parts of a clip, a token each; `released`: the first rows of a clip's visual features",
+        "tokens",
+        "Everything at Once: 8 s x 1.5",
+        ge=1,
     )
     audio_columns_per_token: int = field(
         4,
-        "ResDAVEnet columns (16 frames each) that are averaged to a token",
+        "ResDAVEnet columns (16 frames each) that are averaged to a token; `released`: a column is a token",
         "columns",
         "4: a token every 64 frames, Everything at Once",
         ge=1,
@@ -49,18 +61,23 @@ class EverythingAtOnceOptions(ContrastOptions):
 
     @property
     def needs(self) -> Needs:
+        released = self.variant == "released"
+        settings = {
+            "visual_units": self.visual_tokens,
+            "fusion_width": self.fusion_width,
+            "fusion_heads": self.fusion_heads,
+            "fusion_mlp_ratio": self.fusion_mlp_ratio,
+            "fusion_layers": self.fusion_layers,
+        }
+        if not released:
+            settings["audio_columns_per_token"] = self.audio_columns_per_token
         return Needs(
             visual_units=self.visual_tokens,
+            units_are_rows=released,
+            valid_frames=released,
             unit_length=True,
-            network="FusionNetwork",
-            network_settings={
-                "visual_units": self.visual_tokens,
-                "audio_columns_per_token": self.audio_columns_per_token,
-                "fusion_width": self.fusion_width,
-                "fusion_heads": self.fusion_heads,
-                "fusion_mlp_ratio": self.fusion_mlp_ratio,
-                "fusion_layers": self.fusion_layers,
-            },
+            network="EverythingAtOnceNetwork" if released else "FusionNetwork",
+            network_settings=settings,
         )
 
 
