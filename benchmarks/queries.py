@@ -3,8 +3,8 @@
     python benchmarks/queries.py results/models/conse results/mine queries.tsv
 
 `queries.tsv`: a query, a tab, ids of the right videos with commas between, a line each. A video scores as its best
-window (`search.window_seconds` long, a new one every `search.step_seconds`), by the dot product of the vectors that
-search compares. Beside the counts stand those that a random order of the videos is expected to come to.
+window, by the dot product of the vectors that search compares. Beside the counts stand those that a random order of the
+videos is expected to come to.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mcn.evaluation.queries import load_query_encoder
 from mcn.layout import Dataset
 from mcn.options.evaluation import EvaluationOptions
 from mcn.options.search import SearchOptions
-from mcn.search.index import windows_of
+from mcn.search.index import embed_windows, windows_of
 
 FIRST = (1, 5)
 
@@ -46,7 +46,8 @@ def main() -> None:
     texts = load_query_encoder(arguments.model, settings).embed_text([one for one, _ in asked])
     scores = np.zeros((len(asked), len(videos)))
     for number, video_id in enumerate(videos):
-        windows = given.embed_video(windows_of(store, video_id, SearchOptions()))
+        moments = windows_of(store, video_id, SearchOptions(), True)
+        windows = embed_windows(given, moments, True, SearchOptions())
         scores[:, number] = (texts @ windows.vectors[windows.present].T).max(axis=1)
     ranks = [rank(row, right) for row, right in zip(scores, wanted, strict=True)]
     for (query, _), found in zip(asked, ranks, strict=True):

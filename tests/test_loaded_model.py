@@ -43,7 +43,8 @@ def results(tmp_path_factory):
     }
     words = {"vectors": str(root / "words.txt"), "cache": str(root / "cache")}
     features = {"colour": colour, "word2vec": words}
-    settings = {"features": features, "search": {"window_seconds": 2, "step_seconds": 1}}
+    search = {"scene_change": None, "window_seconds": 2, "step_seconds": 1}
+    settings = {"features": features, "search": search}
     write_text(root / "settings.json", json.dumps(settings))
     network = MultimodalClusteringNetwork(
         3, WORD_WIDTH, WIDTH, davenet_widths=None, audio_width=None, reconstruction_width=None
@@ -70,6 +71,14 @@ def test_the_windows_of_a_file_have_the_vectors_of_its_frames(results):
     part = model.encode_video(make("plain.mp4"), start=1, end=3)
     assert (part.starts.tolist(), part.ends.tolist()) == ([1], [3])
     np.testing.assert_allclose(part.vectors[0], vectors[1], atol=1e-6)
+
+
+def test_a_stretch_of_a_file_cuts_its_scenes_off(results):
+    model = mcn.load(results / "models" / "small")
+    model._search = SearchOptions(scene_change=1e9)
+    assert [one.tolist() for one in model.encode_video(make("plain.mp4"))[:2]] == [[0], [4]]
+    part = model.encode_video(make("plain.mp4"), start=1, end=3)
+    assert (part.starts.tolist(), part.ends.tolist()) == ([1], [3])
 
 
 def test_what_cannot_be_embedded_is_said(results, tmp_path):

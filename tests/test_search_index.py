@@ -1,5 +1,6 @@
 """The index of a data set: every window of every video with the embedding that the model gives it, part by part."""
 
+import itertools
 import json
 
 import numpy as np
@@ -19,6 +20,8 @@ from mcn.shards import FeatureStore
 from mcn.shards.clips import pool
 from tests.evaluation_set import BROKEN, SECONDS, SILENT, make_set
 
+FIXED = SearchOptions(scene_change=None)
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
@@ -27,7 +30,8 @@ def made(tmp_path_factory):
     small = make_set(root / "features")
     for shard in ("00001", "00000"):
         part = str(root / "index" / f"{shard}.parquet")
-        assert main(["index", str(small.path("model")), str(root), part, "--shard", shard]) == 0
+        words = ["--shard", shard, "--options", FIXED.model_dump_json()]
+        assert main(["index", str(small.path("model")), str(root), part, *words]) == 0
     join(root / "index", 2, SearchOptions())
     return root, small
 
@@ -95,10 +99,38 @@ def test_a_video_shorter_than_a_window_is_one_and_the_last_one_ends_with_the_vid
     _, small = made
     store = FeatureStore(small.shards["resnet152"])
     long, uneven = SearchOptions(window_seconds=30), SearchOptions(window_seconds=5, step_seconds=4)
-    assert [one[1:] for one in windows_of(store, SILENT, long)] == [(0, 20)]
-    spans = [one[1:] for one in windows_of(store, SILENT, uneven)]
+    assert [one[1:] for one in windows_of(store, SILENT, long, False)] == [(0, 20)]
+    spans = [one[1:] for one in windows_of(store, SILENT, uneven, False)]
     assert spans == [(0, 5), (4, 9), (8, 13), (12, 17), (15, 20)]
-    assert windows_of(store, BROKEN, long) == []
+    assert windows_of(store, BROKEN, long, False) == []
+    assert windows_of(store, BROKEN, long, True) == []
+
+
+def test_windows_of_pictures_follow_the_scenes(made, tmp_path):
+    root, small = made
+    options = SearchOptions(scene_change=1e9, longest_seconds=7)
+    part, store = tmp_path / "00000.parquet", FeatureStore(small.shards["resnet152"])
+    shard = next(n for n in (0, 1) if SILENT in VectorIndex([parts(root)[n]], "seen").video_ids)
+    words = ["--shard", str(shard), "--options", options.model_dump_json()]
+    assert main(["index", str(small.path("model")), str(root), str(part), *words]) == 0
+    index = VectorIndex([part], "seen")
+    rows = index.of_video(SILENT)
+    spans = list(zip(index.starts[rows].tolist(), index.ends[rows].tolist(), strict=True))
+    assert spans == [one[1:] for one in windows_of(store, SILENT, options, True)]
+    assert (spans[0][0], spans[-1][1]) == (0, SECONDS)
+    assert all(one[1] == other[0] for one, other in itertools.pairwise(spans))
+    assert all(2 <= end - start <= 7 for start, end in spans)
+    model, _ = load_model(small.path("model"))
+    streams = [FeatureStore(small.shards[name]) for name in ("resnet152", "resnext101")]
+    start, end = spans[1]
+    assert streams[0][SILENT].step_seconds == 1
+    pooled = [pool(s[SILENT].values, start, end - 0.5, 1 / s[SILENT].step_seconds) for s in streams]
+    with torch.inference_mode():
+        seen = model.embed_video(torch.tensor(np.concatenate(pooled))[None].float())[0].numpy()
+    wanted = seen / np.linalg.norm(seen)
+    assert index.vectors(rows[1:2])[0] == pytest.approx(wanted, abs=2e-3), (
+        "not the next scene's row"
+    )
 
 
 def test_a_part_reads_its_own_shard_alone(tmp_path):

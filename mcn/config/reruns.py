@@ -65,6 +65,13 @@ def _evaluation(task: str, *keys: str) -> Stage:
     return Stage("datasets.{dataset}", (task, "shards", *keys), code, DEVICE)
 
 
+WINDOWS = (
+    "scene_change",
+    "longest_seconds",
+    "shortest_seconds",
+    "window_seconds",
+    "step_seconds",
+)
 FROZEN = ("kind", "model", "frozen")
 EXPERIMENT = ("dataset", "early_evaluation", "model", "objective", "training")
 STAGES: dict[str, Stage] = {
@@ -96,7 +103,7 @@ STAGES: dict[str, Stage] = {
     "evaluate_own": Stage(
         "datasets.{dataset}.evaluations.{evaluation}", (), ("mcn.evaluation.stage",), DEVICE
     ),
-    "index": Stage("search", ("window_seconds", "step_seconds"), ("mcn.search.index",), DEVICE),
+    "index": Stage("search", WINDOWS, ("mcn.search.index",), DEVICE),
     "words": Stage(None, (), ("mcn.search.words",)),
     "passages": Stage("features.{feature}", (), ("mcn.search.passages",), DEVICE),
     "join_passages": Stage("search", ("exact_windows",), ("mcn.search.catalogue",)),

@@ -11,11 +11,28 @@ from mcn.options.row import Name
 class SearchOptions(Options):
     """The windows that videos are cut into, and from what size the index is approximate."""
 
+    scene_change: float | None = field(
+        0.5,
+        "how much two stretches of a video must differ to be two windows: what joining them adds to the squared "
+        "distances of their pictures' vectors, of unit length, from the mean; null: windows of `window_seconds`",
+        source="measured with efficientnet_lite2",
+        gt=0,
+    )
+    longest_seconds: float = field(
+        30.0, "longest window that follows the pictures", "s", gt=0, le=3600
+    )
+    shortest_seconds: float = field(
+        2.0, "shortest window that follows the pictures", "s", gt=0, le=600
+    )
     window_seconds: float = field(
-        4.0, "length of a window, which is the shortest answer", "s", gt=0, le=600
+        4.0,
+        "length of a window of sound, and of pictures where `scene_change` is null",
+        "s",
+        gt=0,
+        le=600,
     )
     step_seconds: float = field(
-        2.0, "from the start of a window to that of the next one", "s", gt=0, le=600
+        2.0, "from the start of such a window to that of the next one", "s", gt=0, le=600
     )
     meaning: Name | None = Field(
         None,
@@ -40,7 +57,7 @@ class SearchOptions(Options):
         le=1,
     )
     seen_share: float = field(
-        0.5,
+        0.45,
         "the same as a share of the query's cosine with the nearest class of `conse`: less is reached where the thing "
         "is in no video",
         source="measured with efficientnet_lite2 and minilm",

@@ -6,7 +6,8 @@ Conventions
   windows embedded. The vectors are those that the index of this file holds, before they are rounded to float16.
 - The rows of the features are those beside the model (`settings.json`), else of the run that it lies in, else the
   default rows. Weights that are drawn from a seed lie in that run too.
-- Windows are those of the section `search`: times are seconds from the start of the container.
+- Windows are those of the section `search`, cut off where a stretch begins and ends: times are seconds from the start
+  of the container.
 """
 
 from __future__ import annotations
@@ -149,7 +150,7 @@ class LoadedModel:
             )
             code = words or code
             raise VideoError(code, sequence.error.removeprefix(f"{code}: "))
-        windows = windows_of(store, FILE, self._search)
+        windows = windows_of(store, FILE, self._search, letter == "v")
         if start is None and end is None:
             return windows
         first, last = start or 0.0, windows[-1].end if end is None else min(end, windows[-1].end)
@@ -159,6 +160,9 @@ class LoadedModel:
                 f"a stretch of the {windows[-1].end:.1f} s",
                 "correct it",
             )
+        if letter == "v" and self._search.scene_change is not None:
+            cut = ((max(one.start, first), min(one.end, last)) for one in windows)
+            return [Moment(FILE, *span) for span in cut if span[0] < span[1]]
         length = self._search.window_seconds
         starts = np.arange(first, max(last - length, first) + 1e-6, self._search.step_seconds)
         return [Moment(FILE, float(one), float(min(one + length, last))) for one in starts]
