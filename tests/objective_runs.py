@@ -35,6 +35,18 @@ OBJECTIVE_SETTINGS = {
     },
     "correspondence": {"kind": "correspondence"},
     "correspondence fusion": {"kind": "correspondence", "form": "fusion"},
+    "cpc": {"kind": "cpc", "predicted_rows": 2},
+    "cpc clips": {"kind": "cpc", "negatives": "clips", "windows": "lines"},
+    "masked_prediction": {"kind": "masked_prediction", "layers": 1, "projection_width": 8},
+    "masked_prediction quantised": {
+        "kind": "masked_prediction",
+        "layers": 1,
+        "projection_width": 8,
+        "quantised": True,
+        "codes": 5,
+    },
+    "shuffle_and_learn": {"kind": "shuffle_and_learn", "hidden_width": 16},
+    "odd_one_out": {"kind": "odd_one_out", "sequences": 3, "rows": 3, "hidden_width": 16},
     "nt_xent": {"kind": "nt_xent", "projection_width": 8},
     "nt_xent modalities": {
         "kind": "nt_xent",
@@ -42,11 +54,15 @@ OBJECTIVE_SETTINGS = {
         "projection_width": None,
     },
 }
+ALONE = ("cpc", "masked_prediction", "shuffle_and_learn", "odd_one_out")  # on one feature's rows
 every_kind = pytest.mark.parametrize("name", OBJECTIVE_SETTINGS)
 
 
 def options(name, model=None, **training):
     small = {"embedding_width": 16, "davenet_widths": (4, 4, 8, 8), "reconstruction_width": 8}
+    if name.split()[0] in ALONE:
+        small["video"] = ("resnet152",)
+        training = {"min_clip_seconds": 12.0, **training}
     return ExperimentOptions(
         model={**small, **(model or {})},
         objective=OBJECTIVE_SETTINGS[name],

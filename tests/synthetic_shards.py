@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from mcn.files import write_table
 from mcn.layout import ModelShards
+from mcn.options.training import ModelFeatures
 from mcn.shards import FEATURE_SCHEMA, TEXT_SCHEMA, ShardWriter, empty_row, feature_row
 from mcn.training.steps import StepTables
 
@@ -88,6 +89,17 @@ def _write_steps(folder: Path, narration: list[list[dict]]) -> None:
     ]
     write_table(folder / "tasks.parquet", pa.Table.from_pylist(named))
     write_table(folder / "steps.parquet", pa.Table.from_pylist(shown))
+
+
+def read_by(shards: ModelShards, features: ModelFeatures) -> ModelShards:
+    """The shards of the features that a model or its training reads."""
+    named, audio = set(features.names), {features.audio}
+    return ModelShards(
+        {name: paths for name, paths in shards.video.items() if name in named},
+        {name: paths for name, paths in shards.audio.items() if audio != {None}},
+        {name: paths for name, paths in shards.text.items() if name in named},
+        shards.vocabulary if features.text else None,
+    )
 
 
 def _video(video_id: str, looks: np.ndarray, sounds: np.ndarray, rng: np.random.Generator) -> dict:

@@ -19,7 +19,15 @@ def test_the_gpu_benchmark_runs_on_a_processor(
     figures = gpu.main(["--tiny", "--device", "cpu", "--output", str(output)])
     written = json.loads(output.read_text())
     assert [one["work"] for one in written["figures"]] == [one.work for one in figures]
-    sections = ("matrix product", "feed", "k-means", "retrieval", "step of", "whole job", "autocast")
+    sections = (
+        "matrix product",
+        "feed",
+        "k-means",
+        "retrieval",
+        "step of",
+        "whole job",
+        "autocast",
+    )
     for section in sections:
         assert any(section in one.work for one in figures), section
         assert section in capsys.readouterr().out or section != sections[0]

@@ -24,8 +24,11 @@ def test_every_kind_is_tried():
     assert {kind_of(one) for one in OBJECTIVE_SETTINGS.values()} == kinds - {OWN_KIND}
 
 
-# "xdc cdc" asks for other clusters in every epoch
-@pytest.mark.parametrize("name", [name for name in OBJECTIVE_SETTINGS if name != "xdc cdc"])
+# "xdc cdc" asks for other clusters in every epoch; these videos have no direction in time, which "odd_one_out" learns
+STEADY = [name for name in OBJECTIVE_SETTINGS if name not in ("xdc cdc", "odd_one_out")]
+
+
+@pytest.mark.parametrize("name", STEADY)
 def test_loss_falls_and_the_model_stands_alone(data, tmp_path, name):
     schedule = {"epochs": 32, "learning_rate": 0.01, "checkpoint_every_steps": 1000}
     chosen = options(name, gradient_clip=5.0, videos_per_batch=9, **schedule)
@@ -34,9 +37,11 @@ def test_loss_falls_and_the_model_stands_alone(data, tmp_path, name):
     assert np.mean(totals[-5:]) < 0.97 * np.mean(totals[1:6])
     network, config = load_model(model)
     modalities = chosen.objective.needs.modalities
-    assert (network.has_audio, network.has_text) == ("audio" in modalities, "text" in modalities)
+    assert network.has_audio == ("audio" in modalities)
+    assert network.has_text == ("text" in modalities or chosen.needs.fits_text)
     assert config["network_class"] == chosen.objective.needs.network
-    vectors = [network.embed_video(torch.rand(2, 24))]
+    rows = (2, 5, 12) if chosen.needs.rows else (2, 24)
+    vectors = [network.embed_video(torch.rand(rows))]
     if network.has_audio:
         vectors.append(network.embed_audio(torch.rand(2, 40, 64), torch.tensor([64, 20])))
     if network.has_text:

@@ -19,7 +19,7 @@ from mcn.options.features import RuntimeOptions
 from mcn.shards.lines import vocabulary_vectors
 from mcn.training.data import TrainingSet, read_batches
 from mcn.training.train import build_trainer
-from tests.synthetic_shards import step_tables, write_topic_shards
+from tests.synthetic_shards import read_by, step_tables, write_topic_shards
 from tests.test_objectives_training import OBJECTIVE_SETTINGS, options
 
 STEPS = 3
@@ -29,7 +29,8 @@ def train(folder, name, processes):
     """Losses of a few steps, the gradients of the first, and the weights after the last."""
     chosen = options(name, videos_per_batch=5, gradient_clip=1.0)
     told = {"steps": step_tables(folder).read()}
-    data = TrainingSet(folder, chosen.training, chosen.objective.needs, **told)
+    shards = read_by(folder, chosen.training_features)
+    data = TrainingSet(shards, chosen.training, chosen.needs, **told)
     vectors = torch.from_numpy(vocabulary_vectors(folder.vocabulary)[0])
     runtime = resolve(RuntimeOptions(device="cpu", precision="fp32"), 1)
     trainer = build_trainer(data, vectors, chosen, runtime, processes)

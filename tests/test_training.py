@@ -31,7 +31,7 @@ from mcn.sources.leaks import Leak, write_leaks
 from mcn.training.data import TrainingSet
 from mcn.training.step import Trainer, check_warmup, learning_rate
 from mcn.training.train import TrainingJob, stop_on_signals, train
-from tests.synthetic_shards import step_tables, write_topic_shards
+from tests.synthetic_shards import read_by, step_tables, write_topic_shards
 
 
 def options(model=None, objective=None, **values):
@@ -73,8 +73,8 @@ def data(tmp_path_factory):
 
 def run(data, folder, chosen, precision="auto", early=None):
     runtime = resolve(RuntimeOptions(device="cpu", precision=precision), 1)
-    places = folder / "model", folder / "state"
-    train(TrainingJob(chosen, data, *places, runtime, early, steps=step_tables(data)))
+    shards, places = read_by(data, chosen.training_features), (folder / "model", folder / "state")
+    train(TrainingJob(chosen, shards, *places, runtime, early, steps=step_tables(data)))
     return folder / "model"
 
 

@@ -8,6 +8,7 @@ from mcn.networks.fusion import FusionNetwork, UnitNetwork
 from mcn.networks.mcn import Embeddings, MultimodalClusteringNetwork
 from mcn.networks.residual import ResidualPair
 from mcn.networks.resnext3d import ResNeXt3D, resnext101_3d
+from mcn.networks.sequences import SequenceNetwork
 
 TRAINED_NETWORKS: dict[str, type[EmbeddingNetwork]] = {
     network.__name__: network
@@ -17,6 +18,7 @@ TRAINED_NETWORKS: dict[str, type[EmbeddingNetwork]] = {
         FusionNetwork,
         EverythingAtOnceNetwork,
         ResidualPair,
+        SequenceNetwork,
     )
 }
 # what a model's config.yaml may name
@@ -37,6 +39,7 @@ __all__ = [
     "ResDavenet",
     "ResNeXt3D",
     "ResidualPair",
+    "SequenceNetwork",
     "UnitNetwork",
     "resnext101_3d",
 ]

@@ -80,7 +80,8 @@ class StepInputs:
     Modalities of `Needs.rows` are rows instead, (N, F, D) or (N, F, A), zero rows pad. frames: (N,) valid log-mel
     frames, None where padding is not masked. present: modality -> (N,) bool. candidates (N, C, W, word_width) with
     `candidates_there` (N, C) bool; units (N, U, D); second: another clip for every clip.
-    groups (N,) int64: the annotated step that a clip shows, -1 for none.
+    groups (N,) int64: the annotated step that a clip shows, -1 for none. drawn (N, ...): what the objective itself drew
+    for the step.
     """
 
     video: Tensor
@@ -95,6 +96,7 @@ class StepInputs:
     units: Tensor | None = None
     second: StepInputs | None = None
     groups: Tensor | None = None
+    drawn: Tensor | None = None
 
     @property
     def videos(self) -> Tensor:

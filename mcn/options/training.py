@@ -337,11 +337,12 @@ class ExperimentOptions(Options):
     @property
     def features(self) -> ModelFeatures:
         """What the trained network reads: audio and text only where the objective trains them."""
-        model, trained = self.model, self.objective.needs.modalities
+        model, needs = self.model, self.objective.needs
+        trained, one_alone = needs.modalities, needs.fits_text
         return ModelFeatures(
-            model.video,
+            model.video if "video" in trained or not one_alone else (),
             model.audio if "audio" in trained else None,
-            model.text if "text" in trained else None,
+            model.text if "text" in trained or one_alone else None,
         )
 
     @property
@@ -371,6 +372,13 @@ class ExperimentOptions(Options):
             problems.append(
                 f"model.{modality}: none, and the objective {kind} needs {modality}; {cure}"
             )
+        if needs.fits_text:
+            (modality,) = needs.modalities
+            if len(named[modality]) > 1:
+                found = ", ".join(named[modality])
+                problems.append(
+                    f"model.{modality}: {found}; {kind} learns from the rows of one feature; name one"
+                )
         if needs.windows == "lines" and not self.model.text and "text" not in lacking:
             cure = "name a text feature"
             problems.append(
@@ -381,5 +389,6 @@ class ExperimentOptions(Options):
     def measurable(self, task: str, own: OwnEvaluation | None = None) -> bool:
         """Whether what is trained has the modalities of an evaluation of `TASKS`, or of one of the user's own."""
         named = {modality for modality, names in self.features.by_modality.items() if names}
-        modalities = named & set(self.objective.needs.modalities)
+        needs = self.objective.needs
+        modalities = named & {*needs.modalities, *(["text"] if needs.fits_text else [])}
         return modalities >= set(own.modalities) if own else TASKS[task].suits(modalities)

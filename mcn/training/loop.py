@@ -61,7 +61,8 @@ class Means:
 class Loop:
     """Runs `trainer` over `data` from where `state` stands to step `total`.
 
-    keep_epoch: told the number of every epoch that is kept, after it is done.
+    keep_epoch: told the number of every epoch that is kept, after it is done. before_use: called before a network is
+    scored or kept.
     """
 
     def __init__(
@@ -72,10 +73,11 @@ class Loop:
         early_scores: EarlyScores | None,
         stop: StopRequest,
         keep_epoch: Callable[[int], None] | None = None,
+        before_use: Callable[[], None] = lambda: None,
     ) -> None:
         self.data, self.trainer, self.state = data, trainer, state
         self.options, self.early_scores, self.stop = data.options, early_scores, stop
-        self.keep_epoch = keep_epoch
+        self.keep_epoch, self.before_use = keep_epoch, before_use
         self.interval, self.epoch_means = Means(), Means()
         self.processes = trainer.processes
         self.step, lines, self.saved_step = 0, "", 0
@@ -156,6 +158,7 @@ class Loop:
         if inside == 0:
             self._write_epoch(epoch, last)
             if self.keep_epoch and self.first and epoch % (self.options.keep_epochs or 1) == 0:
+                self.before_use()
                 self.keep_epoch(epoch)
         if done % options.checkpoint_every_steps == 0 or last:
             self._save()
@@ -186,6 +189,7 @@ class Loop:
     def _early_values(self) -> dict[str, float]:
         """Zero-shot scores of the network as it is; training goes on as if nothing had been."""
         assert self.early_scores is not None
+        self.before_use()
         network, before = self.trainer.network, random_state()
         network.eval()
         try:

@@ -13,6 +13,7 @@ from mcn.networks import (
     FrozenPair,
     MultimodalClusteringNetwork,
     ResidualPair,
+    SequenceNetwork,
 )
 from mcn.networks.checkpoints import load_davenet, load_model, load_rows
 from mcn.options.training import ExperimentOptions
@@ -35,6 +36,12 @@ def build_network(
     widths = data.widths
     if pair is not None:
         return residual_network(pair, data, word_width, model.residual_width)
+    if needs.network == SequenceNetwork.__name__:
+        (modality,) = needs.modalities
+        width = sum(widths.video) if modality == "video" else widths.audio
+        said = word_width if reads.text else None
+        settings = modality, width, said, model.embedding_width
+        return SequenceNetwork(*settings, **needs.network_settings)
     if reads.video and "video" not in needs.modalities:
         logger.warning("this objective trains no video: scores with video are those of chance")
     kind = TRAINED_NETWORKS[needs.network]

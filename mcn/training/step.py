@@ -143,12 +143,12 @@ class Trainer:
         return StepReport(losses, rate, norm)
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
-        inputs = self._inputs(batch, mask_absent=self.options.empty_clips == "mask")
+        inputs = self.inputs(batch, mask_absent=self.options.empty_clips == "mask")
         half = HALF.get(self.precision)
         with torch.autocast(self.device.type, dtype=half, enabled=half is not None):
             return self.objective(self.network, inputs, self.processes)
 
-    def _inputs(self, batch: Batch, mask_absent: bool) -> StepInputs:
+    def inputs(self, batch: Batch, mask_absent: bool) -> StepInputs:
         """A batch on the device, token ids as word vectors. mask_absent: leave out of the loss what clips lack.
 
         Second clips always tell what they lack: a moved window may have no room.
@@ -175,7 +175,7 @@ class Trainer:
             None if candidates is None else F.embedding(candidates, self.vocabulary),
             None if candidates is None else (candidates != 0).any(dim=-1),
             None if batch.units is None else move(batch.units),
-            None if batch.second is None else self._inputs(batch.second, True),
+            None if batch.second is None else self.inputs(batch.second, True),
             None if batch.steps is None else move(batch.steps),
         )
 

@@ -19,9 +19,10 @@ import logging
 import signal
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -52,6 +53,7 @@ from mcn.training.start import save_state, start, start_sha256
 from mcn.training.state import METRICS, RunState, lock_file, publish
 from mcn.training.step import Trainer, check_warmup
 from mcn.training.steps import ShownStep, StepTables
+from mcn.training.text_map import TextMap
 
 logger = logging.getLogger(__name__)
 
@@ -133,12 +135,14 @@ def _train(job: TrainingJob) -> None:
         description = describe(options, data, trainer, inputs)
         kept = KeptEpochs(job.checkpoints, trainer.network, description)
         keeps = options.training.keep_epochs is not None
-        loop = Loop(data, trainer, state, job.early, stop, kept.keep if keeps else None)
+        before_use = text_fit(job, trainer)
+        loop = Loop(data, trainer, state, job.early, stop, kept.keep if keeps else None, before_use)
         finished = loop.run()
     if not finished:
         logger.warning("stopped after a checkpoint in %s; run again to continue", job.checkpoints)
         raise SystemExit(128 + (stop.signal or signal.SIGTERM))
     if loop.log:
+        before_use()
         publish(loop.log.text, job.output)
         save_model(job.output, trainer.network, description)
         save_state(trainer, job.output)
@@ -158,6 +162,14 @@ def _told_steps(job: TrainingJob) -> Mapping[str, list[ShownStep]]:
             f"objective {kind} and no annotated steps", "which step is shown when", cure
         )
     return job.steps.read()
+
+
+def text_fit(job: TrainingJob, trainer: Trainer) -> Callable[[], None]:
+    """What is done before a network is scored or saved: where texts are not trained, their map is fitted."""
+    options = job.options
+    if not (options.needs.fits_text and options.features.text and job.processes.first):
+        return lambda: None
+    return partial(TextMap(options, job.shards).fit, trainer)
 
 
 def word_vectors(job: TrainingJob) -> tuple[Tensor, str]:

@@ -39,6 +39,13 @@ from mcn.options.objectives.contrast import (
     NtXentOptions,
     SupervisedOptions,
 )
+from mcn.options.objectives.pretexts import (
+    CpcOptions,
+    MaskedPredictionOptions,
+    OddOneOutOptions,
+    PretextOptions,
+    ShuffleAndLearnOptions,
+)
 from mcn.options.objectives.units import (
     EverythingAtOnceOptions,
     FineGrainedOptions,
@@ -102,6 +109,10 @@ AnyObjective = Annotated[
     | Annotated[CorrespondenceOptions, Tag("correspondence")]
     | Annotated[NtXentOptions, Tag("nt_xent")]
     | Annotated[SupervisedOptions, Tag("supervised")]
+    | Annotated[CpcOptions, Tag("cpc")]
+    | Annotated[MaskedPredictionOptions, Tag("masked_prediction")]
+    | Annotated[ShuffleAndLearnOptions, Tag("shuffle_and_learn")]
+    | Annotated[OddOneOutOptions, Tag("odd_one_out")]
     | Annotated[OwnObjectiveOptions, Tag(OWN_KIND)],
     Discriminator(tag_of),
 ]
@@ -115,16 +126,21 @@ __all__ = [
     "AvlnetOptions",
     "ClusteringOptions",
     "CorrespondenceOptions",
+    "CpcOptions",
     "CrossModalClusteringOptions",
     "EverythingAtOnceOptions",
     "FineGrainedOptions",
+    "MaskedPredictionOptions",
     "MaxMarginOptions",
     "MilNceOptions",
     "Needs",
     "NormSoftmaxOptions",
     "NtXentOptions",
     "ObjectiveOptions",
+    "OddOneOutOptions",
     "OwnObjectiveOptions",
+    "PretextOptions",
+    "ShuffleAndLearnOptions",
     "SupervisedOptions",
     "SupportSetOptions",
     "SynchronisationOptions",

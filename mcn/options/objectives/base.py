@@ -38,6 +38,7 @@ class Needs(NamedTuple):
     the visual features instead, at most so many (`mcn.shards.clips.row_tokens`). valid_frames: the network is told
     which log-mel frames are padding whatever `model.mask_padding_audio` says. second: another clip of the same
     video for every clip: around another `line`, or the same window moved by `shift_seconds` (least, most).
+    fits_text: texts are not trained; a linear map from them to the embeddings is fitted when training is done.
     rows: modalities whose clips reach the network as the rows of their feature, one after the other, not pooled.
     reconstructs: the network has heads that reconstruct each modality's features. unit_length: embeddings are
     L2-normalised whatever `model.normalize` says, because the objective is one of cosines. network: class of the
@@ -55,6 +56,7 @@ class Needs(NamedTuple):
     second: Literal["none", "line", "shift"] = "none"
     shift_seconds: tuple[float, float] = (0.0, 0.0)
     rows: tuple[Modality, ...] = ()
+    fits_text: bool = False
     reconstructs: bool = False
     unit_length: bool = False
     network: str = "MultimodalClusteringNetwork"
