@@ -111,7 +111,7 @@ def test_cpc_averages_over_the_steps_ahead_that_a_clip_has() -> None:
         predicted = contexts @ objective.heads[f"ahead_{ahead}"].weight.t()
         there = torch.arange(9) < torch.tensor(LENGTHS).unsqueeze(1)
         wanted.append(info_nce(predicted, latents, there, ahead))
-    assert float(terms["prediction"]) == pytest.approx(float(torch.stack(wanted).mean()), abs=1e-12)
+    assert terms["prediction"].item() == pytest.approx(torch.stack(wanted).mean().item(), abs=1e-12)
 
 
 def test_a_context_of_cpc_knows_nothing_of_later_rows() -> None:
