@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mcn.networks import MultimodalClusteringNetwork
+from mcn.networks.embedding import EmbeddingNetwork
 from mcn.objectives.objective import Setting, StepInputs
 from mcn.objectives.sequences import SequenceObjective, without_any
 from mcn.options.objectives import CpcOptions
@@ -62,7 +62,7 @@ class CpcObjective(SequenceObjective):
         for ahead in range(1, options.predicted_rows + 1):
             self.heads[f"ahead_{ahead}"] = nn.Linear(setting.width, setting.width, bias=False)
 
-    def embed(self, network: MultimodalClusteringNetwork, inputs: StepInputs) -> dict[str, Tensor]:
+    def embed(self, network: EmbeddingNetwork, inputs: StepInputs) -> dict[str, Tensor]:
         """latents, contexts: (N, F, d)."""
         sequences, there = self.sequences(network), self.there(inputs)
         latents = sequences.latents(self.rows(inputs))

@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mcn.networks import MultimodalClusteringNetwork
+from mcn.networks.embedding import EmbeddingNetwork
 from mcn.objectives.objective import Setting, StepInputs
 from mcn.objectives.sequences import SequenceObjective, without_any
 from mcn.options.objectives import MaskedPredictionOptions
@@ -119,7 +119,7 @@ class MaskedPredictionObjective(SequenceObjective):
         ranks = 1 + generator.permuted(np.tile(np.arange(there.shape[1]), (len(there), 1)), axis=1)
         return np.where(masked, ranks, NO_MASK).astype(np.float32)
 
-    def embed(self, network: MultimodalClusteringNetwork, inputs: StepInputs) -> dict[str, Tensor]:
+    def embed(self, network: EmbeddingNetwork, inputs: StepInputs) -> dict[str, Tensor]:
         """latents, contexts: (N, F, d), the contexts with masked rows."""
         assert inputs.drawn is not None
         sequences, there = self.sequences(network), self.there(inputs)

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mcn.networks import MultimodalClusteringNetwork
+from mcn.networks.embedding import EmbeddingNetwork
 from mcn.objectives.objective import Setting, StepInputs
 from mcn.objectives.sequences import SequenceObjective, without_any
 from mcn.options.objectives import OddOneOutOptions
@@ -70,7 +70,7 @@ class OddOneOutObjective(SequenceObjective):
         """(N, sequences, rows + 1)."""
         return draw_questions(there, self.options.sequences, self.options.rows, generator)
 
-    def embed(self, network: MultimodalClusteringNetwork, inputs: StepInputs) -> dict[str, Tensor]:
+    def embed(self, network: EmbeddingNetwork, inputs: StepInputs) -> dict[str, Tensor]:
         """sequences: (N, sequences, d), of clips that are too short those of their first row."""
         assert inputs.drawn is not None
         trained = self.sequences(network)

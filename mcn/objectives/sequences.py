@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from mcn.distributed import ALONE, Processes
-from mcn.networks import MultimodalClusteringNetwork, SequenceNetwork
+from mcn.networks import EmbeddingNetwork, SequenceNetwork
 from mcn.networks.sequences import there_of
 from mcn.objectives.objective import Objective, Setting, StepInputs
 from mcn.options.objectives import PretextOptions
@@ -39,7 +39,7 @@ class SequenceObjective(Objective):
 
     def __call__(
         self,
-        network: MultimodalClusteringNetwork,
+        network: EmbeddingNetwork,
         inputs: StepInputs,
         processes: Processes = ALONE,
     ) -> dict[str, Tensor]:
@@ -62,7 +62,7 @@ class SequenceObjective(Objective):
         """(N, F) bool: which are rows."""
         return there_of(self.rows(inputs))
 
-    def sequences(self, network: MultimodalClusteringNetwork) -> SequenceNetwork:
+    def sequences(self, network: EmbeddingNetwork) -> SequenceNetwork:
         """The network, which the options have asked for."""
         assert isinstance(network, SequenceNetwork)
         return network

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mcn.networks import MultimodalClusteringNetwork
+from mcn.networks.embedding import EmbeddingNetwork
 from mcn.objectives.objective import Setting, StepInputs
 from mcn.objectives.sequences import SequenceObjective, without_any
 from mcn.options.objectives import ShuffleAndLearnOptions
@@ -56,7 +56,7 @@ class ShuffleAndLearnObjective(SequenceObjective):
         """(N, tuples, 5)."""
         return draw_places(there, self.options.tuples, generator)
 
-    def embed(self, network: MultimodalClusteringNetwork, inputs: StepInputs) -> dict[str, Tensor]:
+    def embed(self, network: EmbeddingNetwork, inputs: StepInputs) -> dict[str, Tensor]:
         """latents: (N, F, d)."""
         return {"latents": self.sequences(network).latents(self.rows(inputs))}
 
