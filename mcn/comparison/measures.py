@@ -71,7 +71,7 @@ def runs_by_objective(experiments: Iterable[str]) -> dict[str, list[str]]:
 
 
 def evaluation_scores(path: Path) -> dict[str, float | None]:
-    """Measures of an evaluation's file: `t->va R@10` and so on, or recall and mean average precision."""
+    """Measures of an evaluation's file: `t->va R@10` and so on, recall and mean average precision, `NAME score`."""
     scores: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["scores"]
     if path.name.endswith(".retrieval.json"):
         return {
@@ -79,7 +79,10 @@ def evaluation_scores(path: Path) -> dict[str, float | None]:
             for pair, found in scores.items()
             for name in RETRIEVAL_MEASURES
         }
-    return {name: scores[name] for name in LOCALIZATION_MEASURES}
+    if path.name.endswith(".localization.json"):
+        return {name: scores[name] for name in LOCALIZATION_MEASURES}
+    own = path.name.removesuffix(".json").rpartition(".")[2]
+    return {f"{own} {name}": value for name, value in scores.items()}
 
 
 def training_cost(metrics: Path) -> dict[str, float | None]:

@@ -38,6 +38,7 @@ from mcn.errors import UserError, several
 from mcn.files import write_text
 from mcn.layout import Dataset
 from mcn.options.comparison import ComparisonOptions
+from mcn.options.sections import compared_tasks
 from mcn.report.curves import Panel, Series
 
 logger = logging.getLogger(__name__)
@@ -116,9 +117,10 @@ class Comparison:
             (objective, dataset, folder / run / f"{dataset}.{task}.json")
             for objective, runs in self.objectives.items()
             for run in runs
-            for task in ("retrieval", "localization")
-            if self.settings.experiments[run].measurable(task)
+            for task in compared_tasks(self.settings.datasets.values())
             for dataset in self._sets(task)
+            for own in [self.settings.datasets[dataset].evaluations.get(task)]
+            if self.settings.experiments[run].measurable(task, own)
         ]
 
     def _dataset(self, name: str) -> Dataset:

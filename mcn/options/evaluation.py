@@ -215,6 +215,25 @@ class RecognitionOptions(EvaluationOptions):
     )
 
 
+class ProbeOptions(Options):
+    """Options of the linear probe of steps, an evaluation by import path (`mcn.evaluation.recognition.probe`)."""
+
+    folds: int = Field(
+        5,
+        ge=2,
+        description="parts that the videos are dealt out to; each is scored by the others [parts]",
+    )
+    ridge: float = Field(
+        0.01,
+        gt=0,
+        description="penalty of the map beside the mean of x x^T, whose trace is at most 1",
+    )
+    seed: int = Field(0, ge=0, description="of the order in which videos are dealt out")
+    audio_frames: int = Field(
+        1024, ge=16, description="log-mel frames of a segment that are heard [10 ms frames]"
+    )
+
+
 class OwnEvaluation(EvaluationOptions):
     """An evaluation of the user's own, a function by import path; `mcn.evaluation` has its contract."""
 

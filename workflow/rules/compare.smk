@@ -4,8 +4,7 @@
 rule comparison:
     """Means and spreads, paired differences, curves, clusters against true steps, pictures of the spaces."""
     input:
-        evaluations("retrieval"),
-        evaluations("localization"),
+        compared_evaluations(),
         expand(
             "results/models/{experiment}/metrics.jsonl",
             experiment=settings.experiments,
