@@ -14,6 +14,7 @@ OBJECTIVE_SETTINGS = {
     "mil_nce": {"kind": "mil_nce", "candidates": 3},
     "norm_softmax": {"kind": "norm_softmax"},
     "supervised": {"kind": "supervised"},
+    "multilingual_nce": {"kind": "multilingual_nce", "languages": ["en", "de"]},
     "avlnet": {"kind": "avlnet"},
     "avlnet tri": {"kind": "avlnet", "text": "tri"},
     "avlnet fused": {"kind": "avlnet", "text": "fused"},

@@ -81,7 +81,8 @@ class StepInputs:
     frames, None where padding is not masked. present: modality -> (N,) bool. candidates (N, C, W, word_width) with
     `candidates_there` (N, C) bool; units (N, U, D); second: another clip for every clip.
     groups (N,) int64: the annotated step that a clip shows, -1 for none. drawn (N, ...): what the objective itself drew
-    for the step.
+    for the step. translations (N, L, W, word_width): what is said in each of the languages; translated (N, L) bool:
+    whether it has a known word.
     """
 
     video: Tensor
@@ -97,6 +98,8 @@ class StepInputs:
     second: StepInputs | None = None
     groups: Tensor | None = None
     drawn: Tensor | None = None
+    translations: Tensor | None = None
+    translated: Tensor | None = None
 
     @property
     def videos(self) -> Tensor:

@@ -45,7 +45,8 @@ class Batch:
     pads; present (N, 3) bool, in the order of `MODALITIES`; redrawn: clips drawn in vain. What only some objectives
     need: candidates (N, C, W) token ids, the clip's own text first, absent ones zero; units (N, U, D) float32, equal
     parts of the clip or its first rows; second: another clip for every clip; steps (N,) int64: the number of the
-    annotated step that a clip shows, -1 for none.
+    annotated step that a clip shows, -1 for none; translations (N, L, W) token ids of what is said in each of the
+    languages, 0 pads.
     """
 
     video: Tensor
@@ -58,6 +59,7 @@ class Batch:
     units: Tensor | None = None
     second: Batch | None = None
     steps: Tensor | None = None
+    translations: Tensor | None = None
 
     def pin_memory(self) -> Batch:
         """In page-locked memory, for copies to a GPU that do not wait."""
@@ -166,6 +168,8 @@ class ClipArrays:
         self.frames = np.zeros(size, np.int64)
         self.present = np.zeros((size, len(MODALITIES)), bool)
         self.steps = np.full(size, NO_STEP) if needs.steps else None
+        self.languages = needs.languages
+        self.translations = np.zeros((size, len(needs.languages), words), np.int64)
 
     def append(self, clip: Clip, video: Video) -> None:
         """Write a clip of `video` into the next row."""
@@ -187,6 +191,9 @@ class ClipArrays:
         elif length:
             self.audio[row] = clip.audio.mean(axis=0, dtype=np.float32)
         self.present[row] = [clip.present[name] for name in MODALITIES]
+        for said, language in zip(self.translations[row], self.languages, strict=True):
+            words = video.words(clip.start, clip.end, language, len(said))
+            said[: len(words)] = words
         if self.steps is not None:
             self.steps[row] = step_of(video.steps, clip.start, clip.end)
         self._append_units(clip, video)
@@ -228,6 +235,7 @@ class ClipArrays:
             candidates=torch.from_numpy(self.candidates) if several else None,
             units=_concatenated(self.units) if parts else None,
             steps=None if self.steps is None else torch.from_numpy(self.steps),
+            translations=torch.from_numpy(self.translations) if self.languages else None,
         )
 
 

@@ -119,6 +119,12 @@ class Video:
             candidates or [],
         )
 
+    def words(self, start: float, end: float, language: str, most: int) -> list[int]:
+        """The first `most` words in a language that are said between two times."""
+        if self.lines is None:
+            return []
+        return words_of(self.lines.within(start, end, language), self.lines.tokens, most)
+
     def random_window(self, rng: np.random.Generator, options: TrainingOptions) -> Clip:
         """A window anywhere in what pictures and sound have in common."""
         spans = [span_of(one) for one in (*self.visual, self.audio) if one is not None]

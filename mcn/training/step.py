@@ -162,6 +162,7 @@ class Trainer:
             audio = audio.transpose(1, 2).contiguous()
         ids = move(batch.words)
         candidates = None if batch.candidates is None else move(batch.candidates)
+        said = None if batch.translations is None else move(batch.translations)
         there = dict(zip(MODALITIES, batch.present.t(), strict=True))
         absent = {name: move(row) for name, row in there.items() if mask_absent and not row.all()}
         return StepInputs(
@@ -177,6 +178,8 @@ class Trainer:
             None if batch.units is None else move(batch.units),
             None if batch.second is None else self.inputs(batch.second, True),
             None if batch.steps is None else move(batch.steps),
+            translations=None if said is None else F.embedding(said, self.vocabulary),
+            translated=None if said is None else (said != 0).any(dim=-1),
         )
 
     def _check(self, losses: dict[str, float], step: int) -> None:

@@ -35,6 +35,7 @@ from mcn.options.objectives.contrast import (
     AvlnetOptions,
     MaxMarginOptions,
     MilNceOptions,
+    MultilingualNceOptions,
     NormSoftmaxOptions,
     NtXentOptions,
     SupervisedOptions,
@@ -107,6 +108,7 @@ AnyObjective = Annotated[
     | Annotated[SupportSetOptions, Tag("support_set")]
     | Annotated[SynchronisationOptions, Tag("synchronisation")]
     | Annotated[CorrespondenceOptions, Tag("correspondence")]
+    | Annotated[MultilingualNceOptions, Tag("multilingual_nce")]
     | Annotated[NtXentOptions, Tag("nt_xent")]
     | Annotated[SupervisedOptions, Tag("supervised")]
     | Annotated[CpcOptions, Tag("cpc")]
@@ -133,6 +135,7 @@ __all__ = [
     "MaskedPredictionOptions",
     "MaxMarginOptions",
     "MilNceOptions",
+    "MultilingualNceOptions",
     "Needs",
     "NormSoftmaxOptions",
     "NtXentOptions",

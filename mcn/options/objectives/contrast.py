@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from pydantic import model_validator
+
+from mcn.options.base import LanguageCode
 from mcn.options.objectives.base import (
     ALL_PAIRS,
     ContrastOptions,
@@ -90,6 +93,52 @@ class SupervisedOptions(ObjectiveOptions):
     @property
     def needs(self) -> Needs:
         return Needs(modalities_of(self.pairs), steps=True)
+
+
+class MultilingualNceOptions(ContrastOptions):
+    """Multilingual NCE: clips and texts in several languages (Huang et al. 2021); terms published, formula ours."""
+
+    implementation: ClassVar[str] = "multilingual_nce:MultilingualNceObjective"
+
+    kind: Literal["multilingual_nce"]
+    languages: tuple[LanguageCode, ...] = field(
+        ("en", "de", "fr", "cs", "zh", "ru", "vi", "sw", "es"),
+        "languages of the texts; lines in others take no part",
+        "",
+        "the nine of Multi-HowTo100M",
+        min_length=1,
+    )
+    pairs: tuple[Pair, ...] = field(
+        ("video_text",),
+        "pairs of modalities of the inter-modal term; text is that of every language",
+        "",
+        "video_text: Huang et al. 2021",
+        min_length=1,
+    )
+    temperature: float = field(0.05, "divisor of the cosines", "", "ours, as norm_softmax", gt=0)
+    inter_modal_weight: float = field(1.0, "weight of the inter-modal term", "", "unverified", ge=0)
+    cross_lingual_weight: float = field(
+        1.0, "weight of the cross-lingual term", "", "unverified", ge=0
+    )
+    intra_modal_weight: float = field(1.0, "weight of the intra-modal term", "", "unverified", ge=0)
+
+    @model_validator(mode="after")
+    def _can_be_computed(self) -> MultilingualNceOptions:
+        if len(set(self.languages)) != len(self.languages):
+            raise ValueError(f"languages: one twice in {', '.join(self.languages)}")
+        if not any("text" in pair for pair in self.pairs):
+            raise ValueError("pairs: none with text, and the languages are those of texts")
+        if not self.inter_modal_weight + self.cross_lingual_weight + self.intra_modal_weight:
+            raise ValueError("every weight is 0")
+        if not self.inter_modal_weight + self.intra_modal_weight and len(self.languages) < 2:
+            raise ValueError("cross_lingual_weight alone, and one language")
+        return self
+
+    @property
+    def needs(self) -> Needs:
+        second: Literal["line", "none"] = "line" if self.intra_modal_weight else "none"
+        modalities = modalities_of(self.pairs)
+        return Needs(modalities, second=second, unit_length=True, languages=self.languages)
 
 
 class AvlnetOptions(ContrastOptions):
