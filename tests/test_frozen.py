@@ -23,6 +23,7 @@ from mcn.features.embedded import locate
 from mcn.networks.checkpoints import load_model, save_model
 from mcn.networks.frozen import FrozenPair, PictureSettings
 from mcn.options.evaluation import LocalizationOptions, RetrievalOptions
+from mcn.options.sections import Experiment
 from tests.evaluation_set import (
     BROKEN,
     TASK_STEPS,
@@ -236,3 +237,11 @@ def test_a_classifier_needs_names_and_what_its_network_gives() -> None:
         configure(values)
     values["experiments"]["conse"]["frozen"] = {"pairing": "same_space"}
     assert configure(values).experiments["conse"].is_frozen
+
+
+def test_a_pair_reads_what_its_model_names_however_often_it_is_written_down() -> None:
+    """Jobs read the settings as a run wrote them, every key given: a default there was once read as sound."""
+    model = {"video": ["efficientnet_lite2"], "text": "minilm"}
+    given = Experiment.model_validate({"kind": "frozen", "model": model})
+    again = Experiment.model_validate(given.model_dump(mode="json"))
+    assert given.features == again.features == (("efficientnet_lite2",), None, "minilm")

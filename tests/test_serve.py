@@ -95,10 +95,13 @@ def test_a_request_that_makes_no_sense_is_told_what_is_wrong(client, parameters,
 
 def test_queries_in_any_script_are_answered(client):
     for text in ("汤", "суп", "🍲", "'\"; drop table", "zebra NEAR (", "x" * MAXIMUM_QUERY):
-        assert client.get("/api/search", params={"q": text}).json() == {
-            "query": text,
-            "results": [],
-        }
+        reply = client.get("/api/search", params={"q": text}).json()
+        assert (reply["query"], reply["results"]) == (text, [])
+
+
+def test_the_words_that_count_are_told_so_that_a_page_can_mark_them(client):
+    reply = client.get("/api/search", params={"q": 'Stir the "tomato soup"'}).json()
+    assert reply["terms"] == ["stir", "tomato soup"]
 
 
 def test_a_fault_of_the_program_is_logged_and_tells_nothing(client, caplog):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from mcn.options.base import Options, field
 from mcn.options.evaluation import (
@@ -191,17 +191,15 @@ class Experiment(ExperimentOptions):
         """Whether nothing is trained or imported."""
         return self.kind == "frozen"
 
-    @property
-    def features(self) -> ModelFeatures:
-        """What the model reads."""
-        if self.is_frozen:
-            given, model = self.model.model_fields_set, self.model
-            return ModelFeatures(
-                model.video if "video" in given else (),
-                model.audio if "audio" in given else None,
-                model.text if "text" in given else None,
-            )
-        return super().features
+    @model_validator(mode="before")
+    @classmethod
+    def _frozen_pair_names_its_features(cls, given: Any) -> Any:
+        """A frozen pair reads what its model names; what it does not name it lacks, and says so where it is written."""
+        if not isinstance(given, dict) or given.get("kind") != "frozen":
+            return given
+        named = given.get("model", {})
+        nothing: dict[str, Any] = {"video": [], "audio": None, "text": None}
+        return {**given, "model": {**nothing, **named}} if isinstance(named, dict) else given
 
     @property
     def training_features(self) -> ModelFeatures:

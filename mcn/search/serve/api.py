@@ -26,6 +26,7 @@ from mcn.search.serve import parameters
 from mcn.search.serve.library import Library
 from mcn.search.serve.making import Busy
 from mcn.search.serve.opened import Opened
+from mcn.search.terms import parse
 
 T = TypeVar("T")
 
@@ -91,7 +92,8 @@ class Api:
         one_per_video = parameters.flag(query, "one_per_video")
         weak = parameters.flag(query, "weak")
         found = await self._ask(answers.search, text, limit, sources, filters, one_per_video, weak)
-        return _results(library, found, query=text)
+        terms = [term.text for term in parse(text)]
+        return _results(library, found, query=text, terms=terms)
 
     async def like(self, request: Request) -> Response:
         """Moments like one of a video."""

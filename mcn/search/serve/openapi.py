@@ -73,7 +73,7 @@ SCHEMAS: dict[str, Schema] = {
         length_seconds=LENGTH,
         streams=STREAMS,
     ),
-    "Results": _object({"results": _list(_named("Answer"))}, query=TEXT),
+    "Results": _object({"results": _list(_named("Answer"))}, query=TEXT, terms=_list(TEXT)),
     "Video": _object(
         {
             "video_id": TEXT,

@@ -56,9 +56,9 @@ export function thumbnail(moment, seconds) {
   return box;
 }
 
-/** Text in which the words of a query, or words that begin alike, are marked. */
-export function marked(text, query) {
-  const wanted = (query.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? []).filter((word) => word.length > 2);
+/** Text in which the words of a query's terms, or words that begin alike, are marked. */
+export function marked(text, terms) {
+  const wanted = terms.flatMap((term) => term.match(/[\p{L}\p{N}]+/gu) ?? []);
   const fits = (word) => wanted.some((one) => word === one || (one.length > 3 && word.startsWith(one.slice(0, Math.max(4, one.length - 2)))));
   const parts = text.split(/([\p{L}\p{N}]+)/u);
   return parts.map((part) => (fits(part.toLowerCase()) ? make("mark", { textContent: part }) : part));

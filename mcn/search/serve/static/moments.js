@@ -8,7 +8,7 @@ const STEP = 24;
 const MOST = 200;
 
 /** What is shown: { text } of words, { moment } of more like it, { picture } of a file; and what came. */
-export const shown = { question: null, results: [], query: "" };
+export const shown = { question: null, results: [], terms: [] };
 
 let limit = STEP;
 let running = new AbortController();
@@ -28,12 +28,13 @@ export async function look(question, wanted = STEP) {
   running.abort();
   running = new AbortController();
   limit = wanted;
-  Object.assign(shown, { question, query: question.text ?? "" });
+  shown.question = question;
   byId("welcome").hidden = true;
   byId("moments").setAttribute("aria-busy", "true");
   say("Looking …");
   try {
-    const { results } = await request(question, running.signal);
+    const { results, terms = [] } = await request(question, running.signal);
+    shown.terms = terms;
     show(results);
   } catch (error) {
     if (error.name !== "AbortError") fail(error.message);
@@ -111,7 +112,7 @@ function card(moment) {
         make("ul", {}, ...moment.why.map((sentence) => make("li", { textContent: sentence }))))
     : null;
   const place = moment.folder ? make("span", { className: "quiet folder", textContent: moment.folder }) : null;
-  const said = moment.said ? make("p", { className: "said" }, ...marked(moment.said, shown.query)) : null;
+  const said = moment.said ? make("p", { className: "said" }, ...marked(moment.said, shown.terms)) : null;
   return make("li", { className: "card" }, picture,
     make("div", { className: "text" }, make("p", { className: "title" }, open, place), said,
       make("div", { className: "foot" }, sourceLabels(moment.sources), weakLabel(moment), like), why));
