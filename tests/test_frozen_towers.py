@@ -128,9 +128,12 @@ def test_a_data_set_is_scored_by_the_pair(pair: Any) -> None:
 
 def write_captions(path: Path, start: float, end: float) -> None:
     """A caption of each of the videos x, y and z."""
-    table = [(name, name, start, end, text) for name, text in zip("xyz", TEXTS, strict=True)]
-    columns = [list(column) for column in zip(*table, strict=True)]
-    write_table(path, pa.Table.from_arrays([*map(pa.array, columns)], schema=CAPTIONS))
+    columns = ("clip_id", "video_id", "start_seconds", "end_seconds", "caption", "language")
+    table = [
+        dict(zip(columns, (name, name, start, end, text, "en"), strict=True))
+        for name, text in zip("xyz", TEXTS, strict=True)
+    ]
+    write_table(path, pa.Table.from_pylist(table, schema=CAPTIONS))
 
 
 def configuration(**rows: Any) -> dict[str, Any]:
