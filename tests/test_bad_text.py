@@ -280,7 +280,7 @@ def test_odd_names_take_one_row_each(tmp_path: Path, monkeypatch) -> None:  # ty
     partition(*outputs, 1, Path())
     shard_videos(Path("m.csv"), 1, 0, Path("again.csv"))
     assert Path("again.csv").read_bytes() == Path("shards/00000.csv").read_bytes()
-    listed = {one.video_id: one.path.name for one in read_shard_list(Path("shards/00000.csv"))}
+    listed = {one.video_id: one.place.name for one in read_shard_list(Path("shards/00000.csv"))}
     assert listed == {f"v{i}": Path(name).name for i, name in enumerate(names)}
     Path("a\rb").write_bytes(make("ten_frames.mp4").read_bytes())
     decode(Path("shards/00000.csv"), [SECOND], [Path("frames.parquet")], DecodeOptions())

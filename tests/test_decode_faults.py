@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import mcn.media.decode
-from mcn.media.decode import ListedVideo, decode, store_frames
+from mcn.media.decode import LocalVideo, decode, store_frames
 from mcn.options.decode import DecodeOptions
 from mcn.options.encoders import FRAMES_24FPS
 from mcn.options.row import FRAMES_1FPS
@@ -37,7 +37,7 @@ def eat() -> None:
         hoard.append(bytearray(b"\1" * 2**24))
 
 
-def bad_decoder(fault: Callable[[], None], video: ListedVideo, *arguments: Any):  # type: ignore[no-untyped-def]
+def bad_decoder(fault: Callable[[], None], video: LocalVideo, *arguments: Any):  # type: ignore[no-untyped-def]
     """The real decoder but for the video `bad`."""
     if video.video_id == "bad":
         fault()

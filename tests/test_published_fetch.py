@@ -12,13 +12,14 @@ import pytest
 from mcn.cli import main
 from mcn.errors import UserError
 from mcn.published.addresses import read_entries
-from mcn.published.download import Wanted, download
+from mcn.published.download import download
 from mcn.published.fetch import fetch
 from mcn.published.unpack import unpack
+from mcn.sources.download import Patience, Wanted
 from tests.http_server import BODY, OTHER, Server
 
 SHA256 = hashlib.sha256(BODY).hexdigest()
-QUICK = {"pause": 0.0, "stall": 0.5}
+QUICK = {"patience": Patience(pause=0.0, stall=0.5)}
 
 
 @pytest.fixture

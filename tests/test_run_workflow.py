@@ -11,6 +11,7 @@ import pytest
 
 from mcn.media.folders import video_id_of
 from mcn.sources.partition import shard_of
+from tests.http_server import Server
 from tests.media_files import make
 
 pytestmark = [pytest.mark.slow, pytest.mark.workflow]
@@ -87,3 +88,47 @@ def test_files_that_come_and_go_cost_their_own_shards(root):
     again = mcn(root, "run", "videos", "--output", "answers", "--cores", "2")
     assert again.returncode == 0
     assert "Nothing to be done" in (root / "answers/results/logs/run.log").read_text()
+
+
+def test_a_manifest_of_addresses_is_fetched_once_and_a_changed_video_made_again(
+    tmp_path, monkeypatch
+):
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with Server() as server:
+        for name in ("plain.mp4", "vp9.webm"):
+            server.files[name] = make(name).read_bytes()
+        soup = server.url("good", "plain.mp4").replace("http://", "http://me:hidden@")
+        rows = [
+            ("soup", f"{soup}?key=sesame"),
+            ("film", server.url("whole", "vp9.webm")),
+            ("gone", server.url("404", "gone.mp4")),
+            ("cut", server.url("short", "vp9.webm")),
+        ]
+        text = "".join(f"{video},{url}\n" for video, url in rows)
+        (tmp_path / "list.csv").write_text(f"video_id,path\n{text}")
+        (tmp_path / "over.yaml").write_text("downloads: {attempts: 2, pause_seconds: 0}\n")
+        words = ["list.csv", "--output", "answers", "--cores", "2", "--configfile", "over.yaml"]
+        done = mcn(tmp_path, "run", *words)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "4 files: 3 ok, 1 failed" in done.stdout
+        assert "gone: not_found" in done.stdout
+        assert "Not searched: cut: truncated" in done.stdout
+        assert server.seen["good"] == server.seen["whole"] == 1
+        seen = {one["video_id"]: one for one in found(tmp_path, "test picture", "--seen")}
+        assert set(seen) == {"soup", "film"}
+        assert seen["soup"]["path"] == f"{server.url('good', 'plain.mp4')}?..."
+        said = [path.read_text() for path in (tmp_path / "answers/results/logs").rglob("*.log")]
+        assert len(said) > 5
+        assert not any(secret in one for one in said for secret in ("hidden", "sesame"))
+        before = times(tmp_path, "videos/features/*/*.parquet")
+        assert mcn(tmp_path, "run", *words).returncode == 0
+        log = (tmp_path / "answers/results/logs/run.log").read_text()
+        assert "Nothing to be done" in log
+        server.files["vp9.webm"] = make("mpeg4.avi").read_bytes()
+        assert mcn(tmp_path, "run", *words).returncode == 0
+        assert server.seen["whole"] == 2
+        after = times(tmp_path, "videos/features/*/*.parquet")
+        touched = {f"{shard_of(one, len(before)):05d}.parquet" for one in ("film", "cut")}
+        assert {name for name in before if before[name] != after[name]} == touched
+        server.shutdown()

@@ -36,7 +36,8 @@ def test_a_search_gives_moments_best_first_as_mcn_search_does(client, served):
     assert first["said"] == "stir the soup"
     assert first["name"] == "soup.mp4"
     assert first["folder"] == "kitchen"
-    printed = json.loads(as_json(served.search("stir the soup", 3)))["results"]
+    printed = json.loads(as_json(served, served.search("stir the soup", 3)))["results"]
+    assert next(iter([one.pop("path") for one in printed])).endswith("/kitchen/soup.mp4")
     assert [one | more for one, more in zip(results, printed, strict=True)] == results
     assert [r["score"] for r in results] == sorted((r["score"] for r in results), reverse=True)
 

@@ -6,7 +6,7 @@ import shlex
 from argparse import Namespace
 from pathlib import Path
 
-from mcn.commands.verbs import Verbs, add_verb
+from mcn.commands.verbs import Verbs, add_verb, downloads_of
 from mcn.errors import UserError
 
 
@@ -34,7 +34,7 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("dataset", help="the training set")
     verb.add_argument("--output", type=Path, required=True, help=".csv")
 
-    verb = add_verb(verbs, "estimate", estimate)
+    verb = add_verb(verbs, "estimate", estimate, downloads=True)
     verb.add_argument("manifest", type=Path, help="CSV or parquet: video_id,path[,narration,...]")
     verb.add_argument(
         "--benchmarks",
@@ -95,6 +95,7 @@ def report(arguments: Namespace) -> None:
     from mcn.report.published import TABLES
     from mcn.report.render import make_report
     from mcn.report.tables import build_page
+    from mcn.sources.remote import Downloads
 
     settings: Configuration = parse_options(Configuration, arguments.options)
     results: Path = arguments.results
@@ -128,6 +129,7 @@ def report(arguments: Namespace) -> None:
                 build_page(name, measured, settings.benchmarks(), labels=labels) for name in TABLES
             ],
             leaks={name: results / name / "leaks.csv" for name in settings.training_sets()},
+            downloads=Downloads(settings.downloads),
         ),
         arguments.output,
     )
@@ -162,7 +164,7 @@ def estimate(arguments: Namespace) -> None:
 
     costs = read_costs(arguments.benchmarks)
     rows = read_manifest(arguments.manifest, check_files=False)
-    sample = probe_sample(rows, arguments.sample, arguments.seed)
+    sample = probe_sample(rows, arguments.sample, arguments.seed, downloads_of(arguments))
     print(format_estimate(sample, estimate(sample, costs)))
 
 
@@ -192,6 +194,7 @@ def verify(arguments: Namespace) -> int:
     from mcn.config.configuration import Configuration
     from mcn.layout import Dataset
     from mcn.options.base import parse_options
+    from mcn.sources.remote import Downloads
     from mcn.upkeep.verify import cure, verify, verify_content
 
     settings: Configuration = parse_options(Configuration, arguments.options)
@@ -200,14 +203,16 @@ def verify(arguments: Namespace) -> int:
         for name, options in settings.datasets.items()
     ]
     problems = verify(datasets, settings)
-    changed = verify_content(datasets) if arguments.content else []
-    for problem in [*problems, *changed]:
+    downloads = Downloads(settings.downloads)
+    changed = verify_content(datasets, downloads) if arguments.content else []
+    for problem in [*problems, *(f"{place}: {why}" for place, why in changed)]:
         print(problem)
     if problems:
         print(f"do this: {cure(problems)}")
     if changed:
-        files = shlex.join(str(one.path) for one in changed)
-        print(f"do this: touch -c {files}\nsnakemake --cores N  # decodes their shards again")
+        files = shlex.join(str(place) for place, _ in changed if isinstance(place, Path))
+        touch = f"touch -c {files}\n" if files else ""
+        print(f"do this: {touch}snakemake --cores N  # decodes their shards again")
     if not problems and not changed:
         print("every shard is intact")
     return int(bool(problems or changed))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from mcn.commands.verbs import Verbs, add_group, add_verb
+from mcn.commands.verbs import Verbs, add_group, add_verb, downloads_of
 from mcn.errors import UserError
 
 VIDEOS = "table of videos that `mcn prepare videos` wrote"
@@ -13,7 +13,7 @@ VIDEOS = "table of videos that `mcn prepare videos` wrote"
 
 def register(verbs: Verbs) -> None:
     """Add the parsers of this group."""
-    verb = add_verb(verbs, "doctor", doctor, "mcn.options.decode:DecodeOptions")
+    verb = add_verb(verbs, "doctor", doctor, "mcn.options.decode:DecodeOptions", downloads=True)
     verb.add_argument(
         "manifest", type=Path, help="CSV or parquet: video_id,path[,narration,...]; or a folder"
     )
@@ -79,7 +79,7 @@ def register(verbs: Verbs) -> None:
         verb.add_argument("--shards", type=int, required=True, help="number of shards")
         verb.add_argument("--shard", type=int, required=True, help="number of this shard, from 0")
 
-    verb = add_verb(verbs, "decode", decode, "mcn.options.decode:DecodeOptions")
+    verb = add_verb(verbs, "decode", decode, "mcn.options.decode:DecodeOptions", downloads=True)
     verb.set_defaults(stage="decode")
     verb.add_argument("shard", type=Path, help="shard list, results/{dataset}/shards/NNNNN.csv")
     verb.add_argument("outputs", type=Path, nargs="+", help="a shard for each stream")
@@ -111,7 +111,8 @@ def doctor(arguments: Namespace) -> int:
                 f"no video {', '.join(sorted(unknown))}", "ids of the manifest", "correct --video"
             )
         rows = [row for row in rows if row.video_id in arguments.video]
-    report = examine(rows, parse_options(DecodeOptions, arguments.options))
+    options = parse_options(DecodeOptions, arguments.options)
+    report = examine(rows, options, downloads_of(arguments))
     print(format_report(report))
     return int(report.any_failed)
 
@@ -226,4 +227,4 @@ def decode(arguments: Namespace) -> None:
 
     streams = parse_options(Streams, arguments.streams).root
     options = parse_options(DecodeOptions, arguments.options)
-    decode(arguments.shard, streams, arguments.outputs, options)
+    decode(arguments.shard, streams, arguments.outputs, options, downloads_of(arguments))

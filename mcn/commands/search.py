@@ -122,6 +122,7 @@ def join_index(arguments: Namespace) -> None:
 def search(arguments: Namespace) -> int:
     """Find the moments of a folder of videos that fit a text; exit status 1 where there are none."""
     from mcn.search.answers import Answers, Filters
+    from mcn.search.folder import downloads_of
     from mcn.search.printing import as_json, as_text, cut_clips, unknown_language
 
     answers = Answers.open(arguments.directory, arguments.dataset)
@@ -137,14 +138,14 @@ def search(arguments: Namespace) -> int:
         arguments.weak,
     )
     if arguments.json:
-        print(as_json(found))
+        print(as_json(answers, found))
     else:
         print(as_text(answers, found, arguments.query, sources or answers.sources))
     sys.stdout.flush()  # before the language is detected, which takes half a second
     if warning := unknown_language(answers, arguments.query, sources or answers.sources):
         print(warning, file=sys.stderr)
     if arguments.clip and found:
-        count = cut_clips(answers, found, arguments.clip)
+        count = cut_clips(answers, found, arguments.clip, downloads_of(arguments.directory))
         print(f"{count} clips in {arguments.clip}", file=sys.stderr)
     return 0 if found else 1
 

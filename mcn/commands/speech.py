@@ -5,14 +5,15 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from mcn.commands.verbs import Verbs, add_verb
+from mcn.commands.verbs import Verbs, add_verb, downloads_of
 
 SENTENCES = "mcn.options.encoders:SentenceOptions"
 
 
 def register(verbs: Verbs) -> None:
     """Add the parsers of this group."""
-    verb = add_verb(verbs, "transcribe", transcribe, "mcn.options.speech:TranscribeOptions")
+    options = "mcn.options.speech:TranscribeOptions"
+    verb = add_verb(verbs, "transcribe", transcribe, options, downloads=True)
     verb.set_defaults(stage="transcribe")
     verb.add_argument("shard", type=Path, help="shard list, results/{dataset}/shards/NNNNN.csv")
     verb.add_argument("narration", type=Path, help="the shard's narration of the manifest")
@@ -46,6 +47,7 @@ def transcribe(arguments: Namespace) -> None:
         arguments.account,
         parse_options(TranscribeOptions, arguments.options),
         arguments.threads,
+        downloads_of(arguments),
     )
 
 

@@ -1,4 +1,4 @@
-"""How a verb is added to the command line: its summary, `--options`, `--runtime` and `--threads`.
+"""How a verb is added to the command line: its summary, `--options`, `--runtime`, `--downloads` and `--threads`.
 
 Conventions: a verb's summary is the first line of its function's docstring; `--options` takes JSON or YAML text, or
 `@FILE`; the keys of its options model are listed by `--help`. `--settings` supplies, from the file that the head of a
@@ -14,10 +14,14 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from pydantic import BaseModel
 
+if TYPE_CHECKING:
+    from mcn.sources.remote import Downloads
+
+DOWNLOADS = "mcn.options.downloads:DownloadOptions"
 Verbs: TypeAlias = "argparse._SubParsersAction[ArgumentParser]"
 
 
@@ -27,10 +31,12 @@ def add_verb(
     run: Callable[[Namespace], int | None],
     model: str | None = None,
     runtime: bool = False,
+    downloads: bool = False,
 ) -> ArgumentParser:
     """Add a verb that calls `run` and exits with what it returns (None: 0).
 
     model: "module:Class" of the options model that `--options` is parsed into; runtime: add `--runtime`, `--threads`.
+    downloads: add `--downloads`, for verbs that open videos.
     """
     summary = (run.__doc__ or name).partition("\n")[0]
     parser = verbs.add_parser(
@@ -60,11 +66,18 @@ def add_verb(
         parser.add_argument(
             "--threads", type=int, default=0, help="processor threads, 0: all (default)"
         )
+    if downloads:
+        parser.add_argument(
+            "--downloads",
+            default="{}",
+            metavar="JSON",
+            help="cache of videos at addresses: folder, size_gb, ... (docs/configuration.md)",
+        )
     return parser
 
 
 def supply_settings(arguments: Namespace) -> None:
-    """Lay `--options` and `--runtime` over the values that change no number of the file that `--settings` names."""
+    """Lay `--options`, `--runtime` and `--downloads` over what changes no number of the file of `--settings`."""
     if not getattr(arguments, "settings", None):
         return
     from mcn.files import canonical_json
@@ -74,6 +87,8 @@ def supply_settings(arguments: Namespace) -> None:
     wanted = [("options", arguments.options_model, arguments.settings)]
     if "runtime" in arguments:
         wanted.append(("runtime", "mcn.options.features:RuntimeOptions", f"{file}#runtime"))
+    if "downloads" in arguments:
+        wanted.append(("downloads", DOWNLOADS, f"{file}#downloads"))
     for name, model, section in wanted:
         below = supplied(_load(model), section)
         values = laid_over(below, read_values(getattr(arguments, name)))
@@ -100,9 +115,18 @@ def noting_code(arguments: Namespace) -> Iterator[None]:
     with writing_with(code):
         yield
     if stage in ("decode", "transcribe"):
-        note_contents(arguments.shard)
+        note_contents(arguments.shard, downloads_of(arguments))
     if stage == "seed_weights":
         note(arguments.output, MadeBy(code, code))
+
+
+def downloads_of(arguments: Namespace) -> Downloads:
+    """The cache of videos at addresses that a verb is told."""
+    from mcn.options.base import parse_options
+    from mcn.options.downloads import DownloadOptions
+    from mcn.sources.remote import Downloads
+
+    return Downloads(parse_options(DownloadOptions, arguments.downloads))
 
 
 def add_group(verbs: Verbs, name: str, summary: str, metavar: str = "KIND") -> Verbs:

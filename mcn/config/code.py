@@ -7,9 +7,9 @@ Conventions
   formatting do not count. Nothing is imported to find out: modules are parsed.
 - `from mcn.room import name` follows the name through the room's `__init__` to the module that defines it, so that an
   edit of a neighbour in the same room counts for nothing.
-- `GROUND` does not count: how a file is renamed, an option parsed or an error worded changes no number. Registries,
-  which name all parts of a kind (`mcn.features.registry`, and the classes below `mcn.options`), are not followed: the
-  caller adds the part that the configuration chose. What the caller names itself always counts.
+- `GROUND` does not count: how a file is renamed or fetched, an option parsed or an error worded changes no number.
+  Registries, which name all parts of a kind (`mcn.features.registry`, and the classes below `mcn.options`), are not
+  followed: the caller adds the part that the configuration chose. What the caller names itself always counts.
 - A file of data beside a module, such as `published.yaml`, counts for the module that names it.
 - A user's own part, `module:Class` in a file beside the configuration, counts with the files beside it that it imports.
 """
@@ -38,6 +38,9 @@ GROUND = frozenset(
         "mcn.options.own_parts",
         "mcn.shards.made_by",
         "mcn.shards.origin",
+        "mcn.sources.address",
+        "mcn.sources.download",
+        "mcn.sources.remote",
     }
 )
 REGISTRIES = ("mcn.features.registry", "mcn.options")  # and what lies below

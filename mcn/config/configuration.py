@@ -27,6 +27,7 @@ from mcn.files import canonical_json, write_text
 from mcn.options.base import Options, field, parsed
 from mcn.options.decode import DecodeOptions
 from mcn.options.demo import DemoOptions, RenderedOptions
+from mcn.options.downloads import DownloadOptions
 from mcn.options.evaluation import TASKS
 from mcn.options.features import MOVED, Features, RuntimeOptions, SeedingOptions, allow_partial_rows
 from mcn.options.published import IMPORTED
@@ -55,6 +56,7 @@ class Configuration(Options):
         default_factory=dict, description="further rendered sets: results/rendered/NAME"
     )
     datasets: dict[Name, DatasetOptions]
+    downloads: DownloadOptions = DownloadOptions.model_validate({})
     decode: DecodeOptions = DecodeOptions()
     features: Features
     seeding: SeedingOptions = SeedingOptions()

@@ -38,7 +38,7 @@ from tqdm import tqdm
 from mcn.errors import VideoError
 from mcn.features.speech import Heard, Recogniser, SpokenLine, Word, find_recogniser, recognise
 from mcn.files import canonical_json, read_table, stream_table, write_json
-from mcn.media.decode import ListedVideo, read_shard_list
+from mcn.media.decode import ListedVideo, LocalVideo, read_shard_list
 from mcn.media.files import require_sha256
 from mcn.media.isolation import Worker
 from mcn.media.probe import declared_seconds
@@ -50,6 +50,7 @@ from mcn.shards.made_by import current_record
 from mcn.sources.annotation_tables import NARRATION
 from mcn.sources.beside import language_in_name, narration_beside
 from mcn.sources.narration import Line, read_narration, unread_of
+from mcn.sources.remote import Downloads
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +98,7 @@ def transcribe(
     account: Path,
     options: TranscribeOptions,
     threads: int = 1,
+    downloads: Downloads | None = None,
 ) -> None:
     """Write what is said in the videos of a shard list: `lines` and `account`.
 
@@ -115,7 +117,7 @@ def transcribe(
         stream_table(lines, schema) as writer,
     ):
         kept = _Kept(account.with_name(f".{account.stem}.heard"), recipe)
-        reader = _Reader(worker, options, recogniser, threads, kept)
+        reader = _Reader(worker, options, recogniser, threads, kept, downloads or Downloads())
         for video in tqdm(videos, desc=f"transcribe {shard_list.stem}", unit="video", disable=None):
             try:
                 lines_given = given.get(video.video_id, [])
@@ -164,7 +166,7 @@ class _Kept:
     def __init__(self, folder: Path, recipe: dict[str, Any]) -> None:
         self._folder, self._made_by = folder, [recipe, str(current_record())]
 
-    def heard(self, video: ListedVideo, listen: Callable[[], Heard]) -> Heard:
+    def heard(self, video: LocalVideo, listen: Callable[[], Heard]) -> Heard:
         """What is kept of a video, or what `listen` gives, which is kept then."""
         try:
             status = video.path.stat()
@@ -201,6 +203,7 @@ class _Reader:
     recogniser: Recogniser | None
     threads: int
     kept: _Kept
+    downloads: Downloads
 
     def read(self, video: ListedVideo, given: list[SpokenLine], unread: str | None) -> Said:
         """The lines of the first source that has some. given: by the manifest; unread: why they could not be read.
@@ -210,7 +213,7 @@ class _Reader:
         if given:
             return Said("narration", given, _end([one.line for one in given]))
         passed_over = [unread] if unread else []
-        for path in narration_beside(video.path, self.options.language):
+        for path in narration_beside(video.place, self.options.language):
             try:
                 lines = read_narration(path)
             except VideoError as error:
@@ -218,13 +221,14 @@ class _Reader:
                 passed_over.append(str(error))
                 continue
             if lines:
-                language = language_in_name(path, video.path)
+                language = language_in_name(path, video.place)
                 return Said(
                     "narration", _plain(lines), _end(lines), language, passed_over=passed_over
                 )
-        return self._inside(video, passed_over)
+        with self.downloads.at_hand(video.place, video.sha256) as file:
+            return self._inside(LocalVideo(video.video_id, file, video.sha256), passed_over)
 
-    def _inside(self, video: ListedVideo, passed_over: list[str]) -> Said:
+    def _inside(self, video: LocalVideo, passed_over: list[str]) -> Said:
         """The subtitles of a file, or what is recognised of its sound."""
         limit = self.options.time_limit_seconds
         seconds = self.worker.run(_checked_seconds, video, seconds=limit)
@@ -258,7 +262,7 @@ class _Reader:
         )
 
 
-def _checked_seconds(video: ListedVideo) -> float:
+def _checked_seconds(video: LocalVideo) -> float:
     """Declared duration of a video whose checksum is right."""
     require_sha256(video.path, video.sha256)
     return declared_seconds(video.path)

@@ -8,6 +8,7 @@ Conventions
 - Policy: all or nothing for each stream. What is cut short, damaged (beyond `tolerated_errors`), too slow or too large
   fails under its code; nothing is shortened, zeroed or skipped in silence. A failure never stops the run. What is
   worth knowing of a stream that is ok stands in its row (`mcn.media.remarks`).
+- A video at an address is fetched first (`mcn.sources.remote`), and fails under its code where it does not come.
 - Each video is decoded in a child process under limits of time and memory (`mcn.media.isolation`). Its results come
   back through files in the folder for temporary files (TMPDIR), which are mapped: memory holds a part of a video's
   compressed frames at most (`mcn.shards.parts`), whatever its length.
@@ -44,6 +45,8 @@ from mcn.options.decode import DecodeOptions, FrameOptions, SoundOptions
 from mcn.shards import AUDIO_SCHEMA, FRAME_SCHEMA, ShardWriter, empty_row
 from mcn.shards.origin import list_digest
 from mcn.shards.parts import cut_file, file_parts
+from mcn.sources.address import Place, place_of
+from mcn.sources.remote import Downloads
 
 log = logging.getLogger(__name__)
 
@@ -59,16 +62,29 @@ class ListedVideo:
     """One row of a shard's csv."""
 
     video_id: str
+    place: Place
+    sha256: str
+
+
+@dataclass(frozen=True)
+class LocalVideo:
+    """A listed video whose file is at hand."""
+
+    video_id: str
     path: Path
     sha256: str
 
 
 Stream = FrameOptions | SoundOptions
-_Decode = Callable[[Worker, ListedVideo, Path], list[dict[str, Any]]]  # -> one row a stream
+_Decode = Callable[[Worker, LocalVideo, Path], list[dict[str, Any]]]  # -> one row a stream
 
 
 def decode(
-    shard_csv: Path, streams: Sequence[Stream], outputs: Sequence[Path], options: DecodeOptions
+    shard_csv: Path,
+    streams: Sequence[Stream],
+    outputs: Sequence[Path],
+    options: DecodeOptions,
+    downloads: Downloads | None = None,
 ) -> None:
     """Write the shards of one shard list: any number of streams of frames in one pass a video, or one of sound.
 
@@ -82,7 +98,7 @@ def decode(
         wanted = "streams of frames, or one of sound, and an output for each"
         raise UserError(got, wanted, "see mcn decode --help")
 
-    def decode_frames(worker: Worker, video: ListedVideo, scratch: Path) -> list[dict[str, Any]]:
+    def decode_frames(worker: Worker, video: LocalVideo, scratch: Path) -> list[dict[str, Any]]:
         targets = [scratch / stream.stream for stream in frames]
         limit = _time_limit(worker, video.path, options)
         job = (store_frames, video, frames, options, targets)
@@ -92,7 +108,7 @@ def decode(
             for stream, shape, stored in zip(frames, shapes, files, strict=True)
         ]
 
-    def decode_sound(worker: Worker, video: ListedVideo, scratch: Path) -> list[dict[str, Any]]:
+    def decode_sound(worker: Worker, video: LocalVideo, scratch: Path) -> list[dict[str, Any]]:
         target, rate = scratch / "samples", sounds[0].sample_rate
         limit = _time_limit(worker, video.path, options)
         job = (store_samples, video, rate, options, target)
@@ -100,7 +116,8 @@ def decode(
         return [_audio_row(video.video_id, rate, length, remarks, target)]
 
     recipes = [stream_recipe(stream, options) for stream in streams]
-    _decode_shard(shard_csv, outputs, recipes, options, decode_frames if frames else decode_sound)
+    job = decode_frames if frames else decode_sound
+    _decode_shard(shard_csv, outputs, recipes, options, job, downloads or Downloads())
 
 
 def stream_recipe(stream: Stream, options: DecodeOptions) -> dict[str, Any]:
@@ -153,11 +170,11 @@ def read_shard_list(path: Path) -> list[ListedVideo]:
     for line, row in enumerate(rows, start=1):
         if not row.get("video_id") or not row.get("path"):
             raise UserError(f"{path}: row {line} is {row}", wanted, "make it: mcn partition --help")
-    return [ListedVideo(r["video_id"], Path(r["path"]), r.get("sha256") or "") for r in rows]
+    return [ListedVideo(r["video_id"], place_of(r["path"]), r.get("sha256") or "") for r in rows]
 
 
 def store_frames(
-    video: ListedVideo,
+    video: LocalVideo,
     rates: Sequence[FrameOptions],
     options: DecodeOptions,
     targets: Sequence[Path],
@@ -177,7 +194,7 @@ def store_frames(
 
 
 def store_samples(
-    video: ListedVideo, sample_rate: int, options: DecodeOptions, target: Path
+    video: LocalVideo, sample_rate: int, options: DecodeOptions, target: Path
 ) -> tuple[int, str]:
     """Decode one video's sound into a file of float32 little-endian samples; their number, and remarks.
 
@@ -201,6 +218,7 @@ def _decode_shard(
     recipes: Sequence[dict[str, Any]],
     options: DecodeOptions,
     decode: _Decode,
+    downloads: Downloads,
 ) -> None:
     schema = FRAME_SCHEMA if recipes[0]["stage"] == "decode_frames" else AUDIO_SCHEMA
     videos, inputs = read_shard_list(shard_csv), list_digest(shard_csv)
@@ -213,8 +231,12 @@ def _decode_shard(
         worker = stack.enter_context(Worker(options.memory_limit_mb))
         for video in tqdm(videos, desc=f"decode {shard_csv.stem}", unit="video", disable=None):
             try:
-                with scratch_folder("mcn-decode") as scratch:
-                    rows = decode(worker, video, scratch)
+                with (
+                    downloads.at_hand(video.place, video.sha256) as path,
+                    scratch_folder("mcn-decode") as scratch,
+                ):
+                    here = LocalVideo(video.video_id, path, video.sha256)
+                    rows = decode(worker, here, scratch)
                     for writer, row in zip(writers, rows, strict=True):
                         writer.write(row)
             except VideoError as error:
@@ -230,7 +252,7 @@ def _unusable(schema: pa.Schema, video: ListedVideo, error: VideoError) -> dict[
     """The row of a video without this stream, or with one that cannot be used whole."""
     status = "missing" if error.code in _MISSING else "failed"
     level = logging.INFO if status == "missing" else logging.WARNING
-    log.log(level, "%s (%s): %s, %s", video.video_id, video.path, status, error)
+    log.log(level, "%s (%s): %s, %s", video.video_id, video.place, status, error)
     return empty_row(schema, video.video_id, status, str(error))
 
 

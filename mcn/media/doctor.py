@@ -4,6 +4,7 @@ Conventions
 -----------
 - Each file is probed, and decoded at its start, in its middle and from shortly before its end, in a child process under
   the limits of the decode options. Decoding the last seconds is enough to find a file that was cut short.
+- A video at an address is fetched first (`mcn.sources.remote`).
 - The verdict is `failed` where a stream of the file cannot be used, or the file has no stream at all; `warning` where
   one kind of feature will be missing or the timing is unusual; `ok` otherwise. The codes of faults are those of
   `mcn.errors.ERROR_CODES`, the codes of what is unusual but no fault those of `NOTES` below and `mcn.errors.REMARKS`.
@@ -28,7 +29,9 @@ from mcn.media.isolation import Worker
 from mcn.media.probe import MediaFacts, probe, spot_check
 from mcn.media.remarks import remarks_of
 from mcn.options.decode import DecodeOptions
+from mcn.sources.address import Place
 from mcn.sources.manifest import ManifestRow
+from mcn.sources.remote import Downloads
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +65,7 @@ class Diagnosis:
     """What was found in one file, and what will happen to it."""
 
     video_id: str
-    path: Path
+    path: Place
     verdict: Verdict
     seconds: float | None
     streams: str
@@ -86,12 +89,15 @@ class DoctorReport:
         return Counter(diagnosis.verdict for diagnosis in self.diagnoses)
 
 
-def examine(rows: Sequence[ManifestRow], options: DecodeOptions) -> DoctorReport:
+def examine(
+    rows: Sequence[ManifestRow], options: DecodeOptions, downloads: Downloads | None = None
+) -> DoctorReport:
     """Diagnose every file; a file that hangs or crashes its decoder fails under its code, and the next one follows."""
     diagnoses = []
+    cache = downloads or Downloads()
     with Worker(options.memory_limit_mb) as worker:
         for row in tqdm(rows, desc="doctor", unit="video", disable=None):
-            diagnoses.append(_diagnose(worker, row, options))
+            diagnoses.append(_diagnose(worker, row, options, cache))
     return DoctorReport(tuple(diagnoses))
 
 
@@ -115,10 +121,15 @@ def look(
     return facts, faults, remarks
 
 
-def _diagnose(worker: Worker, row: ManifestRow, options: DecodeOptions) -> Diagnosis:
-    arguments = (row.path, row.sha256 or "", options.tolerated_errors)
+def _diagnose(
+    worker: Worker, row: ManifestRow, options: DecodeOptions, downloads: Downloads
+) -> Diagnosis:
+    sha256 = row.sha256 or ""
     try:
-        facts, faults, remarks = worker.run(look, *arguments, seconds=options.time_limit_seconds)
+        with downloads.at_hand(row.path, sha256) as path:
+            arguments = (path, sha256, options.tolerated_errors)
+            seconds = options.time_limit_seconds
+            facts, faults, remarks = worker.run(look, *arguments, seconds=seconds)
     except VideoError as error:
         finding = Finding("file", error.code, error.message)
         outcome = "no features; counted as failed"

@@ -28,6 +28,7 @@ from mcn.errors import UserError, VideoError
 from mcn.media.files import open_media
 from mcn.media.isolation import Worker
 from mcn.media.probe import probe, spot_check
+from mcn.sources.address import Address, Place
 from mcn.sources.manifest import SAFE_ID, SEPARATOR, ManifestRow
 
 log = logging.getLogger(__name__)
@@ -185,12 +186,16 @@ def row_of(file: FoundFile) -> ManifestRow:
 
 
 def manifest_text(rows: Collection[ManifestRow]) -> str:
-    """A manifest as CSV, every path absolute, in the order of the ids."""
+    """A manifest as CSV, every path absolute, addresses as they are, in the order of the ids."""
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
     writer.writerow(["video_id", "path", "narration", "sha256", "title", "language"])
     for row in sorted(rows, key=lambda one: one.video_id):
         narration = SEPARATOR.join(str(path.absolute()) for path in row.narration)
         texts = narration, row.sha256 or "", row.title or "", SEPARATOR.join(row.language)
-        writer.writerow([row.video_id, row.path.absolute(), *texts])
+        writer.writerow([row.video_id, _absolute(row.path), *texts])
     return lines.getvalue()
+
+
+def _absolute(place: Place) -> str:
+    return place.url if isinstance(place, Address) else str(place.absolute())

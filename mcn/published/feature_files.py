@@ -130,7 +130,7 @@ def import_shard(shard: Path, source: Path, layout: str, feature: str, output: P
     with ShardWriter(output, FEATURE_SCHEMA, recipe, inputs=list_digest(shard)) as writer:
         videos = read_shard_list(shard)
         for video in tqdm(videos, desc=f"import {feature}", unit="video", disable=None):
-            row = read(video.video_id, str(video.path))
+            row = read(video.video_id, str(video.place))
             counts[row["status"]] += 1
             writer.write(row)
     log.info("%s of %s: %s", feature, source, dict(counts) or "no videos")

@@ -17,8 +17,9 @@ from mcn.errors import UserError, several
 from mcn.features.hub import hub_error, hub_folder
 from mcn.options.base import nearest
 from mcn.published.addresses import Entry, FileSource, entry_of, read_entries
-from mcn.published.download import Fetched, Wanted, download
+from mcn.published.download import Fetched, download
 from mcn.published.unpack import unpack
+from mcn.sources.download import Wanted
 
 HUB = "hf:"
 

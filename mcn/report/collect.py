@@ -31,6 +31,7 @@ from mcn.report.health import FeatureHealth, TextHealth, feature_health
 from mcn.report.provenance import Record, flatten, model_records, recipe_records, words
 from mcn.report.tables import Page
 from mcn.report.thumbnails import Picture, Thumbnails
+from mcn.sources.remote import Downloads
 
 InTime = TypeVar("InTime", Localization, Alignment)
 QUERIES, TIMELINES = 16, 10  # shown of one evaluation, at most
@@ -45,7 +46,7 @@ class ReportInputs:
     ledger.parquet, videos.parquet. evaluations: their files, of any task. models: experiment -> directory
     with model.safetensors, config.yaml, metrics.jsonl. features: data set -> feature -> shards. provenance: plain
     values (nested mappings are fine); scalars at its top are quoted in the head of the page. published: published
-    tables with measured rows. leaks: training set -> leaks.csv.
+    tables with measured rows. leaks: training set -> leaks.csv. downloads: the cache of videos at addresses.
     """
 
     title: str
@@ -58,6 +59,7 @@ class ReportInputs:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     published: list[Page] = field(default_factory=list)
     leaks: Mapping[str, Path] = field(default_factory=dict)
+    downloads: Downloads | None = None
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def collect(inputs: ReportInputs) -> Report:
             if not isinstance(v, Mapping | list)
         ],
         headlines(retrievals, localizations, accounts),
-        _views(retrievals, Thumbnails(inputs.videos)),
+        _views(retrievals, Thumbnails(inputs.videos, inputs.downloads)),
         [_thinned(entry, timelines) for entry in localizations],
         [_thinned(entry, timelines) for entry in alignments],
         [entry for entry in evaluations if isinstance(entry, Recognition)],

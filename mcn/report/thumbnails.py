@@ -16,6 +16,8 @@ from PIL import Image
 
 from mcn.files import read_table
 from mcn.media.frames import frame_at
+from mcn.sources.address import Place, place_of
+from mcn.sources.remote import Downloads
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +39,8 @@ class Picture:
 class Thumbnails:
     """Pictures by data set, video and second; each is decoded once. `videos`: data set -> videos.parquet."""
 
-    def __init__(self, videos: Mapping[str, Path]) -> None:
-        self._tables = dict(videos)
+    def __init__(self, videos: Mapping[str, Path], downloads: Downloads | None = None) -> None:
+        self._tables, self._downloads = dict(videos), downloads or Downloads()
         self._paths: dict[str, dict[str, str]] = {}
         self._made: dict[tuple[str, str, float], Picture] = {}
 
@@ -54,21 +56,22 @@ class Thumbnails:
         if path is None:
             return Picture(problem="not in the manifest")
         try:
-            return encode(Image.fromarray(frame_at(path, seconds, SHORT_SIDE)))
+            with self._downloads.at_hand(path) as file:
+                return encode(Image.fromarray(frame_at(file, seconds, SHORT_SIDE)))
         except (
             Exception
         ) as error:  # a decoder can raise anything, and a picture is no reason to lose a report
             log.warning("no picture of %s at %.1f s: %s", video_id, seconds, error)
             return Picture(problem=f"{type(error).__name__}: {error}")
 
-    def _path(self, dataset: str, video_id: str) -> Path | None:
+    def _path(self, dataset: str, video_id: str) -> Place | None:
         if dataset not in self._tables:
             return None
         if dataset not in self._paths:
             table = read_table(self._tables[dataset], ["video_id", "path"]).to_pydict()
             self._paths[dataset] = dict(zip(table["video_id"], table["path"], strict=True))
         path = self._paths[dataset].get(video_id)
-        return None if path is None else Path(path)
+        return None if path is None else place_of(path)
 
 
 def encode(image: Image.Image) -> Picture:

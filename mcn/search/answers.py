@@ -58,7 +58,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Filters:
-    """Which videos may answer. folder: where the file lies, or above; lengths in seconds; dates: of the file, epoch."""
+    """Which videos may answer. folder: where the file lies, or above; lengths in seconds; dates: of the file, epoch.
+
+    A video at an address has the date 0.
+    """
 
     video_ids: frozenset[str] | None = None
     folder: str = ""
@@ -254,12 +257,14 @@ class Answers:
 def _passes(video: Video, filters: Filters) -> bool:
     if filters.video_ids is not None and video.video_id not in filters.video_ids:
         return False
-    if filters.folder and not video.path.is_relative_to(filters.folder):
+    place = video.path if isinstance(video.path, Path) else video.path.folder
+    if filters.folder and not place.is_relative_to(filters.folder):
         return False
     if not filters.min_length <= (video.length_seconds or 0) <= filters.max_length:
         return False
     if filters.newer_than > 0 or filters.older_than < math.inf:
-        changed = video.path.stat().st_mtime if video.path.exists() else 0.0
+        there = isinstance(video.path, Path) and video.path.exists()
+        changed = place.stat().st_mtime if there else 0.0
         return filters.newer_than <= changed <= filters.older_than
     return True
 

@@ -17,10 +17,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mcn.errors import UserError
 from mcn.files import read_table
+from mcn.sources.address import Place, place_of
+
+if TYPE_CHECKING:
+    from mcn.sources.remote import Downloads
 
 KINDS = {"frame": ("video",), "clip": ("video",), "audio": ("audio",), "speech": ("video", "audio")}
 
@@ -30,7 +34,7 @@ class Video:
     """A video of the folder. status: the ledger's; error: code and words, '' where it is ok; streams: video, audio."""
 
     video_id: str
-    path: Path
+    path: Place
     length_seconds: float | None
     status: str
     error: str
@@ -103,7 +107,7 @@ class Folder:
         found = {}
         for row in read_table(path, ["video_id", "path"]).to_pylist():
             status, error, streams = self._verdict(accounts.get(row["video_id"], []))
-            file = self.root / row["path"]
+            file = place_of(row["path"], self.root)
             found[row["video_id"]] = Video(row["video_id"], file, None, status, error, streams)
         return found
 
@@ -163,3 +167,15 @@ def _worst(rows: list[dict[str, str]]) -> tuple[str, str]:
         return "ok", ""
     worst = next((row for row in rows if row["status"] == "failed"), rows[0])
     return worst["status"], f"{worst['code']}: {worst['error']}".removesuffix(": ")
+
+
+def downloads_of(root: Path) -> Downloads:
+    """The cache of videos at addresses that the runs of a folder keep; that of the defaults where no run says."""
+    from mcn.options.downloads import DownloadOptions
+    from mcn.sources.remote import Downloads
+
+    try:
+        settings = json.loads((root / "results" / "settings.json").read_text(encoding="utf-8"))
+        return Downloads(DownloadOptions.model_validate(settings["downloads"]), root)
+    except (OSError, ValueError, KeyError, TypeError):
+        return Downloads(root=root)

@@ -6,24 +6,29 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mcn.errors import UserError, VideoError
 from mcn.search.answers import Answer, Answers
 from mcn.sources.languages import language_of
+
+if TYPE_CHECKING:
+    from mcn.sources.remote import Downloads
 
 log = logging.getLogger(__name__)
 
 MOST_SAID = 100  # characters of what is said, of an answer in a line
 
 
-def as_json(found: Sequence[Answer]) -> str:
-    """The object that `GET /api/search` of `mcn serve` answers with: `results`, best first."""
-    return json.dumps({"results": [values_of(one) for one in found]}, ensure_ascii=False, indent=2)
+def as_json(answers: Answers, found: Sequence[Answer]) -> str:
+    """The object that `GET /api/search` of `mcn serve` answers with: `results`, best first; `path`: file or address."""
+    results = [{**values_of(one), "path": str(answers.videos[one.video_id].path)} for one in found]
+    text = json.dumps({"results": results}, ensure_ascii=False, indent=2)
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def values_of(answer: Answer) -> dict[str, Any]:
-    """An answer as values of JSON."""
+    """An answer as values of JSON, without the place of its video, which the page never sees."""
     return {
         "video_id": answer.video_id,
         "start_seconds": round(answer.start_seconds, 3),
@@ -91,7 +96,7 @@ def printable(text: str) -> str:
     return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
 
 
-def cut_clips(answers: Answers, found: Sequence[Answer], folder: Path) -> int:
+def cut_clips(answers: Answers, found: Sequence[Answer], folder: Path, downloads: Downloads) -> int:
     """Cut the moments out as NN_video_seconds.mp4; one that cannot be cut is named, and the next one follows.
 
     Returns how many were written. Errors: `UserError` for a folder that cannot be made.
@@ -108,7 +113,8 @@ def cut_clips(answers: Answers, found: Sequence[Answer], folder: Path) -> int:
         name = f"{number:02d}_{answer.video_id}_{answer.start_seconds:.1f}.mp4"
         path = answers.videos[answer.video_id].path
         try:
-            cut(path, answer.start_seconds, answer.end_seconds, folder / name)
+            with downloads.at_hand(path) as file:
+                cut(file, answer.start_seconds, answer.end_seconds, folder / name)
             count += 1
         except VideoError as error:
             log.warning("no clip of %s: %s", answer.video_id, error)

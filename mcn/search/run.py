@@ -4,7 +4,8 @@ Conventions
 -----------
 - The folder that is written, DIR, holds `manifest.csv`, `config.yaml`, `run.json` (what is known of each file) and
   `results/`, which Snakemake makes, and nothing is written outside it. One `mcn run` at a time writes there.
-- Files are looked at once: again only when their size or time has changed.
+- Files are looked at once: again only when their size or time has changed. Addresses of a manifest are asked for at
+  every run, and looked into when they are decoded.
 - A run succeeds where anything can be searched afterwards, whatever became of single files or jobs.
 """
 
@@ -18,15 +19,16 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
 from mcn.config.configuration import configure
 from mcn.config.workflow import workflow_file
-from mcn.errors import UserError
+from mcn.errors import UserError, VideoError
 from mcn.files import scratch_folder, write_json, write_text
 from mcn.media.doctor import examine
 from mcn.media.folders import (
@@ -39,11 +41,14 @@ from mcn.media.folders import (
     walk,
 )
 from mcn.options.decode import DecodeOptions
+from mcn.options.downloads import DownloadOptions
 from mcn.search.answers import Answers
 from mcn.search.planning import DATASET, Plan, make_plan
 from mcn.search.progress import follow
+from mcn.sources.address import Address
 from mcn.sources.manifest import ManifestRow, read_manifest
 from mcn.sources.outside import KNOWN_BYTES
+from mcn.sources.remote import ASKED_AT_ONCE, version_of
 
 VERSION = 1
 NOTES = "run.json"
@@ -101,9 +106,9 @@ def run(source: Path, output: Path, overlays: Sequence[Path], cores: int) -> int
     notes = Notes.read(output)
     with _alone(output):
         rows = _rows(source, output, notes)
-        _examine(rows, notes, output)
         plan = make_plan(source.resolve().name, len(rows), notes.shards, overlays)
-        configure(plan.configuration)
+        settings = configure(plan.configuration)
+        _examine(rows, notes, output, settings.downloads)
         notes.shards = plan.shards
         notes.write(output)
         _write_where_new(output / "manifest.csv", manifest_text(rows))
@@ -144,6 +149,9 @@ def _rows(source: Path, output: Path, notes: Notes) -> list[ManifestRow]:
         rows = read_manifest(source, check_files=False)
         known = {row.video_id: notes.files.get(row.video_id, {}) for row in rows}
         for row in rows:
+            if isinstance(row.path, Address):
+                known[row.video_id] = {"taken": True}
+                continue
             now = list(size_and_time(row.path)) if row.path.is_file() else [0, 0]
             if known[row.video_id].get("known") != now:
                 known[row.video_id] = {"known": now, "taken": True}
@@ -173,9 +181,12 @@ def _noted(file: FoundFile, notes: Notes) -> ManifestRow:
     return row
 
 
-def _examine(rows: Sequence[ManifestRow], notes: Notes, output: Path) -> None:
+def _examine(
+    rows: Sequence[ManifestRow], notes: Notes, output: Path, options: DownloadOptions
+) -> None:
     """Look at files that are new or have changed, as `mcn doctor` does, and print its verdict in short."""
     by_id = {one.get("video_id", key): one for key, one in notes.files.items() if one["taken"]}
+    _ask([row for row in rows if isinstance(row.path, Address)], by_id, options)
     fresh = [row for row in rows if "verdict" not in by_id[row.video_id]]
     for diagnosis in examine(fresh, DecodeOptions()).diagnoses if fresh else ():
         found = [f"{one.code}: {one.words}" for one in diagnosis.findings]
@@ -187,6 +198,20 @@ def _examine(rows: Sequence[ManifestRow], notes: Notes, output: Path) -> None:
     for row in rows:
         if by_id[row.video_id]["verdict"] == "failed":
             print(f"  {row.video_id}: {by_id[row.video_id]['words']}")
+
+
+def _ask(
+    rows: Sequence[ManifestRow], by_id: dict[str, dict[str, Any]], options: DownloadOptions
+) -> None:
+    """Ask the servers of addresses, several at once, whether they have the videos."""
+    with ThreadPoolExecutor(ASKED_AT_ONCE) as threads:
+        said = threads.map(lambda row: version_of(cast(Address, row.path), options), rows)
+        for row, answer in zip(rows, said, strict=True):
+            failed = isinstance(answer, VideoError)
+            words = str(answer) if failed else ""
+            by_id[row.video_id] |= {"verdict": "failed" if failed else "ok", "words": words}
+    if rows:
+        print(f"{len(rows)} of them at addresses, which are looked into when they are fetched")
 
 
 def _write_where_new(path: Path, text: str) -> None:

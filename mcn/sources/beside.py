@@ -5,6 +5,7 @@ Conventions
 - Suffixes are those of `mcn.sources.narration`. What stands between the stem and the suffix must be a language,
   and may go on (`film.en.sdh.srt`); `forced` files, which translate a few foreign words, are passed over, and so are
   files that name another language than the wanted one.
+- Nothing lies beside a video that a manifest names by its address.
 - Order: the wanted language, then without a language, then others by name; of these `.srt`, `.vtt`, `.json`, `.csv`.
 """
 
@@ -15,14 +16,17 @@ from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
+from mcn.sources.address import Address, Place
 from mcn.sources.languages import base_language
 from mcn.sources.narration import READERS
 
 _TAGS = 2  # parts between stem and suffix
 
 
-def narration_beside(video: Path, language: str | None = None) -> list[Path]:
+def narration_beside(video: Place, language: str | None = None) -> list[Path]:
     """The narration files beside a video that may be of `language` (None: any), best first."""
+    if isinstance(video, Address):
+        return []
     try:
         named = _by_stem(video.parent, video.parent.stat().st_mtime_ns)
     except OSError:
@@ -39,13 +43,14 @@ def narration_beside(video: Path, language: str | None = None) -> list[Path]:
     return [path for _, path in sorted(found)]
 
 
-def tags_of(narration: Path, video: Path) -> list[str]:
+def tags_of(narration: Path, video: Place) -> list[str]:
     """What stands between the stem of a video and the suffix of a narration file of that name, in lower case."""
-    beside = narration.name.startswith(f"{video.stem}.")
-    return narration.stem[len(video.stem) :].lower().split(".")[1:] if beside else []
+    stem = Path(video.name).stem
+    beside = narration.name.startswith(f"{stem}.")
+    return narration.stem[len(stem) :].lower().split(".")[1:] if beside else []
 
 
-def language_in_name(narration: Path, video: Path) -> str:
+def language_in_name(narration: Path, video: Place) -> str:
     """The language that the name of a narration file says, '' where it says none."""
     tags = tags_of(narration, video)
     return base_language(tags[0]) if tags else ""

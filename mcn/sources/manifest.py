@@ -11,7 +11,8 @@ Conventions
 - A video with narration in several languages has a file for each of them: `talk.en.srt|talk.de.srt`, and
   `language` may say which, in the same order: `en|de`. Where it is empty, the file's name says it, or the text
   (`mcn.sources.languages`). Languages are codes as `en` or `pt-BR`, of which the first part counts.
-- Paths are relative to the manifest's folder. Bytes that are not UTF-8 are kept as `\\xNN`: such a file is not found.
+- Paths are relative to the manifest's folder; `path` may be an address (`mcn.sources.address`). Bytes that are
+  not UTF-8 are kept as `\\xNN`: such a file is not found.
 - Ids are unique and safe as names: 1 to 128 letters, digits, `_`, `-` and `.`, the first of which is not `.`. Every
   YouTube id is safe, also those that start with `-`, which commands take as `--video=ID`.
 - All problems are reported at once, each with its line number (the header is line 1). `manifest_rows` holds a part of
@@ -34,6 +35,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mcn.errors import UserError, several
+from mcn.sources.address import Address, Place, address_problem, is_address, place_of, shown
 from mcn.sources.languages import base_language
 
 COLUMNS = ("video_id", "path", "narration", "split", "sha256", "title", "language")
@@ -46,13 +48,13 @@ _WANTED = "a CSV or parquet with the columns video_id,path[,narration,split,sha2
 
 @dataclass(frozen=True)
 class ManifestRow:
-    """One video; `path` and the files of `narration` are joined to the manifest's folder.
+    """One video; `path`, where it is no address, and the files of `narration` are joined to the manifest's folder.
 
     language: of each narration file, or of what is spoken where there is no file; empty where the manifest is silent.
     """
 
     video_id: str
-    path: Path
+    path: Place
     narration: tuple[Path, ...] = ()
     split: str | None = None
     sha256: str | None = None
@@ -213,13 +215,18 @@ def _row(
     if text["sha256"] and not re.fullmatch(r"[0-9a-fA-F]{64}", text["sha256"]):
         problems.append(f"line {line}: sha256 {text['sha256']!r} is not 64 hexadecimal digits")
     # a path keeps its own blanks: only an empty cell means "none"
-    video = folder / values.get("path", "")
+    video = place_of(values.get("path", ""), folder)
+    if isinstance(video, Address) and (wrong := address_problem(video.url)):
+        problems.append(f"line {line}: {wrong}")
     names = values["narration"].split(SEPARATOR) if text["narration"] else []
+    if far := [shown(name.strip()) for name in names if is_address(name.strip())]:
+        problems.append(f"line {line}: narration is read from files, not from {', '.join(far)}")
+        names = []
     narration = tuple(folder / name for name in names if name.strip())
     language = _languages(text["language"], len(narration), f"line {line}", problems)
     for file in (video, *narration) if check_files and text["path"] else ():
         # of the two, only this one answers for impossible names, too
-        if not os.path.exists(file):  # noqa: PTH110
+        if isinstance(file, Path) and not os.path.exists(file):  # noqa: PTH110
             problems.append(f"line {line}: no file {file}")
     return ManifestRow(
         text["video_id"],

@@ -8,8 +8,11 @@ Conventions
   narration files are then known shard by shard, and each shard's list and narration are made from it by jobs of their
   own, so that only the shards of what was changed are remade. The files of a
   larger manifest are not looked at before `prepare` reads them; `mcn verify --content` reads them all.
+- A video at an address is known by its sha256 in the manifest, else by what its server said of it when the workflow
+  started (`mcn.sources.remote`).
 - Decoding a shard notes size, time, inode and sha256 of its videos in `contents/NNNNN.csv` of the data set; a video is
-  hashed once, right after it was read. One that cannot be read is not noted.
+  hashed once, right after it was read. One that cannot be read is not noted. Of a video at an address, its length,
+  Last-Modified and ETag stand in their places.
 - Files below `results` are made by rules, which know when to make them.
 """
 
@@ -23,11 +26,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mcn.errors import UserError
+from mcn.errors import UserError, VideoError
 from mcn.files import canonical_json, csv_text, file_sha256, write_text
+from mcn.sources.address import Address, Place, place_of, written
 from mcn.sources.beside import language_in_name, narration_beside
 from mcn.sources.manifest import ManifestRow, read_manifest
 from mcn.sources.partition import shard_of
+from mcn.sources.remote import Downloads, said_of, version_of
 
 HASHED_BYTES = 1_000_000
 KNOWN_BYTES = 200_000  # about 2,000 videos
@@ -76,7 +81,7 @@ def _flat(paths: Any) -> Iterator[Path | str]:
 def videos_digest(manifest: str, shards: int, shard: int) -> str:
     """A digest of ids, paths, sizes, times, inodes and given sha256 of a shard's videos; '' if not known."""
     rows = _shard_rows(manifest, shards, shard)
-    found = [[row.video_id, str(row.path), _identity(row.path), row.sha256] for row in rows]
+    found = [[row.video_id, written(row.path), _identity_of_row(row), row.sha256] for row in rows]
     return _digest(found) if is_known(manifest) else ""
 
 
@@ -84,7 +89,7 @@ def rows_digest(manifest: str, shards: int, shard: int) -> str:
     """A digest of what a manifest says of a shard's videos: ids, paths and given sha256; '' if not known."""
     rows = _shard_rows(manifest, shards, shard)
     return (
-        _digest([[row.video_id, str(row.path), row.sha256] for row in rows])
+        _digest([[row.video_id, written(row.path), row.sha256] for row in rows])
         if is_known(manifest)
         else ""
     )
@@ -146,6 +151,18 @@ def _rows(manifest: str) -> list[ManifestRow] | None:
         return None
 
 
+def addresses(manifest: str) -> list[Address]:
+    """The addresses of a known manifest whose videos only a server can identify."""
+    rows = _rows(manifest) or []
+    return [row.path for row in rows if isinstance(row.path, Address) and not row.sha256]
+
+
+def _identity_of_row(row: ManifestRow) -> Any:
+    if isinstance(row.path, Address):
+        return None if row.sha256 else said_of(row.path)
+    return _identity(row.path)
+
+
 def _identity(path: Path) -> list[int] | None:
     """Size, time of the last change in nanoseconds and inode of a file; None where there is none to be read.
 
@@ -167,32 +184,50 @@ def _digest(value: object) -> str:
 CONTENTS = ["video_id", "path", "size", "mtime_ns", "inode", "sha256"]
 
 
-def note_contents(shard_list: Path) -> None:
+def note_contents(shard_list: Path, downloads: Downloads | None = None) -> None:
     """Note what the videos of a shard list hold now; those that are the file that was noted are not read again."""
     noted = {(row["video_id"], *_seen(row)): row["sha256"] for row in _contents(shard_list)}
+    cache = downloads or Downloads()
     rows = []
-    for video_id, path in _listed(shard_list):
-        identity = _identity(path)
-        if identity and path.is_file():
-            seen = str(path), *map(str, identity)
-            sha256 = noted.get((video_id, *seen)) or _sha256(path)
+    for video_id, place in _listed(shard_list):
+        if isinstance(place, Address):
+            known = cache.noted(place)
+            said = [str(place), *(known.get(key) for key in ("size", "date", "etag"))]
+            rows += [[video_id, *said, known["sha256"]]] if known else []
+            continue
+        identity = _identity(place)
+        if identity and place.is_file():
+            seen = str(place), *map(str, identity)
+            sha256 = noted.get((video_id, *seen)) or _sha256(place)
             rows += [[video_id, *seen, sha256]] if sha256 else []
     write_text(_contents_path(shard_list), csv_text([CONTENTS, *rows]))
 
 
-def changed_contents(shard_list: Path) -> list[tuple[Path, str]]:
-    """The videos of a shard list whose bytes are not those that were noted when they were decoded, and why."""
+def changed_contents(
+    shard_list: Path, downloads: Downloads | None = None
+) -> list[tuple[Place, str]]:
+    """The videos of a shard list whose bytes are not those that were noted when they were decoded, and why.
+
+    Of videos at addresses the servers are asked, and nothing is read.
+    """
     noted = {row["video_id"]: row for row in _contents(shard_list)}
-    found = []
-    for video_id, path in _listed(shard_list):
+    cache = downloads or Downloads()
+    found: list[tuple[Place, str]] = []
+    for video_id, place in _listed(shard_list):
         row = noted.get(video_id)
         if row is None:
             continue
-        if not path.is_file():
-            found.append((path, "decoded once, and gone now"))
-        elif (sha256 := _sha256(path)) != row["sha256"]:
+        if isinstance(place, Address):
+            said = version_of(place, cache.options)
+            if isinstance(said, VideoError):
+                found.append((place, f"decoded once, and now {said.code}"))
+            elif [row["inode"], row["mtime_ns"], row["size"]] != [str(one or "") for one in said]:
+                found.append((place, "not the version that was decoded"))
+        elif not place.is_file():
+            found.append((place, "decoded once, and gone now"))
+        elif (sha256 := _sha256(place)) != row["sha256"]:
             why = "not the bytes that were decoded" if sha256 else "decoded once, unreadable now"
-            found.append((path, why))
+            found.append((place, why))
     return found
 
 
@@ -204,11 +239,10 @@ def _sha256(path: Path) -> str:
         return ""
 
 
-def _listed(shard_list: Path) -> list[tuple[str, Path]]:
-    """Ids and files of a shard list; addresses are left out."""
+def _listed(shard_list: Path) -> list[tuple[str, Place]]:
+    """Ids and places of a shard list."""
     with open(shard_list, encoding="utf-8", newline="") as file:
-        rows = [(row["video_id"], row["path"]) for row in csv.DictReader(file)]
-    return [(video_id, Path(path)) for video_id, path in rows if "://" not in path]
+        return [(row["video_id"], place_of(row["path"])) for row in csv.DictReader(file)]
 
 
 def noted_contents(shard_list: Path) -> dict[str, str]:

@@ -2,8 +2,8 @@
 
 Conventions
 -----------
-- Tables are those of `mcn.sources.annotation_tables`. Paths below the working directory are stored relative to it; a
-  file that is a link keeps its own name.
+- Tables are those of `mcn.sources.annotation_tables`. Paths below the working directory are stored relative to it, and
+  a file that is a link keeps its own name. Addresses are stored as they are.
 - Narration comes from a file for each language of a video, named in the manifest, or from one parquet table of all
   videos in the form of `mcn.sources.annotation_tables.NARRATION`: a million small files would take hours to open. A
   table `.csv` is one of captions: each caption is a line, so that models are trained on captions too.
@@ -29,6 +29,7 @@ from tqdm import tqdm
 
 from mcn.errors import UserError, VideoError, several
 from mcn.files import TableWriter, stream_table, table_batches
+from mcn.sources.address import Address, Place
 from mcn.sources.annotation_tables import NARRATION, VIDEOS, read_captions_csv
 from mcn.sources.beside import language_in_name
 from mcn.sources.languages import language_of
@@ -186,8 +187,10 @@ def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield batch
 
 
-def portable(path: Path, working: Path) -> str:
-    """`path` relative to the working directory where its folder lies below it, absolute otherwise."""
+def portable(path: Place, working: Path) -> str:
+    """`path` relative to the working directory where its folder lies below it, else absolute; an address as it is."""
+    if isinstance(path, Address):
+        return path.url
     return f"{_portable_folder(path.parent, working)}{path.name}"
 
 

@@ -28,6 +28,7 @@ from mcn.media.isolation import Worker
 from mcn.media.probe import declared_seconds
 from mcn.options.decode import DecodeOptions
 from mcn.sources.manifest import ManifestRow
+from mcn.sources.remote import Downloads
 from mcn.upkeep.costs import JobCost
 
 LEVEL = 0.95
@@ -57,16 +58,23 @@ class StageEstimate:
     error: float
 
 
-def probe_sample(rows: Sequence[ManifestRow], size: int, seed: int = 0) -> Sample:
-    """Probe `size` videos of a manifest, drawn by `seed`. Errors: `UserError` where no video of them can be opened."""
+def probe_sample(
+    rows: Sequence[ManifestRow], size: int, seed: int = 0, downloads: Downloads | None = None
+) -> Sample:
+    """Probe `size` videos of a manifest, drawn by `seed`; those at addresses are fetched.
+
+    Errors: `UserError` where no video of them can be opened.
+    """
     drawn = random.Random(seed).sample(list(rows), min(size, len(rows)))
     options = DecodeOptions.model_validate({})
     seconds, sizes = [], []
+    cache = downloads or Downloads()
     with Worker(options.memory_limit_mb) as worker:
         for row in tqdm(drawn, desc="estimate", unit="video", disable=None):
             try:
-                found = worker.run(declared_seconds, row.path, seconds=options.time_limit_seconds)
-                sizes.append(row.path.stat().st_size)
+                with cache.at_hand(row.path, row.sha256 or "") as path:
+                    found = worker.run(declared_seconds, path, seconds=options.time_limit_seconds)
+                    sizes.append(path.stat().st_size)
             except VideoError:
                 found = 0.0
             seconds.append(found)

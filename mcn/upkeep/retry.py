@@ -33,6 +33,7 @@ from mcn.shards import ShardReader, ShardWriter
 from mcn.shards.made_by import read_record
 from mcn.shards.schemas import SCHEMAS
 from mcn.sources.partition import shard_of
+from mcn.sources.remote import Downloads
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +128,8 @@ class _Work:
     ) -> Outcome:
         """Decode and extract `videos`, and merge decoded streams and features, in that order."""
         made = [self._made(stream.folder) for stream in streams]
-        decode(self._list(videos), streams, made, self.settings.decode)
+        downloads = Downloads(self.settings.downloads)
+        decode(self._list(videos), streams, made, self.settings.decode, downloads)
         for feature in features:
             self._extract(feature)
         for stream, addition in zip(streams, made, strict=True):

@@ -34,8 +34,10 @@ from mcn.options.decode import FrameOptions
 from mcn.shards import ShardReader
 from mcn.shards.origin import require_inputs
 from mcn.shards.parts import Parts
+from mcn.sources.address import Place
 from mcn.sources.outside import changed_contents
 from mcn.sources.partition import list_text, shard_lists
+from mcn.sources.remote import Downloads
 
 log = logging.getLogger(__name__)
 
@@ -97,14 +99,19 @@ def _streams(dataset: Dataset, settings: Configuration) -> Iterator[_Stream]:
         yield _Stream(index.paths(dataset.name), "windows", False)
 
 
-def verify_content(datasets: list[Dataset]) -> list[Problem]:
-    """Every video whose bytes are not those that were decoded; each is read whole."""
+def verify_content(
+    datasets: list[Dataset], downloads: Downloads | None = None
+) -> list[tuple[Place, str]]:
+    """Every video whose bytes are not those that were decoded, and why.
+
+    Each is read whole; of those at addresses the servers are asked.
+    """
     lists = [dataset.shard_list(shard) for dataset in datasets for shard in range(dataset.shards)]
     return [
-        Problem(path, reason)
+        changed
         for one in tqdm(lists, desc="videos", unit="shard", disable=None)
         if one.exists()
-        for path, reason in changed_contents(one)
+        for changed in changed_contents(one, downloads)
     ]
 
 

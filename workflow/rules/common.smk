@@ -22,7 +22,8 @@ from mcn.config.spoken import language_warnings
 from mcn.config.reruns import SETTINGS, arguments, code_of, rows_of_frozen
 from mcn.options.evaluation import TASKS
 from mcn.sources.official import ACCOUNTS, provenance
-from mcn.sources.outside import digest_of, is_known
+from mcn.sources.outside import addresses, digest_of, is_known
+from mcn.sources.remote import ask_all, keep_answers
 from mcn.upkeep.code_changes import change_lines
 
 note_head()
@@ -44,6 +45,12 @@ except (UserError, ValueError) as error:
 if workflow.is_main_process:
     for line in left_out:
         logger.warning(line)
+    asked = [
+        address
+        for one in settings.datasets.values()
+        for address in addresses(one.manifest)
+    ]
+    ask_all(asked, settings.downloads)
 
 
 epochs = settings.epoch_models()
@@ -116,6 +123,7 @@ def start_run():
     try:
         check_manifests(settings)
         write_settings(settings, Path(SETTINGS))
+        keep_answers()
     except UserError as error:
         raise WorkflowError(str(error))
 

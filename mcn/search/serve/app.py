@@ -18,21 +18,30 @@ from starlette.staticfiles import StaticFiles
 from mcn.errors import UserError, VideoError
 from mcn.search.serve import replies
 from mcn.search.serve.api import Api
+from mcn.search.serve.fetching import NotHere
 from mcn.search.serve.guard import Guard
 from mcn.search.serve.making import Busy
 from mcn.search.serve.media import Media
 from mcn.search.serve.openapi import document
 from mcn.search.serve.opened import Opened
+from mcn.sources.remote import Downloads
 
 STATIC = Path(__file__).parent / "static"
 
 
-def create_app(opened: Opened, cache: Path, host: str = "127.0.0.1", token: str = "") -> Starlette:
+def create_app(
+    opened: Opened,
+    cache: Path,
+    host: str = "127.0.0.1",
+    token: str = "",
+    downloads: Downloads | None = None,
+) -> Starlette:
     """The page of a folder of answers.
 
-    cache: folder for what is made of videos. host: what it is bound to. token: '' where none is wanted.
+    cache: folder of what is made of videos. downloads: of videos at addresses (default: below `cache`). host: what it
+    is bound to. token: '' where none is wanted.
     """
-    api, media = Api(opened), Media(opened, cache)
+    api, media = Api(opened), Media(opened, cache, downloads)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -55,6 +64,7 @@ def create_app(opened: Opened, cache: Path, host: str = "127.0.0.1", token: str 
         UserError: replies.user_error,
         VideoError: replies.video_error,
         Busy: replies.busy,
+        NotHere: replies.not_here,
         HTTPException: replies.http_error,
         Exception: replies.unexpected,
     }

@@ -16,6 +16,7 @@ from typing import Any
 from mcn.errors import UserError
 from mcn.search.answers import Answers, Video
 from mcn.search.serve.replies import NotFound
+from mcn.sources.address import Address
 
 MAXIMUM_FOLDERS = 2000  # that the page offers to choose from
 
@@ -86,6 +87,8 @@ class Library:
 
 
 def _parent(video: Video) -> str:
+    if isinstance(video.path, Address):
+        return str(video.path.folder)
     return os.path.dirname(video.path)  # noqa: PTH120 - pathlib takes ten times as long, for each of a million
 
 

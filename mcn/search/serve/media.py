@@ -1,7 +1,8 @@
 """Pictures and films for the page: thumbnails, files as they are, previews of what browsers do not play.
 
 Conventions: files are named by the id of a video that is listed, and sent in ranges; a preview is made once, when it is
-first asked for. Whoever asks for a film whose preview takes longer than `_PATIENCE_SECONDS` is told to ask again.
+first asked for, and a video at an address is fetched first (`mcn.search.serve.fetching`). Whoever asks for a film whose
+preview takes longer than `_PATIENCE_SECONDS` is told to ask again.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from starlette.routing import Route
 from mcn.errors import UserError
 from mcn.search.answers import Video
 from mcn.search.serve import parameters
+from mcn.search.serve.fetching import Fetching, NotHere
 from mcn.search.serve.file_cache import FileCache
 from mcn.search.serve.making import Children, FileMaker, made_name
 from mcn.search.serve.opened import Opened
@@ -26,6 +28,7 @@ from mcn.search.serve.playback import Playback, playback_of
 from mcn.search.serve.previews import progress_of, write_preview
 from mcn.search.serve.replies import NotFound, error_reply
 from mcn.search.serve.thumbnails import write_thumbnail
+from mcn.sources.remote import Downloads
 
 THUMBNAIL_BYTES = 256 * 2**20  # kept on disk
 PREVIEW_BYTES = 8 * 2**30
@@ -41,8 +44,9 @@ _DAY = "private, max-age=86400"
 class Media:
     """Thumbnails and films of the videos; what is made is kept below `folder`."""
 
-    def __init__(self, opened: Opened, folder: Path) -> None:
+    def __init__(self, opened: Opened, folder: Path, downloads: Downloads | None = None) -> None:
         self._opened = opened
+        self._fetching = Fetching(downloads or Downloads(root=folder))
         folder.mkdir(parents=True, exist_ok=True)
         self._looking = Children(2, _THUMBNAIL_MEMORY_MB)
         self._converting = Children(TRANSCODINGS, _PREVIEW_MEMORY_MB)
@@ -55,6 +59,7 @@ class Media:
 
     def close(self) -> None:
         """End the child processes."""
+        self._fetching.close()
         self._looking.close()
         self._converting.close()
 
@@ -74,22 +79,24 @@ class Media:
         seconds = round(parameters.number(request.query_params, "at", 0), 1)
         if video.length_seconds:
             seconds = min(seconds, math.floor(video.length_seconds * 10) / 10)
-        name = await asyncio.to_thread(made_name, video.path, f"thumbnail {seconds}", ".jpg")
+        file = await self._fetching.file(video.path)
+        name = await asyncio.to_thread(made_name, file, f"thumbnail {seconds}", ".jpg")
         path = await self._thumbnails.get(
-            name, write_thumbnail, video.path, seconds, seconds=_THUMBNAIL_SECONDS
+            name, write_thumbnail, file, seconds, seconds=_THUMBNAIL_SECONDS
         )
         return FileResponse(path, media_type="image/jpeg", headers={"cache-control": _DAY})
 
     async def media(self, request: Request) -> Response:
         """The film: the file itself where the browser plays it, else, or with `preview=1`, its preview."""
         video = self._video(request)
-        playback = await self._playback(video.path)
+        file = await self._fetching.file(video.path)
+        playback = await self._playback(file)
         if _is_direct(playback, request):
-            return _film(video.path, playback.media_type)
-        name = await self._preview_name(video.path)
+            return _film(file, playback.media_type)
+        name = await self._preview_name(file)
         path = self._previews.cache.find(name)
         if path is None:
-            job = self._start_preview(video, name, playback)
+            job = self._start_preview(file, name, playback)
             await asyncio.wait({job}, timeout=_PATIENCE_SECONDS)
             if not job.done():
                 return self._not_yet(name)
@@ -99,13 +106,17 @@ class Media:
     async def preview(self, request: Request) -> Response:
         """How a video is played, and how far its preview is; begins to make one where that is needed."""
         video = self._video(request)
-        playback = await self._playback(video.path)
+        try:
+            file = await self._fetching.file(video.path)
+        except NotHere as error:
+            return JSONResponse({"state": "fetching", "progress": error.progress}, 202)
+        playback = await self._playback(file)
         if _is_direct(playback, request):
             return JSONResponse({"state": "direct", "progress": 1.0})
-        name = await self._preview_name(video.path)
+        name = await self._preview_name(file)
         if await asyncio.to_thread(self._previews.cache.find, name):
             return JSONResponse({"state": "ready", "progress": 1.0})
-        self._start_preview(video, name, playback)
+        self._start_preview(file, name, playback)
         progress = progress_of(self._previews.cache.path(name))
         return JSONResponse({"state": "making", "progress": progress}, 202)
 
@@ -124,9 +135,9 @@ class Media:
     async def _preview_name(self, path: Path) -> str:
         return await asyncio.to_thread(made_name, path, "preview", ".mp4")
 
-    def _start_preview(self, video: Video, name: str, playback: Playback) -> asyncio.Task[Path]:
+    def _start_preview(self, file: Path, name: str, playback: Playback) -> asyncio.Task[Path]:
         seconds = 600 + 4 * playback.seconds
-        return self._previews.start(name, write_preview, video.path, seconds=seconds)
+        return self._previews.start(name, write_preview, file, seconds=seconds)
 
     def _not_yet(self, name: str) -> Response:
         done = progress_of(self._previews.cache.path(name))

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from mcn.errors import ERROR_CODES, UserError, VideoError
+from mcn.search.serve.fetching import NotHere
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,15 @@ def busy(request: Request, error: Exception) -> Response:
     )
     reply = error_reply(said, 503)
     reply.headers["retry-after"] = "2"
+    return reply
+
+
+def not_here(request: Request, error: Exception) -> Response:
+    """A video that is being fetched from its address: 503, with the seconds after which to ask again."""
+    assert isinstance(error, NotHere)
+    got = f"a video that is being fetched, {error.progress:.0%} of it here"
+    reply = error_reply(UserError(got, "the whole of it", "ask again in some seconds"), 503)
+    reply.headers["retry-after"] = "5"
     return reply
 
 

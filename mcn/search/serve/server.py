@@ -24,6 +24,7 @@ import uvicorn
 
 from mcn.errors import UserError
 from mcn.search.answers import Answers
+from mcn.search.folder import downloads_of
 from mcn.search.serve.app import create_app
 from mcn.search.serve.guard import is_loopback
 from mcn.search.serve.opened import Opened, stamp_of
@@ -50,7 +51,7 @@ def serve(
     opened = Opened(lambda: Answers.open(directory, dataset), lambda: stamp_of(directory))
     token = "" if is_loopback(host) else secrets.token_urlsafe(24)
     with listening(host, port) as listener, cache_folder(directory) as cache:
-        app = create_app(opened, cache, host, token)
+        app = create_app(opened, cache, host, token, downloads_of(directory))
         print(address(listener, host, token), flush=True)
         logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # faults are logged by the app
         config = uvicorn.Config(

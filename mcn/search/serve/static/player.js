@@ -115,8 +115,8 @@ async function load(moment, mine, preview) {
 async function ready(moment, mine, preview) {
   while (mine === opened) {
     const { state, progress } = await ask(ofVideo(moment.video_id, "preview"), { preview, plays: PLAYS }, { method: "POST" });
-    if (state !== "making") return;
-    note("Browsers do not play this file. A preview is being made …", progress);
+    if (state !== "making" && state !== "fetching") return;
+    note(state === "making" ? "Browsers do not play this file. A preview is being made …" : "The video is being fetched from its address …", progress);
     await new Promise((resolve) => setTimeout(resolve, POLL_MILLISECONDS));
   }
 }
