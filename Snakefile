@@ -20,6 +20,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/inputs.smk"
 include: "workflow/rules/inputs_features.smk"
 include: "workflow/rules/inputs_models.smk"
+include: "workflow/rules/inputs_study.smk"
 include: "workflow/rules/demo.smk"
 include: "workflow/rules/official.smk"
 include: "workflow/rules/prepare.smk"
@@ -32,6 +33,7 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/index.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/compare.smk"
+include: "workflow/rules/study.smk"
 
 
 localrules:

@@ -18,7 +18,6 @@ from typing import Any
 import torch
 import yaml
 
-from mcn.comparison.measures import runs_by_objective
 from mcn.config.configuration import configure
 from mcn.features.runtime import resolve
 from mcn.layout import Dataset
@@ -66,10 +65,8 @@ def main() -> None:
     torch.set_num_threads(1)
     files = [yaml.safe_load(path.read_text()) for path in (Path("config.yaml"), arguments.overlay)]
     settings = configure(laid_over(*files))
-    for objective, runs in runs_by_objective(settings.experiments).items():
-        cost, parameters = measure(
-            arguments.results, settings.experiments[runs[0]], arguments.steps
-        )
+    for objective, experiment in settings.experiments.items():
+        cost, parameters = measure(arguments.results, experiment, arguments.steps)
         print(f"{objective:20s} {cost:7.1f} ms a step, {parameters:5.2f} M parameters", flush=True)
 
 

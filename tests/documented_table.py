@@ -190,8 +190,12 @@ TABLE: dict[str, Run | NotRun] = {
     "grammar --truth gt --output out": help_of("--truth"),
     # faults.md
     # objectives.md
-    "snakemake --cores 2 --set-threads train=1 --configfile config.yaml config/comparison.yaml "
-    "-- comparison": plan(says="comparison.html"),
+    "mcn study config.yaml config/comparison.yaml --cores 2": help_of("--plan-only"),
+    # study.md
+    "mcn study config.yaml config/study.yaml --cores 2 --plan-only": help_of("--plan-only"),
+    "mcn study config.yaml config/study.yaml --cores 2 --planned docs/study_plan.yaml": help_of(
+        "--planned"
+    ),
     "python benchmarks/objectives.py results": Run(
         replace=((" results", ""),), add="--help", says="results"
     ),

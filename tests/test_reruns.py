@@ -36,6 +36,7 @@ APART = {
     "mcn.upkeep": "looks after what was made; retry writes by the stages themselves",
     "mcn.published": "what others released: read and compared on request",
     "mcn.report.feature_comparison": "a page of mcn compare features",
+    "mcn.study.run": "starts the workflow",
     "mcn.sources.action_folders": "mcn import actions",
     "mcn.distributed": "starts processes",
     "mcn.report.table_files": "writes tables that are built elsewhere",
@@ -67,12 +68,11 @@ def settings():
     values["features"] |= {
         name: {"encoder": name, "model": "someone/model", **row} for name, row in LIBRARIES.items()
     }
-    comparison = yaml.safe_load((ROOT / "config/comparison.yaml").read_text())["experiments"]
+    comparison = yaml.safe_load((ROOT / "config/comparison.yaml").read_text())
+    values["study"] = comparison["study"]
     values["experiments"] |= {
-        name: one for name, one in comparison.items() if one and name != "mcn"
+        name: one for name, one in comparison["experiments"].items() if one and name != "mcn"
     }
-    for one in values["experiments"].values():
-        one.pop("seeds", None)
     values["datasets"]["demo_train"] |= {"tasks": "tasks.csv", "steps": "steps.csv"}
     values["experiments"]["supervised"] = {"base": "mcn", "objective": {"kind": "supervised"}}
     values["rendered"] = {"more": {"videos": 1, "tasks": [[0, 1]]}}

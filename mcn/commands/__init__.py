@@ -15,6 +15,7 @@ from mcn.commands import (
     search,
     serving,
     speech,
+    study,
     tables,
 )
 
@@ -28,6 +29,7 @@ GROUPS = (
     models,
     evaluation,
     published,
+    study,
     tables,
     accounts,
     project,

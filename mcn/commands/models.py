@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mcn.commands.verbs import Verbs, add_verb
-
-if TYPE_CHECKING:
-    from mcn.options.sections import Experiment
-    from mcn.training.loop import EarlyScores
 
 
 def register(verbs: Verbs) -> None:
@@ -42,6 +37,7 @@ def train(arguments: Namespace) -> None:
     from mcn.distributed import joined, local_device, local_threads, spread
 
     spread(arguments.nodes, arguments.processes)
+    from mcn.evaluation.retrieval.stage import early_scores_of
     from mcn.features.runtime import resolve
     from mcn.layout import Dataset
     from mcn.options.base import parse_options
@@ -64,7 +60,7 @@ def train(arguments: Namespace) -> None:
             arguments.output,
             arguments.checkpoints,
             resolve(where, local_threads(arguments.threads)),
-            _early_scores(arguments, experiment),
+            early_scores_of(experiment, arguments.results, arguments.early_shards),
             processes,
             arguments.leaks,
             pair,
@@ -92,18 +88,3 @@ def take_epoch(arguments: Namespace) -> None:
     from mcn.training.epochs import take_epoch
 
     take_epoch(arguments.model, arguments.epoch, arguments.output)
-
-
-def _early_scores(arguments: Namespace, experiment: Experiment) -> EarlyScores | None:
-    """What scores the network while training goes on; None where the experiment names no set for it."""
-    from mcn.evaluation.embed import EvaluatedModel
-    from mcn.evaluation.retrieval.stage import early_scores
-    from mcn.layout import Dataset
-
-    early = experiment.early_evaluation
-    if early is None:
-        return None
-    dataset = Dataset(arguments.results / early.dataset, arguments.early_shards)
-    shards = dataset.model_shards(*experiment.features)
-    tables = {"captions": dataset.table("captions")}
-    return lambda network: early_scores(EvaluatedModel.of(network, shards, tables, early.retrieval))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from mcn.commands.comparison import register_comparison
 from mcn.commands.verbs import Verbs, add_group, add_verb
 
 
@@ -33,7 +32,13 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("--sha256", help="stop unless the file has this sha256")
 
     comparisons = add_group(verbs, "compare", "Set results beside each other.")
-    register_comparison(comparisons)
+    verb = add_verb(
+        comparisons, "encoders", compare_encoders, "mcn.config.configuration:Configuration"
+    )
+    verb.add_argument("results", type=Path, help="folder of a finished run")
+    verb.add_argument(
+        "--output", type=Path, required=True, help="page (.html); the table .csv is written beside"
+    )
     verb = add_verb(comparisons, "features", compare_features)
     verb.add_argument("ours", type=Path, help="shard, or folder of shards or published files")
     verb.add_argument("published", type=Path, help="the same of the published features")
@@ -146,6 +151,16 @@ def import_checkpoint(arguments: Namespace) -> None:
 
     features = parse_options(ModelOptions, arguments.options).features
     import_checkpoint(arguments.source, arguments.output, arguments.sha256, features)
+
+
+def compare_encoders(arguments: Namespace) -> None:
+    """What the features of each experiment cost, beside its scores: a page and a table."""
+    from mcn.config.configuration import Configuration
+    from mcn.options.base import parse_options
+    from mcn.report.encoders import write_encoders
+
+    settings = parse_options(Configuration, arguments.options)
+    write_encoders(settings, arguments.results, arguments.output)
 
 
 def compare_features(arguments: Namespace) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mcn.config.features import feature_problems
+from mcn.config.study import study_problems
 from mcn.errors import UserError
 from mcn.options.base import nearest
 from mcn.options.objectives import Needs
@@ -61,6 +62,7 @@ def reference_problems(settings: Configuration) -> list[str]:
                 problems.append(
                     f"experiments.{name}.early_evaluation: {early.dataset} has no captions"
                 )
+    problems += study_problems(settings)
     for key, used in uses.items():
         if used is not None and used not in settings.datasets:
             problems.append(f"{key}: no data set {used!r}{nearest(used, settings.datasets)}")

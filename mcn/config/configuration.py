@@ -34,6 +34,7 @@ from mcn.options.published import IMPORTED
 from mcn.options.row import FeatureReads, Name
 from mcn.options.search import SearchOptions
 from mcn.options.sections import CAPTIONS, DatasetOptions, Experiment
+from mcn.options.study import StudyOptions
 from mcn.sources.manifest import read_manifest
 from mcn.sources.official import Adapter, adapter_of
 from mcn.sources.outside import KNOWN_BYTES
@@ -62,6 +63,9 @@ class Configuration(Options):
     seeding: SeedingOptions = SeedingOptions()
     runtime: RuntimeOptions = RuntimeOptions()
     experiments: dict[Name, Experiment] = Field(default_factory=dict)
+    study: StudyOptions | None = Field(
+        None, description="experiments compared over seeds and conditions: results/study.html"
+    )
     search: SearchOptions = SearchOptions()
 
     def evaluation_sets(self) -> dict[str, list[str]]:

@@ -28,7 +28,7 @@ HEAD = f"""# Configuration: every key
 Generated from the typed model by `python -m mcn.config.reference`; do not edit it. `*` stands for a name of your own.
 
 **Remakes** says which rules run again when the value changes, before what follows from them (models, scores). The
-report, tables and comparison print the configuration, so every key but those marked `nothing` remakes them too; they
+report, tables and study print the configuration, so every key but those marked `nothing` remakes them too; they
 are left out of the column. `feature` is the rule of the feature's name, `decode` that of its decoding pass, `texts`
 and `vocabulary` those of a feature of texts. `nothing`: a limit, cache, worker, device or interval, read when a job
 runs and no reason to run one. `pages`: words that only {", ".join(PAGES)} print.

@@ -74,6 +74,10 @@ WINDOWS = (
 )
 FROZEN = ("kind", "model", "frozen")
 EXPERIMENT = ("dataset", "early_evaluation", "model", "objective", "training")
+PLANNING = (
+    *("baseline", "primary", "conditions", "seeds", "test", "validation", "candidates"),
+    *("tuning_seeds", "measures", "smallest_effect", "power", "level", "simulations", "seed"),
+)
 STAGES: dict[str, Stage] = {
     "demo": Stage("demo", (), ("mcn.demo.dataset",)),
     "rendered": Stage("rendered.{set}", (), ("mcn.demo.dataset",)),
@@ -116,7 +120,9 @@ STAGES: dict[str, Stage] = {
     "table1": Stage("", (), ("mcn.report.tables",), labels=True),
     "table2": Stage("", (), ("mcn.report.tables",), labels=True),
     "encoders": Stage("", (), ("mcn.report.encoders",), labels=True),
-    "comparison": Stage("", (), ("mcn.comparison.stage",), DEVICE, labels=True),
+    "trial": Stage("experiments.{experiment}", EXPERIMENT, ("mcn.study.trial",), ("precision",)),
+    "study_plan": Stage("study", PLANNING, ("mcn.study.plan",)),
+    "study": Stage("", (), ("mcn.study.stage",), labels=True),
 }
 
 # Stages that may take weeks are not remade when their code changes, but asked about.
@@ -176,6 +182,14 @@ def row_keys() -> set[str]:
     }
 
 
+# Keys of a study that say which trials there are, what each is told, and how it is scored.
+TRIED = (
+    *("baseline", "objectives", "seeds", "test", "validation", "tuning_seeds"),
+    *("kmeans_runs", "seed", "conditions", "candidates.learning_rate", "candidates.epochs"),
+    *("planned.chosen.learning_rate", "planned.chosen.epochs"),
+    *("planned.chosen.condition", "planned.chosen.objective"),
+)
+
 # Keys that name or count files: pattern -> the rules whose inputs or outputs they change.
 FILES: dict[str, tuple[str, ...]] = {
     "keep_decoded": (),
@@ -194,6 +208,7 @@ FILES: dict[str, tuple[str, ...]] = {
     "datasets.*.actions": ("prepare_actions",),
     "datasets.*.labels": ("prepare_actions",),
     "features.*.reads.*": ("decode", "freeze"),
+    **{f"study.{key}": ("trial",) for key in TRIED},
     "search.meaning": ("passages", "join_passages"),
     "seeding.*": ("seed_weights",),
     **{f"features.*.{key}": ("freeze",) for key in sorted(row_keys())},
@@ -215,8 +230,8 @@ def told(settings: Configuration, stage: str, wildcards: Mapping[str, str]) -> d
         section: Any = settings
         for key in _keys(found.section, wildcards):
             section = section[key] if isinstance(section, Mapping) else getattr(section, key)
-        options = recipe(section, found.labels) or {}
-        values["options"] = {key: options[key] for key in found.keys or options}
+        options = recipe(section, found.labels) or {}  # none of a section that is not given
+        values["options"] = {key: options[key] for key in found.keys or options if options}
     if found.runtime:
         one_of = "{feature}" in (found.section or "")
         row = settings.features[wildcards["feature"]] if one_of else None
@@ -251,7 +266,7 @@ def _keys(section: str, wildcards: Mapping[str, str]) -> list[str]:
 def parts(settings: Configuration, stage: str, wildcards: Mapping[str, str]) -> tuple[str, ...]:
     """The parts whose code computes a job of a stage, those that the configuration chose among them."""
     chosen: tuple[str, ...] = ()
-    if stage == "train":
+    if stage in ("train", "trial"):
         chosen = (settings.experiments[wildcards["experiment"]].objective.part,)
     if stage == "evaluate_own":
         own = settings.datasets[wildcards["dataset"]].evaluations

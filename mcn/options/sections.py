@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
@@ -134,12 +134,6 @@ class DatasetOptions(Options):
     def tables_of(self, task: Task) -> tuple[str, ...]:
         """The annotations that an evaluation of the package reads of it; () where they are not given."""
         return task.tables_of(lambda name: getattr(self, name))
-
-
-def compared_tasks(datasets: Iterable[DatasetOptions]) -> list[str]:
-    """The evaluations that a comparison reads: retrieval, step localization, and those of the user's own."""
-    own = {name for one in datasets for name in one.evaluations}
-    return ["retrieval", "localization", *sorted(own)]
 
 
 class EarlyEvaluation(Options):

@@ -15,7 +15,6 @@ from mcn.layout import vocabulary_file
 from mcn.lifetime import note_head
 from mcn.options.decode import FrameOptions
 from mcn.options.published import IMPORTED
-from mcn.options.sections import compared_tasks
 from mcn.config.left_out import leave_out
 from mcn.config.one_configuration import require_one_configuration
 from mcn.config.spoken import language_warnings
@@ -257,11 +256,6 @@ def evaluations(*tasks):
         for experiment, dataset, task in settings.evaluations()
         if task in tasks
     ]
-
-
-def compared_evaluations():
-    """Result files that a comparison reads."""
-    return evaluations(*compared_tasks(settings.datasets.values()))
 
 
 def all_evaluations():

@@ -1,35 +1,4 @@
-"""Objectives compared: every experiment and seed of the configuration on one page. No part of `rule all`."""
-
-
-rule comparison:
-    """Means and spreads, paired differences, curves, clusters against true steps, pictures of the spaces."""
-    input:
-        compared_evaluations(),
-        expand(
-            "results/models/{experiment}/metrics.jsonl",
-            experiment=settings.experiments,
-        ),
-    output:
-        page=report(
-            "results/comparison.html",
-            caption="../report/comparison.rst",
-            category="Comparison",
-        ),
-        table="results/comparison.csv",
-    log:
-        "results/logs/comparison.log",
-    conda:
-        "../../envs/mcn.yaml"
-    threads: 2
-    resources:
-        mem_mb=growing(3000),
-        runtime=growing(240),
-    params:
-        recipe=recipe("comparison"),
-        code=code("comparison"),
-    shell:
-        "python -m mcn compare experiments results --output {output.page} --threads {threads}"
-        " {params.recipe} &> {log}"
+"""Kept epochs and encoders set beside each other. No part of `rule all`."""
 
 
 rule sweep:

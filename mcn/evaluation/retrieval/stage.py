@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,10 @@ from mcn.evaluation.embed import EvaluatedModel
 from mcn.evaluation.retrieval import full_video
 from mcn.evaluation.retrieval.pairs import SEVERAL_CAPTIONS, ClipEmbeddings, Ranking
 from mcn.evaluation.scores import dot_products, undefined_as_none
+from mcn.layout import Dataset
+from mcn.networks.embedding import EmbeddingNetwork
 from mcn.options.evaluation import RetrievalOptions
+from mcn.options.sections import Experiment
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +88,23 @@ def early_scores(given: EvaluatedModel) -> dict[str, dict[str, float]]:
         pair: {name: value for name, value in found.items() if value is not None}
         for pair, found in scores.items()
     }
+
+
+def early_scores_of(
+    experiment: Experiment, results: Path, shards: int
+) -> Callable[[EmbeddingNetwork], dict[str, dict[str, float]]] | None:
+    """What scores the network of an experiment while it trains; None where it names no set for that.
+
+    shards: of that set, which lies below `results`.
+    """
+    early = experiment.early_evaluation
+    if early is None:
+        return None
+    dataset = Dataset(results / early.dataset, shards)
+    inputs = dataset.model_shards(*experiment.features)
+    tables = {"captions": dataset.table("captions")}
+    options = early.retrieval
+    return lambda network: early_scores(EvaluatedModel.of(network, inputs, tables, options))
 
 
 def full_video_scores(

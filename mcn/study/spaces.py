@@ -1,4 +1,4 @@
-"""What a comparison needs of a trained model on an annotated set: ranks of single captions, embedded steps.
+"""What a study needs of a trained model on an annotated set: ranks of single captions, embedded steps.
 
 Conventions
 -----------
@@ -33,7 +33,7 @@ class CaptionRanks:
 
 @dataclass(frozen=True)
 class StepVectors:
-    """Letter (v, a) -> (N, d) vectors of the annotated segments, `va` their sum; labels, tasks (N,) of the segments.
+    """Letter (v, a) -> (N, d) vectors of the annotated segments, `va` their sum; labels, tasks, videos (N,) of them.
 
     texts: (M, d) vectors of the distinct step texts, empty for a model without text.
     """
@@ -41,6 +41,7 @@ class StepVectors:
     vectors: dict[str, np.ndarray]
     labels: list[str]
     tasks: list[str]
+    videos: list[str]
     texts: np.ndarray
 
 
@@ -84,6 +85,7 @@ def step_vectors(model_directory: Path, dataset: Dataset, options: DatasetOption
         vectors,
         [label for _, label, _ in kept],
         [task for _, _, task in kept],
+        [moment.video_id for moment, _, _ in kept],
         _text_vectors(
             replace(given, options=options.localization), sorted({label for _, label, _ in kept})
         ),

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mcn.study.spaces import StepVectors
+
 SIZE = 220.0
+MODALITIES = {"v": "video", "a": "audio"}
 
 
 @dataclass(frozen=True)
@@ -58,3 +61,19 @@ def draw(coordinates: np.ndarray, percent: float, names: Sequence[str]) -> Pictu
         for (x, y), name in zip(coordinates, names, strict=True)
     ]
     return Picture(points, groups, percent)
+
+
+def pictures_of(found: StepVectors) -> tuple[Picture, Picture]:
+    """Segments and step texts coloured by modality, and segments coloured by task, in the same two directions."""
+    parts = {
+        MODALITIES[letter]: found.vectors[letter]
+        for letter in found.vectors
+        if letter in MODALITIES
+    }
+    if len(found.texts):
+        parts["text"] = found.texts
+    places, percent = principal_directions(np.concatenate(list(parts.values())))
+    names = [name for name, vectors in parts.items() for _ in vectors]
+    segments = len(names) - len(found.texts)
+    tasks = found.tasks * (segments // len(found.tasks))
+    return draw(places, percent, names), draw(places[:segments], percent, tasks)

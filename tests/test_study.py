@@ -1,0 +1,430 @@
+"""A study of objectives: clusters and pictures against other formulations, its trials, its plan, its page."""
+
+import csv
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+import yaml
+from sklearn.decomposition import PCA
+from sklearn.metrics import normalized_mutual_info_score
+
+from mcn.config.configuration import configure
+from mcn.config.study import objectives_of, plan_digest, trials_of
+from mcn.errors import UserError
+from mcn.evaluation.embed import EvaluatedModel
+from mcn.evaluation.stage import run_evaluation
+from mcn.files import write_json, write_table
+from mcn.layout import Dataset
+from mcn.networks.checkpoints import save_model
+from mcn.options.base import laid_over
+from mcn.study.clusters import counts_of, normalized_mutual_information, purity
+from mcn.study.pictures import SIZE, draw, principal_directions
+from mcn.study.plan import plan
+from mcn.study.run import run_study
+from mcn.study.spaces import StepVectors
+from mcn.study.stage import conclude, epoch_means, verdict_of
+from mcn.study.statistics import Difference, difference
+from mcn.study.trial import cluster_measures, nmi_by_video, score
+from tests.evaluation_set import make_model, make_set
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Sums over several threads may differ in their last bits from run to run."""
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(usual)
+
+
+# --- clusters and pictures ----------------------------------------------------------------------------------------
+
+
+def test_purity_and_mutual_information():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        clusters, labels = rng.integers(4, size=60), rng.integers(3, size=60)
+        expected = normalized_mutual_info_score(labels, clusters)
+        counts = counts_of(clusters, labels)
+        assert normalized_mutual_information(counts) == pytest.approx(expected)
+        by_hand = sum(np.bincount(labels[clusters == k]).max() for k in set(clusters))
+        assert purity(counts) == pytest.approx(by_hand / 60)
+    constant = counts_of(np.zeros(5), np.zeros(5))
+    assert (purity(constant), normalized_mutual_information(constant)) == (1, 1)
+
+
+def steps_of(vectors, labels, videos):
+    return StepVectors({"v": vectors}, labels, ["task"] * len(labels), videos, np.zeros((0, 6)))
+
+
+def test_separate_labels_are_found():
+    rng = np.random.default_rng(0)
+    labels, videos = [f"step {n % 4}" for n in range(80)], [f"video {n // 8}" for n in range(80)]
+    vectors = 5 * np.eye(6)[[n % 4 for n in range(80)]] + 0.1 * rng.normal(size=(80, 6))
+    by_video, others = cluster_measures(steps_of(vectors, labels, videos), "v", 5, 0)
+    assert np.mean(list(by_video.values())) > 80
+    assert others["purity"] > 80
+    assert others["chance purity"] < 50
+    assert others["chance NMI"] < 20
+    alone = steps_of(
+        np.concatenate([vectors, rng.normal(size=(3, 6))]),
+        [*labels, "a", "b", "c"],
+        [*videos, "x", "x", "y"],
+    )
+    assert cluster_measures(alone, "v", 5, 0) == (by_video, others), "nothing to agree with"
+    assert cluster_measures(steps_of(vectors[:2], ["a", "b"], ["x", "y"]), "v", 5, 0) == ({}, {})
+
+
+def test_pseudo_values_have_the_mean_of_the_nmi_and_the_error_of_a_bootstrap_over_videos():
+    rng = np.random.default_rng(0)
+    videos = np.repeat(np.arange(120), 5)
+    truth = rng.integers(8, size=600)
+    right = np.repeat(
+        rng.uniform(size=120) < 0.6, 5
+    )  # in some videos clusters are right, in others not
+    clusters = np.where(right, truth, rng.integers(8, size=600))
+    found = np.array(list(nmi_by_video(clusters, truth, videos).values()))
+    assert found.mean() == pytest.approx(100 * normalized_mutual_info_score(truth, clusters))
+    drawn = []
+    for _ in range(600):
+        items = np.concatenate([np.flatnonzero(videos == v) for v in rng.integers(120, size=120)])
+        drawn.append(100 * normalized_mutual_info_score(truth[items], clusters[items]))
+    error = found.std(ddof=1) / np.sqrt(120)
+    assert error == pytest.approx(np.std(drawn), rel=0.1)
+
+
+def test_principal_directions():
+    vectors = np.random.default_rng(0).normal(size=(30, 5)) * [3, 2, 1, 1, 1]
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    model = PCA(2).fit(unit)
+    places, percent = principal_directions(vectors)
+    np.testing.assert_allclose(np.abs(places), np.abs(model.transform(unit)), atol=1e-9)
+    assert percent == pytest.approx(100 * model.explained_variance_ratio_.sum())
+    picture = draw(places, percent, ["b", "a"] * 15)
+    assert picture.groups == ["a", "b"]
+    assert {point.group for point in picture.points[::2]} == {1}
+    sides = [(p.x, p.y) for p in picture.points]
+    assert np.max(sides) == pytest.approx(SIZE)
+    assert np.min(sides) >= -1e-9
+    one = draw(*principal_directions(np.ones((1, 3))), ["a"])
+    assert (one.points[0].x, one.points[0].y) == (0, SIZE)
+
+
+def test_epoch_means(tmp_path):
+    for run, values in enumerate(([1, 2], [3, 4, 5])):
+        lines = [f'{{"step": {e}, "epoch": {e}, "x": {v}}}' for e, v in enumerate(values)]
+        (tmp_path / f"{run}.jsonl").write_text("\n".join([*lines, '{"step": 9, "epoch": 9}']))
+    paths = sorted(tmp_path.iterdir())
+    assert epoch_means(paths, "x") == ([0.0, 1.0], [2.0, 3.0])
+    assert epoch_means(paths, "y") == ([], [])
+
+
+# --- trials -------------------------------------------------------------------------------------------------------
+
+
+def test_scores_by_video_are_those_of_the_evaluations(tmp_path):
+    """Recalls of captions pooled, step recall over videos and tasks: from the same embeddings by the evaluations."""
+    small = make_set(tmp_path / "set")
+    for name in small.shards:
+        (tmp_path / "set/features").mkdir(exist_ok=True)
+        (tmp_path / "set" / name).rename(tmp_path / "set/features" / name)
+    save_model(tmp_path / "model", make_model(), {})
+    files, options = Dataset(tmp_path / "set", 2), settings_of().datasets["test"]
+    measures, others, pictures = score(tmp_path / "model", files, options, 2, 0)
+    found = {}
+    for task in ("retrieval", "localization"):
+        tables = ["captions", "tasks", "steps"]
+        given = EvaluatedModel.load(
+            tmp_path / "model", files, tables, getattr(options, task), "cpu"
+        )
+        found[task] = run_evaluation(task, given, tmp_path / f"{task}.json")["scores"]
+    captions = given.tables["captions"]
+    counts = pa.parquet.read_table(captions).to_pandas().groupby("video_id").size()
+    for name in ("t->va R@1", "t->va R@5", "v->a R@5"):
+        pair, recall = name.split(" ")
+        by_video = measures[name]
+        clips = pa.parquet.read_table(captions).to_pandas().groupby("video_id").clip_id.nunique()
+        weights = counts if pair.startswith("t") else clips
+        pooled = sum(by_video[v] * weights[v] for v in by_video) / weights.sum()
+        assert pooled == pytest.approx(found["retrieval"][pair][recall])
+    by_task = given_tasks(given, measures["recall"])
+    assert by_task == pytest.approx(found["localization"]["recall"])
+    assert set(measures["NMI"]) <= set(measures["recall"])
+    assert len(pictures["tasks"]["points"]) > 0
+    assert 0 <= others["purity"] <= 100
+
+
+def given_tasks(given, recalls):
+    """Mean over the videos of a task, then over tasks."""
+    rows = pa.parquet.read_table(given.tables["steps"]).to_pandas()
+    tasks = rows.groupby("task").video_id.unique()
+    return float(np.mean([np.mean([recalls[v] for v in videos]) for videos in tasks]))
+
+
+def settings_of(**study):
+    values = yaml.safe_load((ROOT / "config.yaml").read_text())
+    annotated = dict.fromkeys(("manifest", "captions", "tasks", "steps"), "unused.csv")
+    base = values["experiments"]["mcn"]
+    base |= {"dataset": "many", "early_evaluation": None, "seeds": None}
+    names = ("many", "few", "validation", "test")
+    values["datasets"] = {name: {**annotated, "shards": 2, "synthetic": True} for name in names}
+    values["experiments"] = {
+        "mms": base,
+        "mcn": {"base": "mms"},
+        "bound": {"base": "mms"},
+        "sounds": {"base": "mms", "objective": {"kind": "avlnet"}},
+    }
+    effects = {"t->va R@10": 4.0, "recall": 4.0, "NMI": 4.0}
+    values["study"] = {
+        "baseline": "mms",
+        "primary": ["mcn"],
+        "conditions": {"many": "many", "few": "few"},
+        "seeds": [1, 2, 3],
+        "validation": "validation",
+        "test": "test",
+        "candidates": [
+            {"learning_rate": 0.1, "epochs": 2},
+            {"learning_rate": 0.2, "epochs": 3},
+        ],
+        "smallest_effect": effects,
+        "simulations": 200,
+        **study,
+    }
+    return configure(values)
+
+
+PLANNED = {
+    "digest": "",
+    "validation_videos": 9,
+    "test_videos": 9,
+    "chosen": [
+        {"condition": c, "objective": o, "learning_rate": 0.2, "epochs": 3}
+        for c in ("many", "few")
+        for o in ("mms", "mcn", "bound", "sounds")
+    ],
+}
+
+
+def with_plan(**changes):
+    digest = plan_digest(settings_of(**changes))
+    return settings_of(**changes, planned={**PLANNED, "digest": digest})
+
+
+def test_trials_have_the_same_budget_and_names_of_their_own():
+    tuning, tested = trials_of(settings_of(), "tuning"), trials_of(settings_of(), "test")
+    assert len(tuning) == 2 * 4 * 2 * 2
+    assert tested == [], "nothing is trained for the test before there is a plan"
+    assert {one.scored for one in tuning} == {"validation"}
+    tested = trials_of(with_plan(), "test")
+    assert len(tested) == 2 * 4 * 3
+    assert {(one.scored, one.schedule.epochs) for one in tested} == {("test", 3)}
+    assert len({one.name for one in [*tuning, *tested]}) == 16 * 2 + 24
+    told = next(one for one in tested if one.name == "few/mcn/seed2").told(with_plan())
+    assert (told.dataset, told.scored, told.seed, told.shards) == ("few", "test", 2, 2)
+    plain = settings_of(validation=None, conditions={}, candidates=[])
+    alone = trials_of(plain, "test")
+    assert {(one.condition, one.dataset, one.schedule) for one in alone} == {("all", "many", None)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seeds": []}, "study.seeds"),
+        ({"seeds": [1]}, "study.seeds"),
+        ({"seeds": [1, 1]}, "seeds: one of them is named twice"),
+        ({"baseline": "mmm"}, "study.baseline: no experiment 'mmm'"),
+        ({"primary": ["mms"]}, "is the baseline"),
+        ({"test": "validation"}, "is the test set"),
+        ({"conditions": {"all": "none"}}, "study.conditions.all: no data set 'none'"),
+        ({"tuning_seeds": [3, 4]}, "some are seeds of the study too"),
+        ({"candidates": []}, "candidates: none"),
+        ({"smallest_effect": {"NMI": 2}}, "smallest_effect: none for t->va R@10, recall"),
+        ({"planned": PLANNED}, "was made for other settings; plan again"),
+    ],
+)
+def test_a_study_that_cannot_be_made_is_refused(changes, message):
+    with pytest.raises(UserError) as caught:
+        settings_of(**changes)
+    assert message in str(caught.value)
+
+
+def test_a_plan_of_too_little_power_says_what_would_suffice():
+    weak = {
+        **{"measure": "NMI", "smallest_effect": 4.0, "seed_deviation": 3.0, "video_deviation": 1.0},
+        **{"rest_deviation": 9.0, "power": 0.43, "false_positives": 0.05, "detectable": 6.2},
+        **{"seeds_needed": 8, "videos_needed": None},
+    }
+    planned = {**PLANNED, "digest": plan_digest(settings_of()), "power": [weak]}
+    with pytest.raises(UserError) as caught:
+        settings_of(planned=planned)
+    for words in (
+        "43%",
+        "wanted 80%",
+        "8 seeds would suffice",
+        "6.2 points",
+        "set study.power lower",
+    ):
+        assert words in str(caught.value)
+    assert settings_of(planned=planned, power=0.0).study.planned.power[0].power == 0.43
+
+
+# --- plan and result from made-up scores ---------------------------------------------------------------------------
+
+
+def write_scores(results, settings, phase, gains, rng, videos=40):
+    """Scores of every trial; gains: (condition, objective) -> points over the baseline."""
+    difficulty = rng.normal(50, 20, videos)
+    for one in trials_of(settings, phase):
+        better = gains.get((one.condition, one.objective), 0.0) + (one.candidate or 0)
+        folder = results / "study/trials" / one.name
+        sound = one.objective == "sounds"
+        measures = {}
+        for measure in ["v->a R@10", "NMI"] if sound else ["t->va R@10", "recall", "NMI"]:
+            values = difficulty + better + rng.normal(0, 2) + rng.normal(0, 5, videos)
+            by_video = {f"v{n:02d}": float(value) for n, value in enumerate(values)}
+            measures[measure] = {"value": float(values.mean()), "by_video": by_video}
+        point = {"x": 1.0, "y": 2.0, "group": 0}
+        drawing = {"points": [point], "groups": ["a"], "percent": 50.0}
+        write_json(
+            folder / "scores.json",
+            {
+                "measures": measures,
+                "others": {"purity": 40.0, "step milliseconds": 12.0},
+                "clips": {"with a step": 80.0, "with a look-alike": 60.0},
+                "pictures": {"modalities": drawing, "tasks": drawing},
+            },
+        )
+        lines = '{"epoch": 1, "early/t->va/R@10": 9.0}\n{"epoch": 2, "early/t->va/R@10": 20.0}\n'
+        (folder / "metrics.jsonl").write_text(lines)
+
+
+def planned_by(settings, results, name):
+    told = objectives_of(settings), plan_digest(settings)
+    return plan(settings.study, *told, results, results / name)
+
+
+def test_a_plan_chooses_the_best_candidate_and_knows_what_it_can_find(tmp_path):
+    settings = settings_of()
+    write_scores(tmp_path, settings, "tuning", {}, np.random.default_rng(0))
+    captions = {"video_id": [f"t{n}" for n in range(60)] * 2}
+    (tmp_path / "test").mkdir()
+    write_table(tmp_path / "test/captions.parquet", pa.table(captions))
+    made = planned_by(settings, tmp_path, "plan.yaml")
+    assert (made.validation_videos, made.test_videos) == (40, 60)
+    assert [(one.condition, one.objective) for one in made.chosen] == [
+        (c, o) for c in ("many", "few") for o in ("mms", "mcn", "bound", "sounds")
+    ]
+    best = [
+        one
+        for one in made.chosen
+        if one.objective == "bound"  # the second candidate is better by one point
+    ]
+    assert {one.learning_rate for one in best} <= {0.1, 0.2}
+    of = {one.measure: one for one in made.power}
+    assert of["NMI"].rest_deviation == pytest.approx(5 * 2**0.5, rel=0.1)
+    assert of["NMI"].seed_deviation == pytest.approx(2 * 2**0.5, rel=0.6)
+    overlay = yaml.safe_load((tmp_path / "plan.yaml").read_text())
+    values = laid_over({"study": {}}, overlay)
+    assert values["study"]["planned"]["digest"] == plan_digest(settings)
+    again = planned_by(settings, tmp_path, "again.yaml")
+    assert again == made
+    (tmp_path / "study/trials/few/mcn/candidate0_seed102/scores.json").unlink()
+    with pytest.raises(UserError, match=r"few/mcn/candidate0_seed102/scores\.json"):
+        planned_by(settings, tmp_path, "plan.yaml")
+
+
+@pytest.fixture(scope="module")
+def concluded(tmp_path_factory):
+    results = tmp_path_factory.mktemp("results")
+    gains = {("many", "mcn"): 40.0, ("many", "bound"): 50.0, ("few", "mcn"): 0.0}
+    write_scores(results, with_plan(), "test", gains, np.random.default_rng(1))
+    return results, conclude(with_plan(), results, results / "study.html")
+
+
+def test_a_real_gain_is_found_and_no_gain_is_not(concluded):
+    results, effects = concluded
+    found = {(one.condition, one.objective, one.measure): one for one in effects}
+    assert found["many", "mcn", "NMI"].verdict == "better"
+    assert found["many", "mcn", "NMI"].difference.value == pytest.approx(40, abs=6)
+    assert found["few", "mcn", "recall"].verdict in ("undecided", "no difference")
+    assert found["few less many", "mcn", "recall"].difference.value == pytest.approx(-40, abs=8)
+    assert ("many", "sounds", "recall") not in found
+    families = {one.family for one in effects}
+    assert families == {"primary", "secondary"}
+    assert sum(one.family == "primary" for one in effects) == 2 * 3
+    rows = list(csv.DictReader((results / "study_scores.csv").open()))
+    wanted = ("few", "mcn", "2", "NMI")
+    one = [r for r in rows if tuple(r.values())[:4] == wanted]
+    raw = json.loads((results / "study/trials/few/mcn/seed2/scores.json").read_text())
+    assert float(one[0]["value"]) == pytest.approx(raw["measures"]["NMI"]["value"], rel=1e-5)
+    tested = list(csv.DictReader((results / "study_effects.csv").open()))
+    assert len(tested) == len(effects)
+    assert {row["baseline"] for row in tested} == {"mms"}
+
+
+def test_the_page_says_what_was_planned_and_found_and_is_the_same_again(concluded):
+    results, _ = concluded
+    text = (results / "study.html").read_text()
+    digest = plan_digest(settings_of())
+    for words in (digest, "synthetic", "60 % one that a clip of another video", "few less many"):
+        assert words in text
+    assert "http://" not in text.replace("http://www.w3.org", "")
+    assert "Not planned" not in text
+    before = [path.read_bytes() for path in sorted(results.glob("study*.*"))]
+    conclude(with_plan(), results, results / "study.html")
+    assert [path.read_bytes() for path in sorted(results.glob("study*.*"))] == before
+
+
+def test_without_a_plan_the_page_says_so_and_what_is_missing_is_named(tmp_path):
+    plain = settings_of(validation=None, conditions={}, candidates=[], smallest_effect={})
+    with pytest.raises(UserError, match=r"all/mms/seed1/scores\.json"):
+        conclude(plain, tmp_path, tmp_path / "study.html")
+    write_scores(tmp_path, plain, "test", {}, np.random.default_rng(2))
+    conclude(plain, tmp_path, tmp_path / "study.html")
+    assert "Not planned" in (tmp_path / "study.html").read_text()
+    path = tmp_path / "study/trials/all/mcn/seed2/scores.json"
+    values = json.loads(path.read_text())
+    del values["measures"]["NMI"]["by_video"]["v00"]
+    write_json(path, values)
+    with pytest.raises(UserError, match="39 videos with NMI"):
+        conclude(plain, tmp_path, tmp_path / "study.html")
+
+
+def test_verdicts():
+    sure = Difference(3.0, 2.0, 4.0, 0.001, 0.5, 9.0)
+    assert verdict_of(sure, 0.01, 3.0, 0.05) == "better"
+    assert verdict_of(sure, 0.06, 3.0, 0.05) == "undecided"
+    assert verdict_of(sure._replace(value=-3.0), 0.01, None, 0.05) == "worse"
+    near = Difference(0.1, -2.0, 2.2, 0.9, 1.0, 9.0)
+    assert verdict_of(near, 1.0, 3.0, 0.05) == "no difference"
+    assert verdict_of(near, 1.0, 2.0, 0.05) == "undecided"
+    assert verdict_of(near, 1.0, None, 0.05) == "undecided"
+    assert difference(np.full((2, 3), 1.0)).value == 1
+
+
+def test_a_plan_that_git_does_not_have_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config, planned = tmp_path / "config.yaml", tmp_path / "plan.yaml"
+    config.write_text("study: {validation: v}")
+    planned.write_text("study: {planned: {}}")
+    with pytest.raises(UserError, match="no commit has it"):
+        run_study([config], 1, None, False, planned)
+    for words in (
+        ["init", "-q"],
+        ["add", "."],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "plan"],
+    ):
+        subprocess.run(["git", *words], check=True)
+    planned.write_text("study: {planned: {power: []}}")
+    with pytest.raises(UserError, match="changed since its commit"):
+        run_study([config], 1, None, False, planned)
+    config.write_text("title: none")
+    with pytest.raises(UserError, match="no section `study`"):
+        run_study([config], 1, None, False, None)
