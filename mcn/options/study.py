@@ -107,7 +107,7 @@ class StudyOptions(Options):
     seed: int = Field(0, ge=0, description="seed of simulations and k-means")
     planned: Planned | None = Field(None, description="what planning came to; written, not given")
     plan_commit: str | None = field(
-        None, "the commit that the plan was read from; written by `mcn study`", role="label"
+        None, "the commit that the plan was read from; written by the verb of studies", role="label"
     )
 
     @model_validator(mode="after")
