@@ -8,8 +8,9 @@ Conventions
 - NMI belongs to no single video: `by_video` holds its jackknife pseudo-values, value + (V - 1) (mean over videos of the
   NMI without one - the NMI without this one), whose mean is the value and whose spread is that of the NMI over videos.
   Clusters are made once, with all videos.
-- `others`: numbers of the whole set, those of its own evaluations (`datasets.NAME.evaluations`) among them. `pictures`: two principal components of the space. `clips`: of the batches that
-  were trained on, how many show a true step that another video's clip of the same batch shows too.
+- `others`: numbers of the whole set, those of its own evaluations (`datasets.NAME.evaluations`) among them. `pictures`:
+  two principal components of the space. `clips`: of the batches that were trained on, how many show a true step that
+  another video's clip of the same batch shows too.
 """
 
 from __future__ import annotations
