@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from benchmarks.gpu_sizes import Sizes
 from benchmarks.measuring import Figure, spread
 from mcn.features import appearance, motion
-from mcn.features.extraction import Extractor, FrameItems, Turn, extract, frame_extractor
+from mcn.features.extraction import Extractor, FrameItems, extract
+from mcn.features.frame_networks import Turn, frame_extractor
 from mcn.features.reading import batches_of
 from mcn.features.runtime import Runtime, repeatable
 from mcn.features.weights import FOLDED, fold_batch_norms

@@ -1,14 +1,21 @@
+import subprocess
+import sys
+from itertools import pairwise
+
 import librosa
 import numpy as np
+import pyarrow as pa
 import pytest
 import scipy.signal
 
-from mcn.features.audio import FRAMES_A_BLOCK, log_mel
+import mcn.features.audio
+from mcn.features.audio import FRAMES_A_BLOCK, log_mel, log_mel_rows
 from mcn.options.encoders import LogMelOptions
 from mcn.options.features import RuntimeOptions
 from mcn.shards import ShardReader, feature_sequence
 from mcn.shards.clips import mel_column, mel_rows, relative_levels
 from mcn.shards.mapped import MappedFeatures
+from mcn.shards.parts import Parts, Samples
 from tests.features_shards import extract_feature, write_audio
 
 RATE = 16000
@@ -52,6 +59,47 @@ def test_equals_librosa(samples, padding):
 def test_blocks_join_without_a_seam():
     waveform = sound((FRAMES_A_BLOCK + 37) * 0.01)
     np.testing.assert_allclose(log_mel(waveform), by_librosa(waveform), atol=1e-3)
+
+
+def at_once(waveform: np.ndarray, padding: str, absolute: bool, frames: int) -> np.ndarray:
+    """Our own formulation, of a waveform that is held whole; spectra of `frames` windows at a time."""
+    centred = waveform - waveform.mean(dtype=np.float64).astype(np.float32)
+    centred[1:] -= np.float32(0.97) * centred[:-1]
+    padded = np.pad(centred, 200, "reflect" if padding == "reflect" else "constant")
+    filters = librosa.filters.mel(sr=RATE, n_fft=400, n_mels=40, fmin=20, fmax=RATE / 2)
+    taper, count, blocks = scipy.signal.windows.hamming(400), 1 + len(waveform) // 160, []
+    for first in range(0, count, frames):
+        last = min(first + frames, count) - 1
+        stretch = padded[first * 160 : last * 160 + 400]
+        spectrum = librosa.stft(stretch, n_fft=400, hop_length=160, window=taper, center=False)
+        power = filters @ np.square(np.abs(spectrum))
+        blocks.append(10 * np.log10(np.maximum(power, 1e-10)))
+    levels = np.concatenate(blocks, axis=1)
+    return levels if absolute else np.maximum(levels - levels.max(), -80)
+
+
+@pytest.mark.parametrize("padding", ["constant", "reflect"])
+@pytest.mark.parametrize("absolute", [False, True])
+@pytest.mark.parametrize("samples", [201, 399, 160 * 63, 160 * 64, 160 * 64 + 159, 300_001])
+def test_sound_read_in_stretches_gives_the_bits_of_the_whole(
+    samples, absolute, padding, monkeypatch
+):
+    monkeypatch.setattr(mcn.features.audio, "FRAMES_A_BLOCK", 64)
+    monkeypatch.setattr(mcn.features.audio, "SAMPLES_A_STRETCH", 1 << 14)
+    waveform = sound(samples / RATE + 1)[:samples]
+    ends = [0, 7, samples // 3, samples // 2 + 1, samples]
+    parts = [waveform[start:end].tobytes() for start, end in pairwise(ends)]
+    in_parts = Samples(Parts(len(parts), lambda number: pa.py_buffer(parts[number])))
+    rows = log_mel_rows(in_parts, RATE, padding, absolute)
+    wanted = at_once(waveform, padding, absolute, 64)
+    assert np.array_equal(rows, wanted.T.astype(np.float16))
+    assert np.array_equal(log_mel(waveform, RATE, padding, absolute), wanted)
+
+
+def test_log_mels_need_no_pytorch():
+    """Which takes half a gigabyte of each job, and seconds."""
+    code = "import sys, mcn.features.audio; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_gain_cancels():

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from mcn.errors import DamagedShard, UserError
-from mcn.features.extraction import FrameItems, extract, frame_extractor
+from mcn.features.extraction import FrameItems, extract
+from mcn.features.frame_networks import frame_extractor
 from mcn.features.parallel import Timing, in_order, read_ahead
 from mcn.features.reading import batches_of
 from mcn.features.runtime import resolve

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import mcn.media.decode
@@ -18,7 +19,7 @@ from mcn.media.decode import decode
 from mcn.media.lossless import LosslessWriter, decode_rgb
 from mcn.options.decode import DecodeOptions, FrameOptions, SoundOptions
 from mcn.shards import ShardReader
-from mcn.shards.parts import Parts, layout_metadata, row_groups
+from mcn.shards.parts import Parts, Samples, layout_metadata, row_groups
 from mcn.upkeep.retry import merge
 from tests.media_files import make, run_ffmpeg
 
@@ -97,6 +98,21 @@ def test_items_of_a_network_cross_the_borders_of_parts(both: tuple[list[Path], l
     assert all(np.array_equal(mine, theirs) for mine, theirs in zip(*items, strict=True))
 
 
+def test_slices_of_samples_cross_the_borders_of_parts() -> None:
+    values = np.arange(1000, dtype="<f4")
+    cuts = [0, 1, 1, 400, 999, 1000]
+    pieces = [values[cuts[i] : cuts[i + 1]].tobytes() for i in range(len(cuts) - 1)]
+    samples = Samples(Parts(len(pieces), lambda number: pa.py_buffer(pieces[number])))
+    assert len(samples) == 1000
+    assert samples.finite
+    for wanted in (slice(0, 1000), slice(0, 1), slice(1, 400), slice(399, 1000), slice(990, 2000)):
+        assert np.array_equal(samples[wanted], values[wanted])
+    assert len(samples[1000:]) == len(samples[5:5]) == 0
+    assert np.array_equal(np.asarray(samples), values)
+    pieces[3] = np.full(3, np.inf, "<f4").tobytes()
+    assert not Samples(Parts(len(pieces), lambda number: pa.py_buffer(pieces[number]))).finite
+
+
 def test_parts_are_merged(both: tuple[list[Path], list[Path]]) -> None:
     before = both[1][0].read_bytes()
     merge(both[1][0], both[1][0])
@@ -125,11 +141,28 @@ def test_a_list_of_parts_that_does_not_fit_is_damage(
 
 
 LONG_HOURS = 5
+LISTEN = """
+from pathlib import Path
+from mcn.features.extraction import extract
+from mcn.features.registry import make_extractor
+from mcn.media.decode import decode
+from mcn.options.decode import DecodeOptions, SoundOptions
+from mcn.options.encoders import LogMelOptions
+from mcn.options.features import RuntimeOptions
+if __name__ == "__main__":
+    folder = Path({folder!r})
+    sound = folder / "sound.parquet"
+    decode(folder / "list.csv", [SoundOptions(sample_rate=16000)], [sound], DecodeOptions())
+    for reference in ("video", "clip"):
+        row = LogMelOptions(reference=reference)
+        extractor = make_extractor("logmel", row, "", RuntimeOptions(), 1)
+        extract(sound, folder / "mel.parquet", extractor)
+"""
 
 
 @pytest.mark.slow
 def test_a_video_of_hours_takes_a_gigabyte_at_most(tmp_path: Path) -> None:
-    """Decoding, and reading as extractors do, at 1 and 24 frames a second."""
+    """Decoding, and reading as extractors do, at 1 and 24 frames a second; sound to log-mels."""
     seconds = 3600 * LONG_HOURS
     clip, long = tmp_path / "clip.mp4", tmp_path / "long.mp4"
     source = "-f lavfi -i testsrc2=size=128x112:rate=24:duration=60"
@@ -152,6 +185,8 @@ if __name__ == "__main__":
 """
     script = tmp_path / "job.py"
     script.write_text(code)
+    subprocess.run([sys.executable, str(script)], check=True)
+    script.write_text(LISTEN.format(folder=str(tmp_path)))
     subprocess.run([sys.executable, str(script)], check=True)
     frames = 0
     for batch in batches_of(ShardReader(tmp_path / "24.parquet"), 16, 8):

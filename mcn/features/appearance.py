@@ -18,7 +18,8 @@ from timm.models.resnet import ResNet
 from torch import Tensor
 
 from mcn.features.backbones import pooled_vectors, require_pixels
-from mcn.features.extraction import Extractor, FrameItems, frame_extractor
+from mcn.features.extraction import Extractor, FrameItems
+from mcn.features.frame_networks import frame_extractor
 from mcn.features.registry import library_versions
 from mcn.features.runtime import Runtime
 from mcn.features.weights import load_network

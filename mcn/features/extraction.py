@@ -8,8 +8,7 @@ Conventions
   neighbours in the shard.
 - On a CPU each of `threads` workers computes whole batches on one thread: convolutions may also round differently when
   they are split over threads; and nobody waits for anybody inside a layer.
-- On a GPU a few workers take turns, each with a stream and page-locked memory of its own: while one's batch is computed
-  the others fill theirs, copy them and fetch vectors, and `threads` threads of the processor decode frames.
+- On a GPU a few workers take turns (`mcn.features.frame_networks`).
 - Rows that are not `ok` are passed on with their error, and those that are with their remarks. Features are finite,
   and >= 0 behind a ReLU, or the run stops.
 """
@@ -17,8 +16,8 @@ Conventions
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,22 +25,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from mcn.errors import UserError
 from mcn.features.parallel import Timing, in_order, read_ahead
 from mcn.features.reading import Batch, batches_of, whole_videos
-from mcn.features.runtime import Runtime, repeatable
 from mcn.shards import FEATURE_SCHEMA, ShardReader, ShardWriter, empty_row, feature_row
 
 log = logging.getLogger(__name__)
 
 BATCHES_AHEAD = 2  # a worker
-TURNS = (
-    3  # workers of a GPU: one's batch is computed, one's is filled, one's vectors are on their way
-)
 
 
 class FrameItems(NamedTuple):
@@ -61,11 +54,12 @@ class Extractor:
     """What computes a feature, and how a shard reaches it.
 
     encode: frames uint8 (batch_size, F, H, W, 3), or the whole sound (N,) or other feature (T, D) of a video ->
-    vectors float32 (n, D). workers: calls side by side. recipe: all that changes the numbers but the source's own
-    recipe, which `extract` adds. items: of frames; None where whole videos are given. rows_per_vector: rows of the
-    source that a vector stands for; step_seconds: what they come to, where the source is sound. ends_in_relu: vectors
-    are never negative. repeats_last_frame: what fills up the last item of a video; otherwise black. readers: threads
-    that decode frames. memory: gives an array for a batch of frames; `encode` is done with it when it returns.
+    vectors float32 (n, D), float16 where they are stored as they are. workers: calls side by side. recipe: all that
+    changes the numbers but the source's own recipe, which `extract` adds. items: of frames; None where whole videos are
+    given. rows_per_vector: rows of the source that a vector stands for; step_seconds: what they come to, where the
+    source is sound. ends_in_relu: vectors are never negative. repeats_last_frame: what fills up the last item of a
+    video; otherwise black. readers: threads that decode frames. memory: gives an array for a batch of frames; `encode`
+    is done with it when it returns. network: whether PyTorch computes, which takes half a gigabyte.
     """
 
     name: str
@@ -79,6 +73,7 @@ class Extractor:
     repeats_last_frame: bool = False
     readers: int = 1
     memory: Callable[[tuple[int, ...]], np.ndarray] = plain_memory
+    network: bool = True
 
     @property
     def kind(self) -> str:
@@ -114,65 +109,6 @@ class Extractor:
         return float(row["step_seconds"] * self.rows_per_vector)
 
 
-def frame_extractor(
-    name: str,
-    network: Callable[[Tensor], Tensor],
-    items: FrameItems,
-    runtime: Runtime,
-    recipe: dict[str, Any],
-    ends_in_relu: bool = True,
-) -> Extractor:
-    """An extractor of RGB frames; network: uint8 (batch_size, F, H, W, 3) on the device -> (batch_size, D)."""
-
-    cuda = runtime.device.type == "cuda"
-    turn = Turn(runtime.device)
-
-    def encode(frames: np.ndarray) -> np.ndarray:
-        if cuda:
-            return turn.vectors(network, frames)
-        return np.asarray(network(torch.from_numpy(frames)).float().numpy())
-
-    whole = {"feature": name, **recipe, "batch_size": items.batch_size, **runtime.recipe}
-    workers, readers = (TURNS, runtime.threads) if cuda else (runtime.workers, 1)
-    return Extractor(
-        name,
-        encode,
-        workers,
-        whole,
-        items,
-        items.frames,
-        ends_in_relu=ends_in_relu,
-        readers=readers,
-        memory=turn.memory,
-    )
-
-
-class Turn(threading.local):
-    """What each worker keeps for its batches: memory that is used again, and for a GPU page-locked, and a stream."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device, self._cuda = device, device.type == "cuda"
-        self._stream = torch.cuda.Stream(device) if self._cuda else None
-        self._frames = torch.empty(0, dtype=torch.uint8)
-
-    def memory(self, size: tuple[int, ...]) -> np.ndarray:
-        """Uint8 of a size, in which anything may stand."""
-        if self._frames.shape != size:
-            self._frames = torch.empty(size, dtype=torch.uint8, pin_memory=self._cuda)
-        return np.asarray(self._frames.numpy())
-
-    def vectors(self, network: Callable[[Tensor], Tensor], frames: np.ndarray) -> np.ndarray:
-        """What the network on a GPU makes of frames; the processor waits for this worker's stream alone."""
-        with torch.cuda.stream(self._stream):
-            sent = torch.from_numpy(frames).to(self._device, non_blocking=True)
-            vectors = network(sent).float()
-            fetched = torch.empty(vectors.shape, pin_memory=True)
-            fetched.copy_(vectors, non_blocking=True)
-        assert self._stream is not None
-        self._stream.synchronize()
-        return np.asarray(fetched.numpy())
-
-
 def extract(source: Path, output: Path, extractor: Extractor) -> Timing:
     """Write the features of the shard `source` to `output`, one row a video in the same order; logs where time went."""
     reader = ShardReader(source, extractor.kind)
@@ -182,11 +118,11 @@ def extract(source: Path, output: Path, extractor: Extractor) -> Timing:
     ready = read_ahead(extractor.batches(reader), BATCHES_AHEAD * extractor.workers)
     with (
         contextlib.closing(ready),
-        repeatable(),
+        _arithmetic(extractor) as (compute, begin),
         ShardWriter(output, FEATURE_SCHEMA, recipe, inputs=inputs) as writer,
         tqdm(total=len(reader), desc=extractor.name, unit="video", disable=None) as progress,
     ):
-        results = in_order(ready, extractor.compute, extractor.workers, timing)
+        results = in_order(ready, compute, extractor.workers, timing, begin)
         for row, vectors in videos_of(results):
             start = time.perf_counter()
             made = _feature_row(row, vectors, extractor)
@@ -198,6 +134,22 @@ def extract(source: Path, output: Path, extractor: Extractor) -> Timing:
     reader.close()
     _report(extractor, timing, time.perf_counter() - began)
     return timing
+
+
+@contextlib.contextmanager
+def _arithmetic(
+    extractor: Extractor,
+) -> Iterator[tuple[Callable[[Batch], np.ndarray], Callable[[], None] | None]]:
+    """What computes a batch, and what each worker does first: on one thread, without gradients, repeatable."""
+    if not extractor.network:
+        yield extractor.compute, None
+        return
+    import torch
+
+    from mcn.features.runtime import repeatable
+
+    with repeatable():
+        yield torch.inference_mode()(extractor.compute), functools.partial(torch.set_num_threads, 1)
 
 
 def videos_of(
@@ -213,7 +165,8 @@ def videos_of(
                 pending.append(vectors[first : first + count])
             first += count
             if part.last:
-                yield part.row, np.concatenate(pending[1:] or pending)
+                found = pending[1:] or pending
+                yield part.row, found[0] if len(found) == 1 else np.concatenate(found)
                 pending = pending[:1]
 
 

@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mcn.features.backbones import pixel_statistics
-from mcn.features.extraction import Extractor, FrameItems, frame_extractor
+from mcn.features.extraction import Extractor, FrameItems
+from mcn.features.frame_networks import frame_extractor
 from mcn.features.registry import library_versions
 from mcn.features.runtime import Runtime
 from mcn.features.weights import load_network

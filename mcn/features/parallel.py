@@ -12,8 +12,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import torch
-
 POLL_SECONDS = 0.1  # how soon the reading thread notices that nobody wants more
 
 Item = TypeVar("Item")
@@ -70,22 +68,25 @@ def read_ahead(source: Iterator[Item], depth: int) -> Generator[Item, None, None
 
 
 def in_order(
-    items: Iterator[Item], work: Callable[[Item], Result], workers: int, timing: Timing
+    items: Iterator[Item],
+    work: Callable[[Item], Result],
+    workers: int,
+    timing: Timing,
+    begin: Callable[[], None] | None = None,
 ) -> Iterator[tuple[Item, Result]]:
     """Each item with `work(item)`, in order, computed by `workers` threads while the caller goes on.
 
-    Each worker computes on one thread, without gradients. `timing` gets the seconds inside `work`, and those in which
-    no worker had anything to do for want of items.
+    begin: what each thread does first. `timing` gets the seconds inside `work`, and those in which no worker had
+    anything to do for want of items.
     """
 
     def timed(item: Item) -> tuple[Result, float]:
         start = time.perf_counter()
-        with torch.inference_mode():
-            result = work(item)
+        result = work(item)
         return result, time.perf_counter() - start
 
     running: deque[tuple[Item, Future[tuple[Result, float]]]] = deque()
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ThreadPoolExecutor(workers, initializer=begin) as pool:
         while True:
             while len(running) <= workers:
                 start, idle = time.perf_counter(), all(future.done() for _, future in running)

@@ -5,7 +5,8 @@ Conventions
 - An item is what the network turns into one vector: at most `frames_per_item` frames, uint8 RGB (F, H, W, 3); only the
   last item of a video can be shorter.
 - A batch holds items of one frame size from consecutive videos. Rows that are not `ok` pass through without items.
-- Memory holds a part of one video's compressed frames and one batch, whatever the length of the videos.
+- Memory holds a part of one video's compressed frames and one batch, whatever the length of the videos; of sound it
+  holds the part that was read last.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy as np
 from mcn.errors import DamagedShard, VideoError
 from mcn.media.lossless import decode_rgb
 from mcn.shards import ShardReader, feature_sequence
-from mcn.shards.parts import Parts, joined
+from mcn.shards.parts import Parts, Samples
 
 
 class Part(NamedTuple):
@@ -82,16 +83,16 @@ def _batches(
 
 
 def whole_videos(reader: ShardReader) -> Iterator[Batch]:
-    """A batch a video: its sound, float32 (N,), or its rows of another feature, (T, D) as stored.
+    """A batch a video: its sound, `Samples` (N,), or its rows of another feature, (T, D) as stored.
 
     Sound that is not finite fails with `decode_error`.
     """
     for row in reader.lazily():
         head = {name: value for name, value in row.items() if not isinstance(value, Parts)}
-        values = None
+        values: Samples | np.ndarray | None = None
         if row["status"] == "ok" and "samples" in row:
-            values = joined(row["samples"], "<f4")
-            if not np.isfinite(values).all():
+            values = Samples(row["samples"])
+            if not values.finite:
                 error = VideoError("decode_error", "waveform holds NaN or infinity")
                 head |= {"status": "failed", "error": str(error)}
                 values = None

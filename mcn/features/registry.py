@@ -30,6 +30,7 @@ Conventions
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -79,9 +80,10 @@ class TextEncoder(Protocol):
 
 @dataclass(frozen=True)
 class EncoderRow:
-    """An encoder: `make` is `module:function` of its extractor; what a job takes; whether it
-    runs a network, whose numbers depend on `runtime`. texts: of whole texts, `module:function` of what embeds them,
-    which has `encode(texts)`, `width` and `recipe`."""
+    """An encoder: `make` is `module:function` of its extractor; what a job takes. network: whether it runs one, whose
+    numbers depend on `runtime`; `make` is told a `Runtime` then, and a number of threads otherwise. texts: of whole
+    texts, `module:function` of what embeds them, which has `encode(texts)`, `width` and `recipe`.
+    """
 
     make: str
     threads: int = 2
@@ -149,12 +151,16 @@ def make_extractor(
 ) -> Extractor:
     """What computes the feature `name` of a shard of frames, sound or another feature.
 
-    weights: path or name of the weights where the row's are `seeded`. threads: of the processor, 0: PyTorch's choice.
+    weights: path or name of the weights where the row's are `seeded`. threads: of the processor, 0: all of them.
     folder: of the configuration, for encoders of one's own. Errors: `UserError` for weights that do not fit.
     """
+    encoder = encoder_row(row)
+    make = _imported(encoder.make)
+    if not encoder.network:
+        plain: Extractor = make(name, row, threads or os.cpu_count() or 1)
+        return plain
     from mcn.features.runtime import resolve
 
-    make = _imported(encoder_row(row).make)
     place = resolve(runtime, threads)
     if isinstance(row, OwnOptions):
         made: Extractor = make(name, row, place, folder)

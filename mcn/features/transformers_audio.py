@@ -37,6 +37,7 @@ from mcn.features.transformers_models import (
 )
 from mcn.options.decode import SoundOptions
 from mcn.options.libraries import TransformersAudioOptions
+from mcn.shards.parts import Samples
 
 CPU_BATCH, CUDA_BATCH = 1, 16  # windows
 LEAST_SECONDS = 0.025  # a frame of speech features
@@ -93,14 +94,14 @@ class Hearing:
             raise UserError(got, wanted, "leave step_seconds out")
 
     @torch.inference_mode()
-    def encode(self, samples: np.ndarray) -> np.ndarray:
+    def encode(self, samples: np.ndarray | Samples) -> np.ndarray:
         """The whole sound of a video, (N,) -> (n, D)."""
         hop = self.window if self.in_time else self.step
-        windows = [samples[first : first + self.window] for first in range(0, len(samples), hop)]
+        windows = (samples[first : first + self.window] for first in range(0, len(samples), hop))
         rows = [self._vectors(batch) for batch in self._batches(windows)]
         return np.concatenate(rows) if rows else np.zeros((0, 0), np.float32)
 
-    def _batches(self, windows: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    def _batches(self, windows: Iterator[np.ndarray]) -> Iterator[list[np.ndarray]]:
         """Windows of one length together, at most `batch` of them."""
         batch: list[np.ndarray] = []
         for window in windows:

@@ -178,9 +178,10 @@ def mel_column(seconds: float) -> int:
 RANGE_DB = 80.0
 
 
-def relative_levels(levels: np.ndarray) -> np.ndarray:
-    """Levels in dB, any shape, below their loudest value, floored at -80 dB."""
-    return np.asarray(np.maximum(levels - levels.max(), -RANGE_DB))
+def relative_levels(levels: np.ndarray, loudest: np.float32 | None = None) -> np.ndarray:
+    """Levels in dB, any shape, below the loudest value, by default their own, floored at -80 dB."""
+    reference = levels.max() if loudest is None else loudest
+    return np.asarray(np.maximum(levels - reference, -RANGE_DB))
 
 
 def mel_rows(

@@ -11,8 +11,10 @@ Conventions
 
 from __future__ import annotations
 
+import bisect
 import json
 import mmap
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,13 +33,13 @@ class Parts:
     """A blob in `count` parts; `read(i)` gives one of them. Iterating reads them one after the other."""
 
     def __init__(self, count: int, read: Callable[[int], pa.Buffer]) -> None:
-        self._count, self._read = count, read
+        self._count, self.read = count, read
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[pa.Buffer]:
-        return (self._read(number) for number in range(self._count))
+        return (self.read(number) for number in range(self._count))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Parts) or len(self) != len(other):
@@ -74,11 +76,54 @@ def _mapped(path: Path, start: int, length: int) -> pa.Buffer:
         return pa.py_buffer(mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ, offset=start))
 
 
-def joined(parts: Parts, kind: str) -> np.ndarray:
-    """All parts in one array, read-only; a single part is not copied."""
-    if len(parts) == 1:
-        return np.frombuffer(next(iter(parts)), kind)
-    return np.concatenate([np.frombuffer(part, kind) for part in parts])
+class Samples:
+    """The samples of a video in parts, (N,) float32, as an array of which memory holds little.
+
+    A slice is read when it is asked for, and the part that was read last is kept; `numpy.asarray` reads all of them.
+    finite: whether no sample is NaN or infinite. Every part is read once when this is made.
+    """
+
+    dtype, ndim = np.dtype("<f4"), 1
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts, self._lock = parts, threading.Lock()
+        self._ends: list[int] = []
+        self._kept = (-1, np.zeros(0, self.dtype))
+        self.finite = True
+        for number in range(len(parts)):
+            values = self._part(number)
+            self._ends.append(len(self) + len(values))
+            self.finite = self.finite and bool(np.isfinite(values).all())
+        if len(parts) > 1:
+            self._kept = (-1, values[:0].copy())  # who waits for its turn holds nothing
+
+    def _part(self, number: int) -> np.ndarray:
+        with self._lock:
+            if self._kept[0] != number:
+                self._kept = number, np.frombuffer(self._parts.read(number), self.dtype)
+            return self._kept[1]
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    @property
+    def shape(self) -> tuple[int]:
+        return (len(self),)
+
+    def __getitem__(self, wanted: slice) -> np.ndarray:
+        start, stop, step = wanted.indices(len(self))
+        if step != 1:
+            raise ValueError(f"every {step} samples; only neighbours are read")
+        found = []
+        first = bisect.bisect_right(self._ends, start)
+        while start < stop:
+            begin = self._ends[first - 1] if first else 0
+            found.append(self._part(first)[start - begin : stop - begin])
+            start, first = self._ends[first], first + 1
+        return found[0] if len(found) == 1 else np.concatenate([np.zeros(0, self.dtype), *found])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:], dtype)
 
 
 def layout_metadata(counts: dict[int, int]) -> dict[bytes, bytes]:

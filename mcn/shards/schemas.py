@@ -120,7 +120,7 @@ def feature_row(
         "step_seconds": float(step_seconds),
         "length": half.shape[0],
         "width": half.shape[1],
-        "features": half.tobytes(),
+        "features": half.data.cast("B"),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -117,12 +118,13 @@ def _cell(value: Any, kind: pa.DataType) -> pa.Array:
 class ShardReader:
     """Read one shard, verifying checksums.
 
-    Errors: `DamagedShard` for anything that is not an intact shard of `kind` (None: of any kind); a missing file
-    is a `UserError` that says how to make it.
+    Several threads may read rows and parts. Errors: `DamagedShard` for anything that is not an intact shard of `kind`
+    (None: of any kind); a missing file is a `UserError` that says how to make it.
     """
 
     def __init__(self, path: Path | str, kind: str | None = None) -> None:
         self.path = Path(path)
+        self._lock = threading.Lock()
         if not self.path.exists():
             raise UserError(f"no file {path}", "a shard", f"make it: snakemake --cores N {path}")
         with self._damage():
@@ -212,7 +214,8 @@ class ShardReader:
         return Parts(len(groups), lambda part: self._blob(groups[part], name))
 
     def _row(self, group: int, names: list[str]) -> dict[str, Any]:
-        rows = self._file.read_row_group(group, columns=names).to_pylist()
+        with self._lock:
+            rows = self._file.read_row_group(group, columns=names).to_pylist()
         self._check_rows(len(rows), 1, f"row group {group}")
         if rows[0].get("status") == PART_STATUS:
             raise ValueError(f"row group {group} is a part of another video")
@@ -220,7 +223,8 @@ class ShardReader:
 
     def _blob(self, group: int, name: str) -> pa.Buffer:
         with self._damage():
-            column = self._file.read_row_group(group, columns=[name]).column(0)
+            with self._lock:
+                column = self._file.read_row_group(group, columns=[name]).column(0)
             self._check_rows(len(column), 1, f"row group {group}")
             cell = column[0].as_buffer()
             if cell is None:
