@@ -185,6 +185,7 @@ def settings_of(**study):
     values["study"] = {
         "baseline": "mms",
         "primary": ["mcn"],
+        "bound": "bound",
         "conditions": {"many": "many", "few": "few"},
         "seeds": [1, 2, 3],
         "validation": "validation",
@@ -373,7 +374,13 @@ def test_the_page_says_what_was_planned_and_found_and_is_the_same_again(conclude
     results, _ = concluded
     text = (results / "study.html").read_text()
     digest = plan_digest(settings_of())
-    for words in (digest, "synthetic", "60 % one that a clip of another video", "few less many"):
+    for words in (
+        digest,
+        "synthetic",
+        "Share of the bound",
+        "60 % one that a clip of another video",
+        "few less many",
+    ):
         assert words in text
     assert "http://" not in text.replace("http://www.w3.org", "")
     assert "Not planned" not in text

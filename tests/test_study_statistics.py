@@ -16,6 +16,7 @@ from mcn.study.statistics import (
     mean_squares,
     needed,
     power,
+    share,
 )
 
 
@@ -146,6 +147,25 @@ def test_components_are_recovered():
     for name in ("seeds", "videos", "rest"):
         assert getattr(found, name) == pytest.approx(getattr(wanted, name), rel=0.3)
     assert components([np.zeros((2, 5))]) == Components(0, 0, 0)
+
+
+def test_shares_are_those_of_fieller():
+    """One video: the paired t of ours - r others, solved as the quadratic that Fieller gave."""
+    rng = np.random.default_rng(10)
+    others = rng.normal(10, 1, (6, 1))
+    ours = 0.4 * others + rng.normal(0, 1, (6, 1))
+    found, t = share(ours, others), stats.t.ppf(0.975, 5)
+    x, y = others.ravel(), ours.ravel()
+    cov = np.cov(x, y) / 6
+    a = x.mean() ** 2 - t**2 * cov[0, 0]
+    b = -2 * (x.mean() * y.mean() - t**2 * cov[0, 1])
+    c = y.mean() ** 2 - t**2 * cov[1, 1]
+    low, high = np.sort(np.roots([a, b, c]))
+    assert found.value == pytest.approx(y.mean() / x.mean())
+    assert found.low == pytest.approx(low, abs=0.006)
+    assert found.high == pytest.approx(high, abs=0.006)
+    nothing = share(ours, np.array([[-1], [1.1], [-1], [1], [-1], [1]]))
+    assert nothing[1:] == (None, None), "a share of nothing has no end"
 
 
 def by_rejection(p_values, level):

@@ -138,6 +138,7 @@ def study_problems(settings: Configuration) -> list[str]:
         return []
     named = [("baseline", study.baseline), *(("objectives", one) for one in study.objectives)]
     named += [("primary", one) for one in study.primary]
+    named += [("bound", study.bound)] if study.bound else []
     problems = [
         f"study.{key}: no experiment {name!r}; known: {', '.join(settings.experiments)}"
         for key, name in named

@@ -68,6 +68,11 @@ class StudyOptions(Options):
         description="the experiments whose difference to the baseline the conclusion rests on; none given: all. The "
         "others' differences are a second family of tests",
     )
+    bound: Name | None = Field(
+        None,
+        description="an experiment that is told what the others have to find: what share of its gain each primary "
+        "objective reaches is said",
+    )
     conditions: dict[Name, Name] = Field(
         default_factory=dict,
         description="condition -> the data set that is trained on; none: one condition, each experiment's own set",

@@ -18,6 +18,7 @@ from mcn.study.pictures import SIZE
 
 if TYPE_CHECKING:
     from mcn.study.stage import Effect, Mean
+    from mcn.study.statistics import Share
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +74,7 @@ class Page:
     look_alikes: Mapping[str, Mapping[str, float]]
     pictures: Mapping[tuple[str, str], Mapping[str, Any]]
     benefits: Sequence[tuple[str, str, float, float]]
+    shares: Sequence[tuple[Effect, Share]]
 
     @property
     def conditions(self) -> list[str]:

@@ -32,7 +32,7 @@ from mcn.options.study import StudyOptions
 from mcn.report.curves import Panel, Series, read_metrics
 from mcn.study.page import Page, write_page
 from mcn.study.plan import PRIMARY, SECONDARY, TRIALS, Scores, families
-from mcn.study.statistics import Difference, difference, holm
+from mcn.study.statistics import Difference, Share, difference, holm, share
 
 logger = logging.getLogger(__name__)
 
@@ -118,6 +118,24 @@ class Study:
                 if here is not None and there is not None:
                     cells.append((f"{other} less {first}", objective, measure, there - here))
         return cells
+
+    def shares(self, effects: Sequence[Effect]) -> list[tuple[Effect, Share]]:
+        """Of the primary objectives' effects: the share of the bound's gain, where the bound gains anything."""
+        gains = {
+            (one.condition, one.measure)
+            for one in effects
+            if one.objective == self.options.bound and one.verdict == "better"
+        }
+        found = []
+        for one in effects:
+            place = one.condition, one.measure
+            if one.family == PRIMARY and place in gains and self.options.bound:
+                ours = self.matrix(one.condition, one.objective, one.measure)
+                bound = self.matrix(one.condition, self.options.bound, one.measure)
+                assert ours is not None
+                assert bound is not None
+                found.append((one, share(ours, bound, self.options.level)))
+        return found
 
     def means(self) -> dict[tuple[str, str, str], Mean]:
         """(condition, objective, measure) -> mean and spread over seeds, of everything that was measured."""
@@ -229,6 +247,7 @@ def _page(study: Study, effects: list[Effect]) -> Page:
         look_alikes=study.look_alikes(),
         pictures=study.pictures(),
         benefits=benefits(study, options),
+        shares=study.shares(effects),
     )
 
 

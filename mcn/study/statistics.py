@@ -108,6 +108,29 @@ def difference(values: np.ndarray, level: float = 0.05) -> Difference:
     return Difference(mean, mean - half, mean + half, p, error, freedom)
 
 
+class Share(NamedTuple):
+    """Our mean as a share of another's, and its interval; None where that has no end within `SHARES`."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+SHARES = np.linspace(-3, 4, 1401)  # of the other's gain
+
+
+def share(ours: np.ndarray, others: np.ndarray, level: float = 0.05) -> Share:
+    """Two matrices of differences to one baseline: the shares that their data do not rule out (Fieller 1954).
+
+    A share r is ruled out where the mean of ours - r others differs from 0 by the test of `difference`.
+    """
+    kept = [float(r) for r in SHARES if difference(ours - r * others, level).p >= level]
+    value = float(ours.mean() / others.mean())
+    low = min(kept) if kept and min(kept) > SHARES[0] else None
+    high = max(kept) if kept and max(kept) < SHARES[-1] else None
+    return Share(value, low, high)
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """p-values of a family -> those corrected for their number, in the same order (Holm 1979)."""
     order = np.argsort(p_values, kind="stable")
