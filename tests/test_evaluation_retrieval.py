@@ -116,6 +116,10 @@ def test_blocks_do_not_change_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(retrieval, "BLOCK_ELEMENTS", elements)
         monkeypatch.setattr(products, "BLOCK_ELEMENTS", elements)
         assert (retrieval.places_from_embeddings(queries, gallery, positives).ranks == whole).all()
+        with monkeypatch.context() as in_parts:
+            in_parts.setattr(products, "KEPT_BYTES", 0)
+            again = retrieval.places_from_embeddings(queries, gallery, positives)
+        assert (again.ranks == whole).all()
         scores = products.dot_products(queries, gallery)
         assert (retrieval.ranks(scores, positives) == whole).all()
 
@@ -123,10 +127,13 @@ def test_blocks_do_not_change_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_only_a_block_of_scores_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retrieval, "BLOCK_ELEMENTS", 1000)
     sizes: list[int] = []
-    original = retrieval.dot_products
-    monkeypatch.setattr(
-        retrieval, "dot_products", lambda q, g: (sizes.append(len(q) * len(g)), original(q, g))[1]
-    )
+    original = products.Gallery.scores
+
+    def counted(gallery: products.Gallery, queries: np.ndarray) -> np.ndarray:
+        sizes.append(len(queries) * len(gallery.vectors))
+        return original(gallery, queries)
+
+    monkeypatch.setattr(products.Gallery, "scores", counted)
     data = np.random.default_rng(0).standard_normal((300, 4))
     retrieval.places_from_embeddings(data, data)
     assert max(sizes) <= 1000

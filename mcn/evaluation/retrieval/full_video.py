@@ -32,7 +32,7 @@ import numpy as np
 
 from mcn.evaluation.retrieval import metrics as retrieval
 from mcn.evaluation.retrieval.metrics import RECALLS, Places
-from mcn.evaluation.scores import dot_products
+from mcn.evaluation.scores import Gallery
 
 BEST = max(RECALLS)
 
@@ -116,10 +116,11 @@ def _score_captions(given: FullVideoSet) -> _CaptionScores:
     present, starts = np.unique(given.clip_video[order], return_index=True)
     sums = np.zeros((given.videos, given.videos))
     best_videos, best_clips = [], []
+    gallery = Gallery(given.gallery)
     step = max(1, retrieval.BLOCK_ELEMENTS // max(1, len(given.gallery)))
     for at in range(0, len(given.queries), step):
         block = slice(at, at + step)
-        scores = dot_products(given.queries[block], given.gallery)
+        scores = gallery.scores(given.queries[block])
         of_videos = np.maximum.reduceat(scores[:, order], starts, axis=1)
         rows = np.zeros((len(scores), given.videos))
         rows[:, present] = of_videos

@@ -30,7 +30,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mcn.evaluation.scores import BLOCK_ELEMENTS, dot_products
+from mcn.evaluation.scores import BLOCK_ELEMENTS, Gallery
 
 Positives = Sequence[int | Collection[int]] | np.ndarray
 RECALLS = (1, 5, 10)
@@ -69,9 +69,12 @@ def ranks(similarity: np.ndarray, positives: Positives | None = None) -> np.ndar
 
 
 def places_from_embeddings(
-    queries: np.ndarray, gallery: np.ndarray, positives: Positives | None = None
+    queries: np.ndarray,
+    gallery: np.ndarray,
+    positives: Positives | None = None,
+    device: str = "cpu",
 ) -> Places:
-    """Places by dot product of (Q, D) queries with a (G, D) gallery, in blocks of queries.
+    """Places by dot product of (Q, D) queries with a (G, D) gallery, in blocks of queries; products on `device`.
 
     Its ranks equal `ranks(dot_products(queries, gallery), positives)` without ever holding more than `BLOCK_ELEMENTS`
     scores.
@@ -81,9 +84,11 @@ def places_from_embeddings(
         raise ValueError(f"got {got}, wanted (Q, D) and (G, D)")
     _validate_pairing(len(queries), len(gallery), positives)
 
+    items = Gallery(gallery, device)
+
     def scores_of(block: slice) -> np.ndarray:
-        scores = dot_products(queries[block], gallery)
-        if np.isnan(scores).any():
+        scores = items.scores(queries[block])
+        if np.isnan(scores.min(initial=np.inf)):  # NaN where any score is
             got = f"NaN scores in queries {block.start}:{block.stop}"
             raise ValueError(f"got {got}; wanted numbers")
         return scores
@@ -238,12 +243,13 @@ def _places(
         block = slice(start, min(start + step, shape[0]))
         scores = scores_of(block)
         low, high = np.searchsorted(rows, [block.start, block.stop])
-        own = rows[low:high] - start, columns[low:high]
+        own = tuple(np.unique([rows[low:high] - start, columns[low:high]], axis=1))
         kind = scores.dtype if scores.dtype.kind == "f" else np.float64
         best = np.full(len(scores), -np.inf, kind)
         np.maximum.at(best, own[0], scores[own])
-        others = np.ones(scores.shape, bool)
-        others[own] = False
-        places.higher[block] = ((scores > best[:, None]) & others).sum(axis=1)
-        places.same[block] = ((scores == best[:, None]) & others).sum(axis=1)
+        for row, (found, level) in enumerate(zip(scores, best, strict=True), start):
+            places.higher[row] = np.count_nonzero(found > level)  # no acceptable item is
+            places.same[row] = np.count_nonzero(found == level)
+        same = own[0][scores[own] == best[own[0]]]
+        places.same[block] -= np.bincount(same, minlength=len(scores))
     return places

@@ -112,7 +112,7 @@ class ClipEmbeddings:
     """A captioned set in the common space; `modalities`: letter -> captions' (t) or clips' (v, a) embeddings.
 
     joined: side of two letters -> embeddings of both at once, of captions where t is one, else of clips.
-    video_letters: how many of the first letters of an id name the full video; None: all.
+    video_letters: how many of the first letters of an id name the full video; None: all. device: that ranks.
     """
 
     captions: Captions
@@ -191,7 +191,7 @@ class ClipEmbeddings:
         queries = np.flatnonzero(query_side.usable & np.array([bool(one) for one in found]))
         positives = [found[query] for query in queries]
         places = retrieval.places_from_embeddings(
-            query_side.vectors[queries], gallery_side.vectors[gallery], positives
+            query_side.vectors[queries], gallery_side.vectors[gallery], positives, self.device
         )
         total = len(queries) if self.policy == "drop" else self._total(len(query_side.usable))
         return Ranking(queries, gallery, positives, places, total)
