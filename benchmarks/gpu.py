@@ -23,7 +23,7 @@ import torch
 
 from benchmarks.gpu_extraction import extraction, feed, variants
 from benchmarks.gpu_sizes import SMALL, WHOLE, Sizes
-from benchmarks.gpu_training import clustering, retrieval, steps
+from benchmarks.gpu_training import clustering, retrieval, step_variants, steps
 from benchmarks.measuring import Figure, machine, table, write
 
 SECTIONS: dict[str, Callable[[torch.device, Sizes], list[Figure]]] = {
@@ -31,9 +31,10 @@ SECTIONS: dict[str, Callable[[torch.device, Sizes], list[Figure]]] = {
     "feed": feed,
     "clustering": clustering,
     "retrieval": retrieval,
-    "steps": steps,
     "extraction": extraction,
+    "steps": steps,
     "variants": variants,
+    "step_variants": step_variants,
 }
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from statistics import median
 from typing import Any, NamedTuple, cast
@@ -18,7 +17,7 @@ from benchmarks.gpu_extraction import memory_of, wait
 from benchmarks.gpu_sizes import Sizes
 from benchmarks.measuring import Figure, spread
 from mcn.evaluation.retrieval.metrics import places_from_embeddings
-from mcn.features.runtime import Runtime
+from mcn.features.runtime import Runtime, products
 from mcn.objectives.clustering import assign, kmeans
 from mcn.options.training import ExperimentOptions
 from mcn.training.batches import Batch, Widths
@@ -26,7 +25,7 @@ from mcn.training.step import HALF, Trainer
 from mcn.training.train import build_network, build_trainer
 
 WORDS, WORD_WIDTH, PAIRS = 1000, 300, (("video", "text"), ("video", "audio"), ("text", "audio"))
-SETTINGS = (("fp32", False), ("fp32", True), ("bf16", False), ("bf16", True))  # precision, TF32
+PRECISIONS = ("fp32", "tf32", "bf16")
 
 
 class MadeSet(NamedTuple):
@@ -67,17 +66,17 @@ def steps(device: torch.device, sizes: Sizes) -> list[Figure]:
         options = experiment(clips, sizes)
         frames = options.training.audio_frames if clips > 8 else 64
         batch = made_batch(clips, frames)
-        for precision, tf32 in SETTINGS:
-            if clips > 1024 and precision == "fp32" and not tf32:
+        for precision in PRECISIONS:
+            if clips > 1024 and precision == "fp32":
                 continue  # takes longest and tells nothing that 1024 clips do not
-            what = f"step of {clips} clips, {precision}{' + TF32' if tf32 else ''}"
-            with tensor_float(tf32):
-                mine, losses, peak = _timed_steps(options, batch, precision, device, sizes)
-                rival = None
-                if not tf32:
+            mine, losses, peak = _timed_steps(options, batch, precision, device, sizes)
+            rival = None
+            if precision != "tf32":
+                with products(tf32=False, tuned=False):
                     rival = median(_plain_steps(options, batch, precision, device, sizes))
             if device.type == "cuda":
                 torch.cuda.empty_cache()
+            what = f"step of {clips} clips, {precision}"
             note = f"{clips / median(mine):,.0f} clips/s; first loss {losses[0]:.5g}{peak}"
             figures.append(
                 Figure(what, "s", median(mine), rival, less=True, spread=spread(mine), note=note)
@@ -85,20 +84,41 @@ def steps(device: torch.device, sizes: Sizes) -> list[Figure]:
     return figures
 
 
-@contextmanager
-def tensor_float(allowed: bool) -> Iterator[None]:
-    """TF32 in matrix products and convolutions, or not."""
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = allowed
-    try:
-        with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=allowed):
-            yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
+def step_variants(device: torch.device, sizes: Sizes) -> list[Figure]:
+    """The step of the middle size in bf16, otherwise than it is: layout of the audio network, torch.compile."""
+    clips = sizes.clips[len(sizes.clips) // 2]
+    options = experiment(clips, sizes)
+    batch = made_batch(clips, options.training.audio_frames if clips > 8 else 64)
+
+    def channels_last(trainer: Trainer) -> None:
+        trainer.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def compiled(trainer: Trainer) -> None:
+        assert trainer.network.DAVEnet is not None
+        trainer.network.DAVEnet.forward = torch.compile(trainer.network.DAVEnet.forward)
+
+    tries: dict[str, Callable[[Trainer], None]] = {"as it is": lambda trainer: None}
+    tries["DAVEnet channels_last"] = channels_last
+    if device.type == "cuda":
+        tries["DAVEnet compiled"] = compiled
+    figures, base = [], None
+    for words, change in tries.items():
+        taken, _, peak = _timed_steps(options, batch, "bf16", device, sizes, change)
+        base = base or median(taken)
+        what = f"step of {clips} clips, bf16: {words}"
+        figures.append(
+            Figure(what, "s", median(taken), base, less=True, spread=spread(taken), note=peak[2:])
+        )
+    return figures
 
 
 def _timed_steps(
-    options: ExperimentOptions, batch: Batch, precision: str, device: torch.device, sizes: Sizes
+    options: ExperimentOptions,
+    batch: Batch,
+    precision: str,
+    device: torch.device,
+    sizes: Sizes,
+    change: Callable[[Trainer], None] | None = None,
 ) -> tuple[list[float], list[float], str]:
     data: Any = MadeSet(options.training.videos_per_batch)
     generator = torch.Generator().manual_seed(1)
@@ -107,6 +127,8 @@ def _timed_steps(
         place = Runtime(device, precision, torch.get_num_threads())
         trainer: Trainer = build_trainer(data, vectors, options, place)
         trainer.network.train()
+        if change:
+            change(trainer)
         trainer.objective.start_epoch()
         if device.type == "cuda":
             batch = batch.pin_memory()
@@ -187,7 +209,7 @@ def clustering(device: torch.device, sizes: Sizes) -> list[Figure]:
         ("bf16", False, torch.bfloat16),
     ):
         rows = points.to(kind)
-        with tensor_float(tf32):
+        with products(tf32, tuned=False):
             mine = _seconds(partial(_iterate, rows, first, iterations), device)
             plain = partial(plain_kmeans, rows, first.to(rows), iterations)
             rival = _seconds(plain, device)
@@ -227,16 +249,19 @@ def retrieval(device: torch.device, sizes: Sizes) -> list[Figure]:
     shape = sizes.queries, sizes.embedding
     gallery = random.standard_normal(shape, np.float32)
     queries = gallery + 20 * random.standard_normal(shape, np.float32)
-    began = time.perf_counter()
     exact = places_from_embeddings(queries, gallery).ranks
-    mine = time.perf_counter() - began
+    ours = partial(places_from_embeddings, queries, gallery, device=str(device))
+    mine = _seconds(ours, device, 2)
+    moved = int((ours().ranks != exact).sum())
     figures = []
     for words, kind in (("fp32", torch.float32), ("float64", torch.float64)):
         rival = _seconds(partial(plain_ranks, queries, gallery, kind, device), device, 2)
-        moved = int((plain_ranks(queries, gallery, kind, device) != exact).sum())
+        plain = int((plain_ranks(queries, gallery, kind, device) != exact).sum())
         what = f"retrieval {sizes.queries} x {sizes.queries} x {sizes.embedding}; plain in {words}"
-        note = f"plain: {moved} ranks differ"
-        figures.append(Figure(what, "s", mine, median(rival), less=True, note=note))
+        note = f"ranks unlike those of a processor: ours {moved}, plain {plain}"
+        figures.append(
+            Figure(what, "s", median(mine), median(rival), True, spread(mine), note=note)
+        )
     return figures
 
 

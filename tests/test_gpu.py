@@ -16,7 +16,7 @@ import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
 
 from mcn.distributed import ALONE, Processes
-from mcn.evaluation.retrieval.metrics import ranks
+from mcn.evaluation.retrieval.metrics import places_from_embeddings, ranks
 from mcn.features.runtime import resolve
 from mcn.layout import ModelShards
 from mcn.objectives.clustering import kmeans
@@ -141,6 +141,55 @@ def test_retrieval(device: str, data: ModelShards) -> None:
     assert far(ours, reference) < TOLERANCE["fp32"]
     moved = np.abs(ranks(ours) - ranks(reference))
     assert moved.max() <= 1, "neighbours that are closer than rounding may change places"
+
+
+@on_each_device
+def test_ranks(device: str) -> None:
+    """Float64 products on a GPU round to the same float32: equal ranks, ties included."""
+    random = np.random.default_rng(0)
+    gallery = random.standard_normal((300, 100), np.float32)
+    gallery[200:] = gallery[:100]
+    queries = gallery + 3 * random.standard_normal(gallery.shape, np.float32)
+    reference = places_from_embeddings(queries, gallery)
+    ours = places_from_embeddings(queries, gallery, device=device)
+    assert (ours.ranks == reference.ranks).all()
+    assert (ours.same > 0).sum() >= 100
+
+
+@on_each_device
+@pytest.mark.parametrize("repeats", [True, False])
+def test_frames_through_a_network(device: str, repeats: bool, tmp_path: Path) -> None:
+    """Whole jobs of three workers on a GPU, compiled and not: rows as on a processor, in their order."""
+    pytest.importorskip("timm")
+    from mcn.features.appearance import prepare
+    from mcn.features.extraction import FrameItems, extract
+    from mcn.features.frame_networks import frame_extractor
+    from mcn.features.runtime import Runtime
+    from mcn.options.encoders import TimmOptions
+    from mcn.shards import FeatureStore
+    from tests.features_shards import pictures, write_frames
+
+    torch.manual_seed(0)
+    layers = torch.nn.Conv2d(3, 8, 5, 2), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(2)
+    network = torch.nn.Sequential(*layers, torch.nn.Flatten(), torch.nn.ReLU()).eval()
+    videos = {f"video{n}": pictures(7 + n, 32, 40 + 2 * (n % 2), n) for n in range(8)}
+    source = write_frames(tmp_path / "frames.parquet", {**videos, "bad": None})
+    found = {}
+    for name, place in (("ours", device), ("reference", "cpu")):
+        runtime = Runtime(torch.device(place), "fp32", 2, repeatable=repeats)
+        placed = network.to(place)
+
+        def vectors(frames: torch.Tensor, placed: torch.nn.Module = placed) -> torch.Tensor:
+            return placed(prepare(frames, TimmOptions()))
+
+        output = tmp_path / f"{name}.parquet"
+        extract(source, output, frame_extractor("tried", vectors, FrameItems(1, 4), runtime, {}))
+        found[name] = FeatureStore([output])
+    assert list(found["ours"]) == list(found["reference"]) == [*videos, "bad"]
+    for video, frames in videos.items():
+        ours, reference = (found[name][video].values for name in ("ours", "reference"))
+        assert len(ours) == len(frames)
+        assert far(ours.astype(float), reference.astype(float)) < 2e-3
 
 
 def work(rank: int, device: str, backend: str, data: ModelShards, folder: Path) -> None:

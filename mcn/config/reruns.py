@@ -54,7 +54,7 @@ class Stage(NamedTuple):
     labels: bool = False
 
 
-NETWORK = ("precision", "batch_size")
+NETWORK = ("precision", "batch_size", "repeatable")
 DEVICE = (
     "",
 )  # a network that runs in fp32: of `runtime` it reads the device alone, which changes no number
@@ -237,7 +237,9 @@ def told(settings: Configuration, stage: str, wildcards: Mapping[str, str]) -> d
         row = settings.features[wildcards["feature"]] if one_of else None
         keys = found.runtime if row is None or encoder_row(row).network else DEVICE
         values["runtime"] = {
-            key: value for key, value in recipe(settings.runtime).items() if key in keys
+            key: value
+            for key, value in recipe(settings.runtime).items()
+            if key in keys and (key, value) != ("repeatable", True)  # as before there was the key
         }
     return values
 

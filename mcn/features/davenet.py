@@ -64,7 +64,9 @@ def davenet_extractor(
         "libraries": library_versions("torch", "numpy"),
         **place.recipe,
     }
-    return Extractor(name, encode, place.workers, recipe, None, network.ratio, ends_in_relu=True)
+    return Extractor(
+        name, encode, place.workers, recipe, None, network.ratio, ends_in_relu=True, place=place
+    )
 
 
 def chunks_of(rows: np.ndarray, chunk_rows: int, network: ResDavenet) -> Iterator[Chunk]:

@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -31,6 +31,9 @@ from mcn.errors import UserError
 from mcn.features.parallel import Timing, in_order, read_ahead
 from mcn.features.reading import Batch, batches_of, whole_videos
 from mcn.shards import FEATURE_SCHEMA, ShardReader, ShardWriter, empty_row, feature_row
+
+if TYPE_CHECKING:  # it imports PyTorch, which log-mels need not wait for
+    from mcn.features.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +62,8 @@ class Extractor:
     given. rows_per_vector: rows of the source that a vector stands for; step_seconds: what they come to, where the
     source is sound. ends_in_relu: vectors are never negative. repeats_last_frame: what fills up the last item of a
     video; otherwise black. readers: threads that decode frames. memory: gives an array for a batch of frames; `encode`
-    is done with it when it returns. network: whether PyTorch computes, which takes half a gigabyte.
+    is done with it when it returns. network: whether PyTorch computes, which takes half a gigabyte. place: where and
+    how exactly it does.
     """
 
     name: str
@@ -74,6 +78,7 @@ class Extractor:
     readers: int = 1
     memory: Callable[[tuple[int, ...]], np.ndarray] = plain_memory
     network: bool = True
+    place: Runtime | None = None
 
     @property
     def kind(self) -> str:
@@ -148,7 +153,7 @@ def _arithmetic(
 
     from mcn.features.runtime import repeatable
 
-    with repeatable():
+    with repeatable(extractor.place):
         yield torch.inference_mode()(extractor.compute), functools.partial(torch.set_num_threads, 1)
 
 

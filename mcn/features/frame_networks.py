@@ -9,6 +9,7 @@ Conventions
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,8 @@ from torch import Tensor
 
 from mcn.features.extraction import Extractor, FrameItems
 from mcn.features.runtime import Runtime
+
+log = logging.getLogger(__name__)
 
 TURNS = (
     3  # workers of a GPU: one's batch is computed, one's is filled, one's vectors are on their way
@@ -36,6 +39,7 @@ def frame_extractor(
     """An extractor of RGB frames; network: uint8 (batch_size, F, H, W, 3) on the device -> (batch_size, D)."""
     cuda = runtime.device.type == "cuda"
     turn = Turn(runtime.device)
+    network = Compiled(network) if runtime.tuned else network
 
     def encode(frames: np.ndarray) -> np.ndarray:
         if cuda:
@@ -54,7 +58,31 @@ def frame_extractor(
         ends_in_relu=ends_in_relu,
         readers=readers,
         memory=turn.memory,
+        place=runtime,
     )
+
+
+class Compiled:
+    """A function of tensors under torch.compile; as it is, with a warning, where it cannot be compiled."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        self._plain = function
+        self._function: Callable[[Tensor], Tensor] = torch.compile(function)
+        self._shapes: set[torch.Size] = set()
+        self._lock = threading.Lock()
+
+    def __call__(self, values: Tensor) -> Tensor:
+        if values.shape in self._shapes:
+            return self._function(values)
+        with self._lock:  # one thread compiles
+            try:
+                found = self._function(values)
+            except Exception as error:  # of the compiler, or of the network, which then comes again
+                found = self._plain(values)
+                log.warning("not compiled: %s", str(error).partition("\n")[0])
+                self._function = self._plain
+            self._shapes.add(values.shape)
+            return found
 
 
 class Turn(threading.local):

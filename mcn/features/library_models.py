@@ -154,6 +154,7 @@ def frames_extractor(
         items,
         items.frames,
         repeats_last_frame=True,
+        place=place,
     )
 
 

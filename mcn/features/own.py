@@ -76,7 +76,7 @@ def own_extractor(
     items = FrameItems(encoder.frames_per_vector, encoder.batch_size) if frames else None
     rows = encoder.frames_per_vector if frames else encoder.rows_per_vector
     step = encoder.step_seconds if isinstance(row.reads, SoundOptions) else None
-    return Extractor(name, encode, place.workers, recipe, items, rows, step)
+    return Extractor(name, encode, place.workers, recipe, items, rows, step, place=place)
 
 
 class OwnTextEncoder:

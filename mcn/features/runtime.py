@@ -2,10 +2,11 @@
 
 Conventions
 -----------
-- fp32 is the reference: on CUDA without TF32. bf16 and fp16 cast the folded network and its input; pooling,
-  normalisation and storage follow in float32 and float16.
+- fp32 is the reference: on CUDA without TF32. tf32 is the same but that products on CUDA keep 10 bits of their factors.
+  bf16 and fp16 cast the folded network and its input; pooling, normalisation and storage follow in float32 and float16.
 - Half precision is never used on a CPU: it has no arithmetic for it and is 200 times slower than bf16.
-- On one machine equal inputs give equal bytes: deterministic cuDNN algorithms, no autotuning.
+- On one machine equal inputs give equal bytes: deterministic cuDNN algorithms, no autotuning. `repeatable: false` gives
+  that up on CUDA: cuDNN times its algorithms, and networks of frames are compiled.
 """
 
 from __future__ import annotations
@@ -22,18 +23,29 @@ import torch
 from mcn.errors import UserError
 from mcn.options.features import RuntimeOptions
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {
+    "fp32": torch.float32,
+    "tf32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
 BF16_FLAGS = {"avx512_bf16", "amx_bf16"}  # of /proc/cpuinfo
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """A resolved choice: `precision` is fp32, bf16 or fp16; `threads` of the processor."""
+    """A resolved choice: `precision` is fp32, tf32, bf16 or fp16; `threads` of the processor."""
 
     device: torch.device
     precision: str
     threads: int
     batch_size: int | None = None
+    repeatable: bool = True
+
+    @property
+    def tuned(self) -> bool:
+        """Whether the last bits may vary for the sake of speed."""
+        return self.device.type == "cuda" and not self.repeatable
 
     @property
     def dtype(self) -> torch.dtype:
@@ -53,7 +65,8 @@ class Runtime:
         """What changes the last bits of the numbers."""
         kind = self.device.type
         name = torch.cuda.get_device_name(self.device) if kind == "cuda" else ""
-        return {"device": name or kind, "precision": self.precision}
+        tuned = {"repeatable": False} if self.tuned else {}
+        return {"device": name or kind, "precision": self.precision, **tuned}
 
 
 def resolve(options: RuntimeOptions, threads: int = 0) -> Runtime:
@@ -63,7 +76,8 @@ def resolve(options: RuntimeOptions, threads: int = 0) -> Runtime:
     """
     device = _device(options.device)
     precision = _precision(options.precision, device)
-    return Runtime(device, precision, threads or torch.get_num_threads(), options.batch_size)
+    threads = threads or torch.get_num_threads()
+    return Runtime(device, precision, threads, options.batch_size, options.repeatable)
 
 
 def _device(name: str) -> torch.device:
@@ -82,6 +96,8 @@ def _precision(name: str, device: torch.device) -> str:
     fast = torch.cuda.is_bf16_supported(including_emulation=False) if on_cuda else _cpu_has_bf16()
     if name == "auto":
         return ("bf16" if fast else "fp16") if on_cuda else "fp32"
+    if name == "tf32" and not on_cuda:
+        return "fp32"
     if name == "native_bf16":
         return "bf16" if fast else "fp32"
     if name == "fp16" and not on_cuda:
@@ -102,20 +118,30 @@ def _cpu_has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
 
 @contextlib.contextmanager
-def repeatable() -> Iterator[None]:
+def repeatable(place: Runtime | None = None) -> Iterator[None]:
     """Arithmetic of which equal runs give equal bytes; restores what was set. Of the whole process, so enter it once.
 
     Layers are not split over threads (`Runtime.workers` run whole batches instead), cuDNN takes deterministic
-    algorithms without autotuning, and fp32 on CUDA is fp32, not TF32.
+    algorithms without autotuning, and fp32 on CUDA is fp32, not TF32. place: may ask for TF32 and for autotuning.
     """
-    threads, tf32 = torch.get_num_threads(), torch.backends.cuda.matmul.allow_tf32
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    torch.backends.cuda.matmul.allow_tf32 = False
     try:
-        with torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-        ):
+        with products(place is not None and place.precision == "tf32", bool(place and place.tuned)):
             yield
     finally:
         torch.set_num_threads(threads)
-        torch.backends.cuda.matmul.allow_tf32 = tf32
+
+
+@contextlib.contextmanager
+def products(tf32: bool, tuned: bool) -> Iterator[None]:
+    """How float32 is multiplied on CUDA; restores what was set. tuned: cuDNN times its algorithms; else they repeat."""
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    try:
+        with torch.backends.cudnn.flags(
+            enabled=True, benchmark=tuned, deterministic=not tuned, allow_tf32=tf32
+        ):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before

@@ -63,7 +63,7 @@ def audio_extractor(
     }
     hearing.network.to(place.device, place.dtype)
     step = hearing.step / hearing.rate
-    return Extractor(name, hearing.encode, place.workers, recipe, step_seconds=step)
+    return Extractor(name, hearing.encode, place.workers, recipe, step_seconds=step, place=place)
 
 
 class Hearing:

@@ -188,15 +188,21 @@ class RuntimeOptions(Options):
         role="runtime",
         pattern=r"^(auto|cpu|cuda(:\d+)?)$",
     )
-    precision: Literal["auto", "fp32", "bf16", "fp16", "native_bf16"] = Field(
+    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16", "native_bf16"] = Field(
         "auto",
         description="auto: bf16 on CUDA, fp32 on a CPU; native_bf16: bf16 where the device computes it in "
         "hardware (CUDA, CPUs with avx512_bf16 or amx_bf16), fp32 elsewhere; bf16 on other CPUs is emulated and many "
-        "times slower than fp32; fp16: CUDA only",
+        "times slower than fp32; tf32: fp32 whose products keep 10 bits on CUDA, fp32 elsewhere; fp16: CUDA only",
     )
     batch_size: int | None = Field(
         None,
         ge=1,
         le=4096,
         description="frames or clips a forward pass; null: 4 on a CPU; 128 frames, 64 clips on CUDA",
+    )
+    repeatable: bool = Field(
+        True,
+        strict=True,
+        description="equal runs give equal bytes; false: on CUDA cuDNN times its algorithms and torch.compile fuses "
+        "layers of networks of frames, up to twice as fast, and the last bits vary; on a CPU nothing changes",
     )

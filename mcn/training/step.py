@@ -3,7 +3,9 @@
 Conventions
 -----------
 - Precision: `fp32`, or `bf16`/`fp16` through `torch.autocast` (matrix products and convolutions in half precision,
-  parameters and losses in float32); fp16 with loss scaling, as the released code's apex O1.
+  parameters and losses in float32); fp16 with loss scaling, as the released code's apex O1. On CUDA the products of
+  float32, those of losses and of k-means among them, are taken in TF32 (10 bits) in every precision but `fp32`, and
+  cuDNN times its algorithms: steps repeat themselves bit for bit on the CPU alone.
 - The learning rate is a linear warm-up, then half a cosine to 0 (MCN train_tri_kmeans.py:49-61), or a factor for each
   epoch that is done (HowTo100M and AVLnet train.py), or constant:
 
@@ -29,7 +31,7 @@ from torch import Tensor
 
 from mcn.distributed import ALONE, Processes, share_batch_norms
 from mcn.errors import UserError
-from mcn.features.runtime import Runtime
+from mcn.features.runtime import Runtime, products
 from mcn.networks import EmbeddingNetwork
 from mcn.objectives.objective import Objective, StepInputs
 from mcn.options.objectives import MODALITIES
@@ -127,6 +129,10 @@ class Trainer:
 
     def step(self, batch: Batch, step: int) -> StepReport:
         """Train on one batch; `step` counts from 0. A diverged loss: `UserError`."""
+        with products(tf32=self.precision != "fp32", tuned=self.device.type == "cuda"):
+            return self._step(batch, step)
+
+    def _step(self, batch: Batch, step: int) -> StepReport:
         rate = scheduled_rate(step, self.total, self.options)
         for group in self.optimizer.param_groups:
             group["lr"] = rate

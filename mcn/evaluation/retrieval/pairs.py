@@ -121,6 +121,7 @@ class ClipEmbeddings:
     published_total: int | None = None
     video_letters: int | None = None
     joined: Mapping[str, Embedded] = field(default_factory=dict)
+    device: str = "cpu"
 
     @classmethod
     def of(cls, given: EvaluatedModel) -> ClipEmbeddings:
@@ -138,7 +139,8 @@ class ClipEmbeddings:
         policy = options.missing_modality
         letters = YOUTUBE_ID if options.full_video_by == "youtube_id" else None
         joined = joined_sides(given, captions, set(modalities), options.audio_frames)
-        found = cls(captions, modalities, policy, options.published_total, letters, joined)
+        total, device = options.published_total, str(given.device)
+        found = cls(captions, modalities, policy, total, letters, joined, device)
         for reason, count in found.missing.items():
             logger.warning("%d without %s (policy: %s)", count, reason, policy)
         return found
