@@ -10,6 +10,7 @@ option with its unit and default.
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import os
 import sys
@@ -17,6 +18,7 @@ from collections.abc import Sequence
 
 from mcn import __version__
 from mcn.commands import GROUPS
+from mcn.commands.search import with_dashed_query
 from mcn.commands.verbs import noting_code, supply_settings
 from mcn.errors import UserError
 from mcn.lifetime import ending_with_parent
@@ -29,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         datefmt="%H:%M:%S",
     )
-    options = build_parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    options = build_parser().parse_args(with_dashed_query(words))
     try:
         supply_settings(options)
         with ending_with_parent(), noting_code(options):
@@ -41,6 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except UserError as error:
         print(f"mcn {options.verb}: error\n{error}", file=sys.stderr)
+        return 1
+    except OSError as error:  # of files that are written, `mcn.files` tells with their names
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or error.filename:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        words = UserError(f"standard output: {error.strerror}", "room for it", "write elsewhere")
+        print(f"mcn {options.verb}: error\n{words}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"mcn {options.verb}: interrupted", file=sys.stderr)

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from mcn.cli import main
+from mcn.errors import UserError
 from mcn.search import planning, run
 from mcn.search.planning import make_plan
 from mcn.sources.manifest import read_manifest
@@ -185,3 +186,26 @@ def test_a_folder_that_was_emptied_answers_no_more(folder, capsys):
     assert "no videos or sound below" in capsys.readouterr().err
     assert main(["search", str(root / "out"), "soup"]) == 1
     assert "nothing has been indexed there" in capsys.readouterr().err
+
+
+def test_a_run_that_comes_to_nothing_leaves_nothing(tmp_path, capsys):
+    (tmp_path / "videos").mkdir()
+    assert start(tmp_path) == 1
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".lock").touch()  # of a run of an earlier version
+    assert start(tmp_path) == 1
+    assert list((tmp_path / "out").iterdir()) == [], "a folder that was there stays"
+    assert "no videos or sound below" in capsys.readouterr().err
+
+
+def test_a_run_never_takes_a_lock_that_was_removed(tmp_path, monkeypatch):
+    real = run.fcntl.flock
+
+    def removed_meanwhile(file, how):
+        (tmp_path / "out" / ".lock").unlink()
+        real(file, how)
+
+    monkeypatch.setattr(run.fcntl, "flock", removed_meanwhile)
+    with pytest.raises(UserError, match="another `mcn run`"), run._alone(tmp_path / "out"):
+        pass

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from mcn.cli import main
+from mcn.commands import search as verbs
 from mcn.media.cutting import cut
 from mcn.media.probe import probe
 from mcn.search.answers import Answers, Line, Video
@@ -58,6 +59,7 @@ def test_json_is_that_of_the_page(folder, capsys):
     assert main(["search", str(folder), "dog", "--json", "--limit", "1"]) == 0
     (only,) = json.loads(capsys.readouterr().out)["results"]
     assert only["video_id"] == "walk"
+    assert only["path"] == str(make("plain.mp4"))
     assert (only["start_seconds"], only["end_seconds"], only["sources"]) == (1, 2.5, ["words"])
 
 
@@ -106,3 +108,41 @@ def test_a_reader_that_stops_early_is_no_error():
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert (done.stderr, done.returncode) == ("", 0)
     assert done.stdout.startswith("usage")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("DIR", "-soup"),
+        ("DIR", "-hot soup", "--json"),
+        ("--limit", "3", "DIR", "-h"),
+        ("DIR", "--", "--soup"),
+        ("DIR", "soup", "--limit", "2"),
+    ],
+)
+def test_a_query_may_begin_with_a_dash(words, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(verbs, "search", lambda arguments: asked.append(arguments) or 0)
+    if "-h" in words:
+        with pytest.raises(SystemExit):
+            main(["search", *words])
+        assert "usage: mcn search" in capsys.readouterr().out
+        return
+    assert main(["search", *words]) == 0
+    (query,) = [one for one in words if "soup" in one]
+    assert asked[0].query == query
+    assert str(asked[0].directory) == "DIR"
+    assert asked[0].limit == (2 if "--limit" in words else 10)
+    assert asked[0].json == ("--json" in words)
+
+
+def test_a_full_disk_behind_standard_output_is_told(tmp_path):
+    code = "import sys; from mcn.cli import main; sys.exit(main(['fetch']))"  # prints a list
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 1
+    assert "got: standard output: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr

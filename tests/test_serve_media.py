@@ -62,6 +62,12 @@ def test_a_playable_file_is_sent_as_it_is_in_ranges(client, served):
     assert rest.content == content[-5:]
     beyond = client.get(at(SOUP, "media"), headers={"range": f"bytes={len(content)}-"})
     assert beyond.status_code == 416
+    assert beyond.headers["content-range"] == f"bytes */{len(content)}"
+    assert error_of(beyond)["got"] == f"Range: bytes={len(content)}-"
+    for nonsense in ("soup", "bytes=x", "lines=1-2", "bytes=9-3"):
+        refused = client.get(at(SOUP, "media"), headers={"range": nonsense})
+        assert refused.status_code == 400
+        assert error_of(refused)["got"] == f"Range: {nonsense}"
 
 
 def test_what_browsers_do_not_play_becomes_a_preview_once(client, served):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from argparse import ArgumentTypeError, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 from mcn.commands.verbs import Verbs, add_group, add_verb
@@ -42,7 +44,9 @@ def register(verbs: Verbs) -> None:
 
     verb = add_verb(verbs, "search", search)
     verb.add_argument("directory", type=Path, metavar="DIR", help="folder that `mcn run` wrote")
-    verb.add_argument("query", help="what to look for, in words")
+    verb.add_argument(
+        "query", help="what to look for, in words (behind -- where it begins with --)"
+    )
     verb.add_argument("--limit", type=_positive, default=10, help="answers at most (10)")
     verb.add_argument("--json", action="store_true", help="print JSON, as the page's API does")
     only = verb.add_mutually_exclusive_group()
@@ -73,6 +77,17 @@ def register(verbs: Verbs) -> None:
     verb = add_verb(kinds, "model", export_model)
     verb.add_argument("model", type=Path, help="folder of the model, results/models/{experiment}")
     verb.add_argument("output", type=Path, help="folder to write")
+
+
+def with_dashed_query(words: Sequence[str]) -> list[str]:
+    """The words of a command line; a query that begins with one dash goes to their end, behind `--`.
+
+    All options of `mcn search` but -h have two dashes; numbers below 0 are words to argparse.
+    """
+    dashed = [one for one in words[1:] if re.match(r"-[^-\d]", one) and one != "-h"]
+    if words[:1] != ["search"] or "--" in words or len(dashed) != 1:
+        return list(words)
+    return [*(one for one in words if one not in dashed), "--", *dashed]
 
 
 def _positive(text: str) -> int:

@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import yaml
 
@@ -103,8 +103,9 @@ def run(source: Path, output: Path, overlays: Sequence[Path], cores: int) -> int
         got = f"{source} is a video or sound file" if source.exists() else f"no folder {source}"
         cure = f"name its folder: {source.parent}" if source.exists() else "correct the path"
         raise UserError(got, "a folder of videos, or a manifest", cure)
-    notes = Notes.read(output)
+    Notes.read(output)  # before anything is written into a folder of somebody else
     with _alone(output):
+        notes = Notes.read(output)
         rows = _rows(source, output, notes)
         plan = make_plan(source.resolve().name, len(rows), notes.shards, overlays)
         settings = configure(plan.configuration)
@@ -123,11 +124,15 @@ def run(source: Path, output: Path, overlays: Sequence[Path], cores: int) -> int
 
 @contextlib.contextmanager
 def _alone(output: Path) -> Iterator[None]:
-    """Hold the folder's lock, which ends with the process; `UserError` where another one has it."""
+    """Hold the folder's lock, which ends with the process; `UserError` where another one has it.
+
+    A run that came to nothing leaves nothing: neither its lock nor the folder that it made.
+    """
+    existed, lock = output.exists(), output / ".lock"
     with contextlib.ExitStack() as stack:
         try:
             output.mkdir(parents=True, exist_ok=True)
-            file = stack.enter_context(open(output / ".lock", "a"))
+            file = stack.enter_context(open(lock, "a"))
         except OSError as error:
             cure = "choose another folder: --output"
             raise UserError(
@@ -135,12 +140,28 @@ def _alone(output: Path) -> Iterator[None]:
             ) from None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not _is_file(file, lock):
+                raise BlockingIOError  # removed by the run that held it
         except BlockingIOError:
             cure = "wait until it has ended, or choose another folder"
             raise UserError(
                 f"another `mcn run` is writing {output}", "one at a time", cure
             ) from None
-        yield
+        try:
+            yield
+        finally:
+            if [one.name for one in output.iterdir()] == [lock.name]:
+                lock.unlink()
+                if not existed:
+                    output.rmdir()
+
+
+def _is_file(file: IO[str], path: Path) -> bool:
+    """Whether an open file is the one that lies at a path now."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _rows(source: Path, output: Path, notes: Notes) -> list[ManifestRow]:

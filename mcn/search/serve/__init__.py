@@ -8,5 +8,5 @@ Conventions
   decoder down, and are kept up to a number of bytes (`file_cache.py`): `thumbnails.py`, `playback.py`, `previews.py`.
 - A video is named by its id alone. No path and no name of a file is ever taken from a request.
 - Every error of the API is JSON: {"error": {"got", "wanted", "do_this"}}; only what no HTTP request can be understood
-  of, and a range that makes no sense, are answered with a bare status.
+  of is answered with a bare status.
 """

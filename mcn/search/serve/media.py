@@ -13,9 +13,11 @@ import os
 import shutil
 from pathlib import Path
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
 
 from mcn.errors import UserError
 from mcn.search.answers import Video
@@ -155,5 +157,28 @@ def _is_direct(playback: Playback, request: Request) -> bool:
     return playable and not parameters.flag(query, "preview")
 
 
+class _Film(FileResponse):
+    """A film in ranges; a range that makes no sense is answered as every other mistake is."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refused: list[Message] = []
+
+        async def passed_on(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] in (400, 416):
+                refused.append(message)
+            if not refused:
+                await send(message)
+
+        await super().__call__(scope, receive, passed_on)
+        if refused:
+            got = f"Range: {Headers(scope=scope).get('range', '')[:200]}"
+            wanted = "bytes=FIRST-LAST, within the file"
+            cure = "correct the header, or leave it out"
+            reply = error_reply(UserError(got, wanted, cure), refused[0]["status"])
+            if length := Headers(raw=refused[0]["headers"]).get("content-range"):
+                reply.headers["content-range"] = length
+            await reply(scope, receive, send)
+
+
 def _film(path: Path, media_type: str) -> Response:
-    return FileResponse(path, media_type=media_type, headers={"cache-control": "private, no-cache"})
+    return _Film(path, media_type=media_type, headers={"cache-control": "private, no-cache"})
