@@ -49,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT) or error.filename:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        words = UserError(f"standard output: {error.strerror}", "room for it", "write elsewhere")
-        print(f"mcn {options.verb}: error\n{words}", file=sys.stderr)
+        said = UserError(f"standard output: {error.strerror}", "room for it", "write elsewhere")
+        print(f"mcn {options.verb}: error\n{said}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"mcn {options.verb}: interrupted", file=sys.stderr)
