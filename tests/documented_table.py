@@ -167,6 +167,8 @@ TABLE: dict[str, Run | NotRun] = {
     "snakemake --cores 2 --configfile config.yaml config/embedded.yaml -- encoders": plan(
         says="encoders"
     ),
+    # languages.md
+    "snakemake --cores 2 --configfile config.yaml config/languages.yaml": plan(says="train_cbow"),
     "python benchmarks/stages.py results": done(says="resnext101"),
     # evaluation.md
     "mcn import actions data/ucf101/videos --output data/ucf101": Run(

@@ -23,7 +23,7 @@ from mcn.options.evaluation import RetrievalOptions
 from mcn.options.training import TrainingOptions
 from mcn.report.accounts import read_account
 from mcn.report.evaluations import Retrieval
-from mcn.report.measures import language_rows
+from mcn.report.measures import language_rows, language_tables
 from mcn.search.printing import unknown_language
 from mcn.shards import FeatureSequence, ShardReader
 from mcn.shards.lines import Narration
@@ -261,7 +261,11 @@ def test_scores_by_language_are_those_of_its_captions_alone(
             for part in ("scores", "chance", "intervals"):
                 assert found[part][pair] == alone[language][part][pair], (language, pair, part)
             assert scores["total"] == alone[language]["scores"][pair]["total"]
-    shown = language_rows(Retrieval(experiment="e", dataset="d", **both))
+    file = Retrieval(experiment="e", dataset="d", **both)
+    (table,) = language_tables([file, Retrieval(experiment="f", dataset="d", **alone["en"])])
+    recall = [both["languages"][code]["scores"]["t->va"]["R@10"] for code in ("de", "en")]
+    assert (table.languages, table.rows) == (["de", "en"], [("e", recall)])
+    shown = language_rows(file)
     assert shown[0].words == "de, text → video + audio"
     assert shown[0].measures[0].chance == pytest.approx(
         both["languages"]["de"]["chance"]["t->va"]["R@1"]

@@ -75,6 +75,8 @@ def settings():
     }
     values["datasets"]["demo_train"] |= {"tasks": "tasks.csv", "steps": "steps.csv"}
     values["experiments"]["supervised"] = {"base": "mcn", "objective": {"kind": "supervised"}}
+    trained = {"vectors": "results/weights/own_words.bin", "train": {"dataset": "demo_train"}}
+    values["features"]["own_words"] = {"kind": "text", "encoder": "word2vec", **trained}
     values["rendered"] = {"more": {"videos": 1, "tasks": [[0, 1]]}}
     return configure(values)
 

@@ -31,6 +31,10 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("--seed", type=int, default=0, help="of the random numbers (0)")
     verb.add_argument("--threads", type=int, default=0, help="processor threads, 0: all (default)")
 
+    verb = _add(verbs, "train-vectors", train_vectors)
+    verb.add_argument("tables", type=Path, nargs="+", help="narration tables")
+    verb.add_argument("--output", type=Path, required=True, help="word vectors to write, .bin")
+
     verb = _add(verbs, "vocabulary", vocabulary, runtime=True)
     verb.add_argument("tables", type=Path, nargs="+", help="narration, captions or tasks tables")
     verb.add_argument(
@@ -74,6 +78,18 @@ def seed_weights(arguments: Namespace) -> None:
     make_seeded_weights(
         arguments.feature, _row(arguments), arguments.shards, arguments.output, arguments.seed
     )
+
+
+def train_vectors(arguments: Namespace) -> None:
+    """Train word vectors on narration: skip-gram or CBOW of gensim."""
+    from mcn.features.train_vectors import train_vectors
+    from mcn.options.encoders import TextOptions
+
+    row = _text_row(arguments)
+    if not isinstance(row, TextOptions):
+        got = f"feature {arguments.feature} with the encoder {row.encoder}"
+        raise UserError(got, "a feature of words", "name one")
+    train_vectors(arguments.tables, arguments.output, row)
 
 
 def vocabulary(arguments: Namespace) -> None:

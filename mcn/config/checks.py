@@ -13,6 +13,7 @@ from mcn.config.features import feature_problems
 from mcn.config.study import study_problems
 from mcn.errors import UserError
 from mcn.options.base import nearest
+from mcn.options.encoders import TextOptions
 from mcn.options.objectives import Needs
 from mcn.options.sections import CAPTIONS, Experiment
 from mcn.sources.official import adapter_of
@@ -63,6 +64,9 @@ def reference_problems(settings: Configuration) -> list[str]:
                     f"experiments.{name}.early_evaluation: {early.dataset} has no captions"
                 )
     problems += study_problems(settings)
+    for name, row in settings.features.items():
+        if isinstance(row, TextOptions) and row.train and users.get(name):
+            uses[f"features.{name}.train.dataset"] = row.train.dataset
     for key, used in uses.items():
         if used is not None and used not in settings.datasets:
             problems.append(f"{key}: no data set {used!r}{nearest(used, settings.datasets)}")

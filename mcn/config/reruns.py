@@ -99,6 +99,7 @@ STAGES: dict[str, Stage] = {
     "transcribe": Stage("datasets.{dataset}.transcribe", (), ("mcn.features.transcribe",)),
     "seed_weights": Stage("features.{feature}", (), ("mcn.features.seeding",)),
     "feature": Stage("features.{feature}", (), ("mcn.features.extraction",), NETWORK),
+    "train_vectors": Stage("features.{feature}", (), ("mcn.features.train_vectors",)),
     "vocabulary": Stage("features.{feature}", (), ("mcn.features.text",), NETWORK),
     "texts": Stage("features.{feature}", (), ("mcn.features.text",)),
     "train": Stage("experiments.{experiment}", EXPERIMENT, ("mcn.training.train",), ("precision",)),

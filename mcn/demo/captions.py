@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mcn.demo.plan import Shot, VideoPlan
-from mcn.demo.story import STORY, Task
+from mcn.demo.story import STORIES, STORY, Name, Task
 
 
 class Caption(NamedTuple):
@@ -60,12 +60,14 @@ def captions(plans: Iterable[VideoPlan], seed: int) -> list[Caption]:
 def _sentences(plan: VideoPlan, shot: Shot, rng: np.random.Generator) -> list[str]:
     """Every sentence that describes the shot, in random order; short ones and common names come several times."""
     assert shot.step is not None
-    names = STORY.items[shot.step.item].names
-    targets = STORY.items[shot.step.target].names if shot.step.target else ("",)
+    story = STORIES[plan.language]
+    names = story.items[shot.step.item].names
+    targets: tuple[Name, ...] = story.items[shot.step.target].names if shot.step.target else ("",)
+    place = story.place_names.get(plan.place, plan.place)
     choices = [
-        f"{sentence} {detail}".strip().format(item=item, target=target, place=plan.place)
-        for sentence in STORY.actions[shot.step.action].written
-        for detail in STORY.details
+        f"{sentence} {detail}".strip().format(item=item, target=target, place=place)
+        for sentence in story.actions[shot.step.action].written
+        for detail in story.details
         for item in (names[0], names[0], *names)
         for target in (targets[0], targets[0], *targets)
     ]

@@ -8,6 +8,8 @@ Files
 - tasks.csv: task,step,text (all tasks); steps.csv: video_id,task,step,start_seconds,end_seconds (held-out videos)
 - training_steps.csv: as steps.csv, of the training videos; no part of the pipeline learns from it
 - DEMO.md: what this is, and licences
+- In several languages narration/*.LANGUAGE.srt, of which the csv lists all of a video; which of them is spoken goes
+  round. captions.csv then has a column language, and a caption of each clip in every language.
 
 Files of a set
 --------------
@@ -58,7 +60,7 @@ def plans(options: DemoOptions) -> dict[str, list[VideoPlan]]:
     }
     return {
         split: [
-            plan_video(split, index, length, options.seed)
+            plan_video(split, index, length, options.seed, options.languages)
             for index, length in enumerate(lengths(seconds, videos, split, options.seed))
         ]
         for split, (seconds, videos) in wanted.items()
@@ -136,10 +138,12 @@ def _render_all(videos: list[VideoPlan], folder: Path, workers: int) -> None:
     with ProcessPoolExecutor(workers, context, max_tasks_per_child=1) as pool:
         running = [
             pool.submit(
-                render, plan, folder / f"videos/{name}.mp4", folder / f"narration/{name}.srt"
+                render,
+                plan,
+                folder / f"videos/{plan.video_id}.mp4",
+                [folder / name for name in _narration(plan)],
             )
             for plan in order
-            for name in [plan.video_id]
         ]
         try:
             finished = as_completed(running)
@@ -163,15 +167,31 @@ def _annotate(planned: dict[str, list[VideoPlan]], folder: Path, seed: int) -> N
 def _manifest(videos: list[VideoPlan], split: str) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for plan in videos:
-        files = f"videos/{plan.video_id}.mp4", f"narration/{plan.video_id}.srt"
+        files = f"videos/{plan.video_id}.mp4", "|".join(sorted(_narration(plan)))
         rows.append((plan.video_id, *files, split, f"how to {plan.task}"))
     return rows
+
+
+def _narration(plan: VideoPlan) -> list[str]:
+    """The narration files of a video: of its plan, then of the plans in other languages."""
+    if not plan.others:
+        return [f"narration/{plan.video_id}.srt"]
+    return [f"narration/{plan.video_id}.{one.language}.srt" for one in (plan, *plan.others)]
 
 
 def _annotate_steps(
     videos: list[VideoPlan], tasks: Mapping[str, Task], folder: Path, seed: int
 ) -> None:
-    _write_csv(folder / "captions.csv", Caption._fields, captions(videos, seed))
+    languages = sorted({one.language for plan in videos for one in (plan, *plan.others)})
+    if len(languages) < 2:
+        _write_csv(folder / "captions.csv", Caption._fields, captions(videos, seed))
+    else:
+        rows = [
+            (*caption, language)
+            for language in languages
+            for caption in captions([plan.told_in(language) for plan in videos], seed)
+        ]
+        _write_csv(folder / "captions.csv", (*Caption._fields, "language"), rows)
     _write_csv(folder / "tasks.csv", StepName._fields, step_names(tasks))
 
 

@@ -10,7 +10,7 @@ Conventions
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ import numpy as np
 from mcn.demo.plan import Shot, VideoPlan
 from mcn.demo.sounds import action_sound, background
 from mcn.demo.speech import SAMPLE_RATE, Sentence, Speaker, Word
-from mcn.demo.story import STORY
+from mcn.demo.story import STORIES, STORY
 
 LATE_SECONDS = 0.8
 PAUSE_SECONDS = 0.08  # between sentences
@@ -47,7 +47,7 @@ class Utterance(NamedTuple):
 
 def speak(plan: VideoPlan) -> list[Utterance]:
     """Say a video's sentences in order, each when its shot and the sentences before it allow."""
-    speaker = Speaker(plan.voice, plan.words_a_minute, plan.pitch)
+    speaker = Speaker(plan.voice, plan.words_a_minute, plan.pitch, plan.language)
     said: list[Utterance] = []
     free = 0.1
     for wanted, text, idle in _sentences(plan):
@@ -93,10 +93,13 @@ def _shot_sound(shot: Shot, rng: np.random.Generator) -> np.ndarray:
     return action_sound(kind, shot.end - shot.start, rng) * rng.uniform(0.7, 1.2)
 
 
-def transcribe(said: list[Utterance], rng: np.random.Generator) -> list[Line]:
-    """Caption lines with the errors of a speech recognizer."""
+def transcribe(said: list[Utterance], rng: np.random.Generator, language: str = "en") -> list[Line]:
+    """Caption lines with the errors of a speech recognizer of a language."""
+    misheard = STORIES[language].misheard
     words = [
-        Word(start + word.start, word.text) for start, sentence in said for word in sentence.words
+        Word(start + word.start, word.text.lower())
+        for start, sentence in said
+        for word in sentence.words
     ]
     ends = [min(word.start + LAST_WORD_SECONDS, after.start) for word, after in pairwise(words)]
     ends += [word.start + LAST_WORD_SECONDS for word in words[-1:]]
@@ -106,20 +109,20 @@ def transcribe(said: list[Utterance], rng: np.random.Generator) -> list[Line]:
         last = index + 1 == len(words)
         pause = not last and words[index + 1].start - word.start > LINE_BREAK_SECONDS
         if last or pause or index + 1 - first == LINE_WORDS:
-            heard = " ".join(_mishear([w.text for w in words[first : index + 1]], rng))
+            heard = " ".join(_mishear([w.text for w in words[first : index + 1]], misheard, rng))
             if heard:
                 lines.append(Line(words[first].start, ends[index], heard))
             first = index + 1
     return lines
 
 
-def _mishear(words: list[str], rng: np.random.Generator) -> list[str]:
+def _mishear(words: list[str], misheard: Mapping[str, str], rng: np.random.Generator) -> list[str]:
     heard = []
     for word in words:
         if rng.random() >= WORD_ERROR_RATE:
             heard.append(word)
-        elif word in STORY.misheard:
-            heard.append(STORY.misheard[word])
+        elif word in misheard:
+            heard.append(misheard[word])
     return heard
 
 

@@ -6,20 +6,22 @@ Conventions
   seconds, whole frames. Background takes the share that is drawn from `BACKGROUND`.
 - Sentences belong to a shot and are spread over it, from `shot.start + lag` on, or when the one before is over; an
   empty one is a pause.
+- In another language the same is drawn and told with that language's story: the shots are the same.
 - Everything is drawn from `numpy.random.default_rng([*seed, stream])`, whose seed names the video (in the demo seed,
   split and index): plans do not depend on one another.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
 
 from mcn.demo.speech import VOICES
-from mcn.demo.story import STORY, Step, Task
+from mcn.demo.story import STORIES, STORY, Name, Step, Story, Task
 
 SPLITS = ("train", "test")
 BACKGROUND = {"train": (0.34, 0.42), "test": (0.46, 0.495)}  # share of a video
@@ -55,7 +57,9 @@ class Picture(NamedTuple):
 
 @dataclass(frozen=True)
 class VideoPlan:
-    """Everything that the renderer needs; objects: those of the task's list, in order of their names."""
+    """Everything that the renderer needs; objects: those of the task's list, in order of their names; language: what
+    is spoken; others: the same video, told in other languages.
+    """
 
     video_id: str
     split: str
@@ -71,6 +75,12 @@ class VideoPlan:
     words_a_minute: int
     pitch: int
     seed: tuple[int, ...]
+    language: str = "en"
+    others: tuple[VideoPlan, ...] = ()
+
+    def told_in(self, language: str) -> VideoPlan:
+        """The plan of the same video in a language."""
+        return next(one for one in (self, *self.others) if one.language == language)
 
     @property
     def seconds(self) -> float:
@@ -99,10 +109,19 @@ def lengths(mean_seconds: float, videos: int, split: str, seed: int) -> list[flo
     return [float(mean_seconds * (1 + offset)) for offset in offsets]
 
 
-def plan_video(split: str, index: int, seconds: float, seed: int) -> VideoPlan:
-    """Draw one video of the demo, of about `seconds` (to the frame)."""
+def plan_video(
+    split: str, index: int, seconds: float, seed: int, languages: Sequence[str] = ("en",)
+) -> VideoPlan:
+    """Draw one video of the demo, of about `seconds` (to the frame); the languages take turns at being spoken."""
     numbers = (seed, SPLITS.index(split), index)
-    return plan_of(f"{split}{index:04d}", split, *task_of(split, index), seconds, numbers)
+    told = [
+        plan_of(
+            f"{split}{index:04d}", split, *task_of(split, index), seconds, numbers, language=one
+        )
+        for one in languages
+    ]
+    spoken = told.pop(index % len(told))
+    return replace(spoken, others=tuple(told))
 
 
 def plan_of(
@@ -113,6 +132,7 @@ def plan_of(
     seconds: float,
     seed: tuple[int, ...],
     picture: Picture | None = None,
+    language: str = "en",
 ) -> VideoPlan:
     """Draw one video of a task. split: how it is cut, of `SPLITS`. picture: its size and rate, drawn where None."""
     rng = np.random.default_rng([*seed, PLAN])
@@ -127,7 +147,7 @@ def plan_of(
         task=name,
         place=task.place,
         objects=tuple(sorted(objects)),
-        shots=_shots(split, name, task, seconds, rate, rng),
+        shots=_shots(split, _Talk(name, rng, STORIES[language]), task, seconds, rate, rng),
         width=width,
         height=height,
         rate=rate,
@@ -136,11 +156,12 @@ def plan_of(
         words_a_minute=int(rng.integers(170, 200)),
         pitch=int(rng.integers(35, 65)),
         seed=(*seed, RENDER),
+        language=language,
     )
 
 
 def _shots(
-    split: str, name: str, task: Task, seconds: float, rate: int, rng: np.random.Generator
+    split: str, talk: _Talk, task: Task, seconds: float, rate: int, rng: np.random.Generator
 ) -> tuple[Shot, ...]:
     shown = min(STEPS_SHOWN[split], len(task.steps))
     numbers = sorted(rng.choice(len(task.steps), shown, replace=False).tolist())
@@ -148,7 +169,6 @@ def _shots(
     step_seconds = _parts((1 - share) * seconds, rng.uniform(0.85, 1.2, shown))
     kinds = _gaps(shown, rng)
     gap_seconds = _parts(share * seconds, _gap_weights(kinds, rng))
-    talk = _Talk(name, rng)
     shots: list[Shot] = []
     time = 0.0
     for position, kind in enumerate(kinds):
@@ -200,31 +220,31 @@ def _background(kind: str, talk: _Talk, start: float, end: float, rate: int) -> 
 class _Talk:
     """What the narrator of one video says."""
 
-    def __init__(self, task: str, rng: np.random.Generator) -> None:
-        self.task, self.rng = task, rng
+    def __init__(self, task: str, rng: np.random.Generator, story: Story) -> None:
+        self.task, self.rng, self.story = story.task_names.get(task, task), rng, story
 
     def intro(self) -> str:
-        return str(self.rng.choice(STORY.intros)).format(task=self.task)
+        return str(self.rng.choice(self.story.intros)).format(task=self.task)
 
     def outro(self) -> str:
-        return str(self.rng.choice(STORY.outros))
+        return str(self.rng.choice(self.story.outros))
 
     def filler(self) -> str:
-        return str(self.rng.choice(STORY.fillers))
+        return str(self.rng.choice(self.story.fillers))
 
     def filler_or_nothing(self) -> str:
         return "" if self.rng.random() < SILENT_SHARE else self.filler()
 
     def step(self, step: Step) -> str:
-        sentence = str(self.rng.choice(STORY.actions[step.action].spoken))
+        sentence = str(self.rng.choice(self.story.actions[step.action].spoken))
         spoken = sentence.format(item=self.name(step.item), target=self.name(step.target))
-        return f"{self.rng.choice(STORY.leads)} {spoken}"
+        return f"{self.rng.choice(self.story.leads)} {spoken}"
 
-    def name(self, item: str | None) -> str:
+    def name(self, item: str | None) -> Name:
         """An object's usual name, now and then another."""
         if item is None:
             return ""
-        common, *others = STORY.items[item].names
-        return (
-            str(self.rng.choice(others)) if others and self.rng.random() < SYNONYM_SHARE else common
-        )
+        common, *others = self.story.items[item].names
+        if not others or self.rng.random() >= SYNONYM_SHARE:
+            return common
+        return others[int(self.rng.choice(len(others)))]

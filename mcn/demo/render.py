@@ -6,7 +6,7 @@ Equal plans give equal bytes: one encoder thread, no time stamps, fixed versions
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -25,14 +25,16 @@ SOUND_BITS = 64_000  # bits/s
 SOUND_BLOCK = 1024  # samples, one AAC frame
 
 
-def render(plan: VideoPlan, video: Path, narration: Path) -> None:
-    """Write one video (.mp4) and its narration (.srt)."""
-    picture_rng, sound_rng, text_rng = (
-        np.random.default_rng([*plan.seed, stream]) for stream in (1, 2, 3)
-    )
+def render(plan: VideoPlan, video: Path, narration: Sequence[Path]) -> None:
+    """Write one video (.mp4) and its narration (.srt): of the plan, then of the plans in other languages."""
+    picture_rng, sound_rng = (np.random.default_rng([*plan.seed, stream]) for stream in (1, 2))
     said = speak(plan)
     track = sound_track(plan, said, sound_rng)
-    narration.write_text(subtitles(transcribe(said, text_rng)), encoding="utf-8")
+    for told, path in zip((plan, *plan.others), narration, strict=True):
+        heard = said if told is plan else speak(told)
+        text_rng = np.random.default_rng([*told.seed, 3])
+        lines = transcribe(heard, text_rng, told.language)
+        path.write_text(subtitles(lines), encoding="utf-8")
     _write_video(video, plan, frames(plan, picture_rng), track)
 
 

@@ -27,6 +27,8 @@ VOICES = (
     *("Andrea", "belinda", "f1", "f4", "linda", "steph"),
 )
 
+SPOKEN = {"en": "en-us", "de": "de", "es": "es"}  # language -> espeak-ng's voice
+
 _AUDIO_OUTPUT_SYNCHRONOUS, _POSITION_CHARACTER, _CHARACTERS_UTF8 = 2, 1, 1
 _RATE, _PITCH, _EVENT_WORD = 1, 3, 1
 _ESPEAK_RATE = 22_050
@@ -74,9 +76,9 @@ def require_speech() -> None:
 
 
 class Speaker:
-    """One narrator: a voice, words a minute, pitch 0..99."""
+    """One narrator: a voice, words a minute, pitch 0..99, language of `SPOKEN`."""
 
-    def __init__(self, voice: str, rate: int, pitch: int) -> None:
+    def __init__(self, voice: str, rate: int, pitch: int, language: str = "en") -> None:
         require_speech()
         import espeakng_loader  # an optional extra
 
@@ -92,7 +94,7 @@ class Speaker:
         )
         self._callback = signature(self._receive)  # kept: the library holds only a pointer
         self._library.espeak_SetSynthCallback(self._callback)
-        if self._library.espeak_SetVoiceByName(f"en-us+{voice}".encode()):
+        if self._library.espeak_SetVoiceByName(f"{SPOKEN[language]}+{voice}".encode()):
             raise ValueError(f"no voice {voice!r}")
         self._library.espeak_SetParameter(_RATE, rate, 0)
         self._library.espeak_SetParameter(_PITCH, pitch, 0)
@@ -110,10 +112,10 @@ class Speaker:
         return 0  # go on
 
     def say(self, text: str) -> Sentence:
-        """Speak one ASCII sentence."""
+        """Speak one sentence."""
         self._pieces.clear()
         self._words.clear()
-        data = text.encode("ascii") + b"\0"
+        data = text.encode() + b"\0"
         failed = self._library.espeak_Synth(
             data,
             ctypes.c_size_t(len(data)),

@@ -28,9 +28,21 @@ class DemoOptions(Options):
     held_out_seconds: float = Field(
         27.0, ge=20, le=120, description="mean length of a held-out video [s]"
     )
+    languages: tuple[Literal["en", "de", "es"], ...] = Field(
+        ("en",),
+        min_length=1,
+        description="languages of narration and captions; each video has both in all of them, and is spoken in one",
+    )
     workers: int = field(
         0, "videos rendered at a time; 0: one a core", "processes", role="runtime", ge=0
     )
+
+    @field_validator("languages")
+    @classmethod
+    def _each_once(cls, languages: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(languages)) < len(languages):
+            raise ValueError(f"{', '.join(languages)}: a language twice")
+        return languages
 
 
 class RenderedOptions(Options):

@@ -6,6 +6,7 @@ brian7685/Multimodal-Clustering-Network. Every default is the published value wh
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
@@ -22,6 +23,7 @@ from mcn.options.row import (
     FeatureOptions,
     FeatureReads,
     FramesOptions,
+    Name,
     Sha256,
     TextsOptions,
     WeightsOptions,
@@ -126,6 +128,28 @@ class DavenetOptions(WeightsOptions):
     )
 
 
+class TrainVectorsOptions(Options):
+    """Word vectors that gensim trains on narration (mcn.features.train_vectors)."""
+
+    dataset: Name = Field(description="data set whose narration the vectors are trained on")
+    algorithm: Literal["skip_gram", "cbow"] = Field(
+        "skip_gram",
+        description="predict the words around a word, or a word from those around it (word2vec)",
+    )
+    width: int = field(100, "numbers of a vector", "numbers", "gensim", ge=2, le=4096)
+    window: int = field(5, "words to each side that count", "words", "gensim", ge=1)
+    min_count: int = field(2, "words said less often have no vector", "times", "5: gensim", ge=1)
+    negative: int = field(5, "wrong words for each right one", "words", "gensim", ge=1)
+    epochs: int = field(
+        50,
+        "passes over the narration; 5 are enough for millions of words",
+        "epochs",
+        "5: gensim",
+        ge=1,
+    )
+    seed: int = field(1, "of the random numbers", "", "gensim", ge=0)
+
+
 class TextOptions(TextsOptions):
     """Word vectors (MCN youtube_dataloader.py: case-sensitive GoogleNews word2vec)."""
 
@@ -142,11 +166,25 @@ class TextOptions(TextsOptions):
     case: Literal["as_is", "lower"] = Field(
         "as_is", description="look words up as written (MCN, GoogleNews) or in lower case (GloVe)"
     )
+    train: TrainVectorsOptions | None = Field(
+        None,
+        description="train the vectors on narration, and write them to `vectors`, a path such as "
+        "results/weights/words.bin; null: `vectors` is there already",
+    )
     cache: str = field(
         "results/vectors",
         "folder of vectors converted once for memory-mapped reading",
         role="runtime",
     )
+
+    @model_validator(mode="after")
+    def _trains_into_a_file_of_the_run(self) -> TextOptions:
+        path = Path(self.vectors or "")
+        if self.train and (path.parts[:2] != ("results", "weights") or path.suffix != ".bin"):
+            raise ValueError(
+                f"vectors: {self.vectors}; with `train`, a path results/weights/NAME.bin"
+            )
+        return self
 
     @property
     def lacks(self) -> str:

@@ -77,6 +77,20 @@ class LanguageScores(PairScores):
 
 
 @dataclass(frozen=True)
+class LanguageTable:
+    """One data set: R@10 of queries in each language, a row an experiment; chance: of each language.
+
+    pair: what is ranked. rows: (experiment, the scores in the order of `languages`).
+    """
+
+    dataset: str
+    pair: str
+    languages: list[str]
+    rows: list[tuple[str, list[float | None]]]
+    chance: list[float | None]
+
+
+@dataclass(frozen=True)
 class VariantScores:
     """IoD and IoU of one way of averaging."""
 
@@ -107,6 +121,32 @@ def language_rows(evaluation: Retrieval) -> list[LanguageScores]:
         for language, found in evaluation.languages.items()
         for pair, scores in found["scores"].items()
     ]
+
+
+def language_tables(evaluations: Sequence[Retrieval]) -> list[LanguageTable]:
+    """Experiments beside each other for every data set whose captions are in several languages, by their first pair."""
+    tables = []
+    several = [one for one in evaluations if one.languages]
+    for dataset in dict.fromkeys(one.dataset for one in several):
+        files = [one for one in several if one.dataset == dataset]
+        found = files[0].languages
+        pair = next(iter(next(iter(found.values()))["scores"]))
+        rows = [
+            (
+                one.experiment,
+                [_at_ten(language["scores"], pair) for language in one.languages.values()],
+            )
+            for one in files
+            if list(one.languages) == list(found)
+        ]
+        chance = [_at_ten(language["chance"], pair) for language in found.values()]
+        tables.append(LanguageTable(dataset, pair, list(found), rows, chance))
+    return tables
+
+
+def _at_ten(scores: Mapping[str, Any], pair: str) -> float | None:
+    value = scores.get(pair, {}).get("R@10")
+    return None if value is None else float(value)
 
 
 def _beside_chance(

@@ -63,6 +63,30 @@ for feature in sequence_features():
             " --threads {threads} {params.recipe} &> {log}"
 
 
+for feature in trained_vectors():
+
+    rule:
+        name:
+            f"train_{feature}"
+        input:
+            narration_of_vectors(feature),
+        output:
+            settings.features[feature].vectors,
+        log:
+            f"results/logs/train_vectors/{feature}.log",
+        conda:
+            "../../envs/mcn.yaml"
+        resources:
+            mem_mb=growing(4000),
+            runtime=growing(240),
+        params:
+            feature=feature,
+            recipe=recipe("train_vectors", feature=feature),
+            code=code("train_vectors", feature=feature),
+        shell:
+            "python -m mcn train-vectors {params.feature} {input} --output {output} {params.recipe} &> {log}"
+
+
 for feature in text_features():
 
     rule:

@@ -15,6 +15,22 @@ def vocabulary_texts(wildcards):
     )
 
 
+def trained_vectors():
+    """Features of words whose vectors are trained on narration here."""
+    return [
+        name
+        for name, row in settings.features.items()
+        if getattr(row, "train", None) and not row.lacks
+    ]
+
+
+def narration_of_vectors(feature):
+    """The lines that the vectors of a feature are trained on."""
+    name = settings.features[feature].train.dataset
+    folder = "speech" if settings.datasets[name].transcribe else "narration"
+    return expand(f"results/{name}/{folder}/{{shard}}.parquet", shard=shard_names(name))
+
+
 def lines_of_shard(wildcards):
     """The lines of a shard's videos: what was transcribed where that is on, else the manifest's narration."""
     transcribed = settings.datasets[wildcards.dataset].transcribe
