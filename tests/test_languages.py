@@ -24,6 +24,7 @@ from mcn.options.training import TrainingOptions
 from mcn.report.accounts import read_account
 from mcn.report.evaluations import Retrieval
 from mcn.report.measures import language_rows, language_tables
+from mcn.search.folder import Folder
 from mcn.search.printing import unknown_language
 from mcn.shards import FeatureSequence, ShardReader
 from mcn.shards.lines import Narration
@@ -210,6 +211,16 @@ def test_training_takes_lines_of_the_wanted_languages_and_joins_none_of_another(
         tokens = [every["talk"].tokens[n] for n in (line, *(n for n in of_language if n != line))]
         assert clip.words == [word for one in tokens for word in one]
         assert (clip.start, clip.end, clip.candidates) == (0.0, 6.0, [])
+
+
+def test_a_transcript_is_in_the_language_that_is_listed_first(talk: Path) -> None:
+    _, narration = tables_of(talk)
+    place = talk.parent / "results/talks"
+    place.mkdir(parents=True)
+    narration.rename(place / "narration.parquet")
+    lines = Folder(talk.parent, {}, "talks").lines
+    assert [line.text for line in lines["talk"]] == SAID["en"]
+    assert [line.text for line in lines["plain"]] == SAID["es"]
 
 
 def test_captions_without_a_language_are_given_one(talk: Path) -> None:

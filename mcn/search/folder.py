@@ -145,13 +145,17 @@ class Folder:
 
     @cached_property
     def lines(self) -> dict[str, list[Line]]:
-        """Video id -> what is said in it, in order."""
+        """Video id -> what is said in it, in order; of several languages, in that which stands first."""
         place = self.results / self.dataset
         paths = sorted((place / "speech").glob("[0-9]*.parquet")) or [place / "narration.parquet"]
         found: dict[str, list[Line]] = {}
-        columns = ["video_id", "start_seconds", "end_seconds", "text"]
+        shown: dict[str, str | None] = {}
+        columns = ["video_id", "start_seconds", "end_seconds", "text", "language"]
         for path in paths:
             for row in read_table(path, columns).to_pylist() if path.exists() else []:
+                language = row.get("language")
+                if shown.setdefault(row["video_id"], language) != language:
+                    continue
                 line = Line(row["start_seconds"], row["end_seconds"], row["text"])
                 found.setdefault(row["video_id"], []).append(line)
         return {
