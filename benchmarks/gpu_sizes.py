@@ -30,7 +30,7 @@ class Sizes(NamedTuple):
 WHOLE = Sizes(
     videos=16,
     seconds=300,
-    readers=(1, 2, 4, 8, 16),
+    readers=(1, 4, 8, 16),
     batches=20,
     clips=(128, 1024, 4096),
     width=6144,

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import torch
 from mcn.errors import DamagedShard, UserError
 from mcn.features.extraction import FrameItems, extract
 from mcn.features.frame_networks import frame_extractor
-from mcn.features.parallel import Timing, in_order, read_ahead
+from mcn.features.parallel import ReadAhead, Timing, in_order
 from mcn.features.reading import batches_of
 from mcn.features.runtime import resolve
 from mcn.options.features import RuntimeOptions
@@ -138,7 +139,7 @@ def test_reading_stays_a_bounded_number_of_batches_ahead(tmp_path):
             made.append(batch)
             yield batch
 
-    ahead = read_ahead(counted(), 2)
+    ahead = ReadAhead(counted(), 2)
     next(ahead)
     time.sleep(0.3)
     assert len(made) <= 4  # one taken, two waiting, one that waits for room
@@ -151,7 +152,7 @@ def test_errors_of_the_reader_and_the_workers_come_through():
         yield
 
     with pytest.raises(OSError, match="gone"):
-        list(read_ahead(fail(), 2))
+        list(ReadAhead(fail(), 2))
     with pytest.raises(ZeroDivisionError):
         list(in_order(iter([1, 0]), lambda n: 1 / n, 2, Timing()))
 
@@ -160,3 +161,28 @@ def test_results_keep_their_order():
     delays = [0.05, 0.0, 0.02, 0.0]
     results = in_order(iter(delays), partial(lambda d: (time.sleep(d), d)[1]), 3, Timing())
     assert [result for _, result in results] == delays
+
+
+@pytest.mark.parametrize("readers", [2, 5])
+def test_several_readers_give_the_same_batches(tmp_path: Path, readers: int) -> None:
+    """Videos that are decoded side by side come in their order, and what is damaged is told."""
+    videos = {f"v{n}": pictures(5 + 3 * n, 16, 20 + 4 * (n // 3), n) for n in range(7)}
+    source = write_frames(
+        tmp_path / "frames.parquet", {**videos, "bad": None, "last": pictures(3, 16, 20)}
+    )
+    alone = list(batches_of(ShardReader(source), 2, 3))
+    together = list(batches_of(ShardReader(source), 2, 3, readers))
+    assert len(alone) == len(together)
+    for ours, theirs in zip(together, alone, strict=True):
+        assert ours.parts == theirs.parts
+        assert all(np.array_equal(*both) for both in zip(ours.items, theirs.items, strict=True))
+    before = threading.active_count()
+    batches = batches_of(ShardReader(source), 2, 3, readers)
+    next(batches)
+    batches.close()
+    assert threading.active_count() == before
+    monkey = frame_row("v", videos["v0"]) | {"length": 99}
+    with ShardWriter(source, FRAME_SCHEMA, {"stream": "test"}) as shard:
+        shard.write(monkey)
+    with pytest.raises(DamagedShard, match="5 frames of 99"):
+        list(batches_of(ShardReader(source), 2, 3, readers))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -77,16 +76,16 @@ def test_differences_are_stored_where_they_are_smaller() -> None:
     assert sizes["unlike"] < 0.35
 
 
-def test_threads_decode_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lossless, "BLOCK_BYTES", 3 * 20 * 30 * 3)  # three frames
-    frames = np.random.default_rng(3).integers(0, 256, (29, 20, 30, 3), np.uint8)
-    data = encode_rgb(frames)
-    with ThreadPoolExecutor(3) as pool:
-        side_by_side = list(decode_rgb(data, 4, pool, 2))
-    alone = list(decode_rgb(data, 4))
-    assert [len(part) for part in side_by_side] == [len(part) for part in alone]
-    assert np.array_equal(np.concatenate(side_by_side), np.concatenate(alone))
-    assert np.array_equal(np.concatenate(alone), frames)
+def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = np.random.default_rng(3).integers(0, 256, (41, 20, 30, 3), np.uint8)
+    whole = list(decode_rgb(encode_rgb(frames), 4))
+    for held in (3, 17):  # frames; of 17 a block holds 16
+        monkeypatch.setattr(lossless, "BLOCK_BYTES", held * 20 * 30 * 3)
+        data = encode_rgb(frames)
+        assert data.count(MAGIC) == -(-len(frames) // min(held, 16))
+        parts = list(decode_rgb(data, 4))
+        assert [len(part) for part in parts] == [len(part) for part in whole]
+        assert np.array_equal(np.concatenate(parts), frames)
 
 
 def test_files_of_earlier_versions_are_read(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mcn.errors import UserError
-from mcn.features.parallel import Timing, in_order, read_ahead
+from mcn.features.parallel import ReadAhead, Timing, in_order
 from mcn.features.reading import Batch, batches_of, whole_videos
 from mcn.shards import FEATURE_SCHEMA, ShardReader, ShardWriter, empty_row, feature_row
 
@@ -120,7 +120,7 @@ def extract(source: Path, output: Path, extractor: Extractor) -> Timing:
     recipe = {**extractor.recipe, "decoded": reader.recipe}
     inputs = reader.origin.inputs if reader.origin else ""
     timing, began = Timing(), time.perf_counter()
-    ready = read_ahead(extractor.batches(reader), BATCHES_AHEAD * extractor.workers)
+    ready = ReadAhead(extractor.batches(reader), BATCHES_AHEAD * extractor.workers)
     with (
         contextlib.closing(ready),
         _arithmetic(extractor) as (compute, begin),

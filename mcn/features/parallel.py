@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -29,42 +29,52 @@ class Timing:
     media_seconds: float = 0.0
 
 
-def read_ahead(source: Iterator[Item], depth: int) -> Generator[Item, None, None]:
-    """The items of `source`, read by a thread that keeps `depth` of them ready; its errors are raised here.
+class ReadAhead(Iterator[Item]):
+    """The items of `source`, read by a thread that begins at once and keeps `depth` of them ready.
 
-    The thread ends when the iterator is closed.
+    Its errors are raised here. The thread ends when the iterator is closed.
     """
-    ready: queue.Queue[tuple[str, Any]] = queue.Queue(maxsize=depth)
-    closed = threading.Event()
 
+    def __init__(self, source: Iterator[Item], depth: int) -> None:
+        self._ready: queue.Queue[tuple[str, Any]] = queue.Queue(maxsize=depth)
+        self._closed = threading.Event()
+        words = (source, self._ready, self._closed)
+        self._thread = threading.Thread(target=_read, args=words, name="read-ahead", daemon=True)
+        self._thread.start()
+
+    def __next__(self) -> Item:
+        if self._closed.is_set():
+            raise StopIteration
+        kind, value = self._ready.get()
+        if kind == "item":
+            return value  # type: ignore[no-any-return]
+        self.close()
+        if kind == "error":
+            raise value
+        raise StopIteration
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closed.set()
+        self._thread.join()
+
+
+def _read(
+    source: Iterator[Any], ready: queue.Queue[tuple[str, Any]], closed: threading.Event
+) -> None:
     def put(kind: str, value: Any = None) -> None:
         while not closed.is_set():
             with contextlib.suppress(queue.Full):
                 return ready.put((kind, value), timeout=POLL_SECONDS)
 
-    def read() -> None:
-        try:
-            for item in source:
-                put("item", item)
-                if closed.is_set():
-                    return
-            put("end")
-        except BaseException as error:
-            put("error", error)
-
-    thread = threading.Thread(target=read, name="read-ahead", daemon=True)
-    thread.start()
     try:
-        while True:
-            kind, value = ready.get()
-            if kind == "error":
-                raise value
-            if kind == "end":
+        for item in source:
+            put("item", item)
+            if closed.is_set():
                 return
-            yield value
-    finally:
-        closed.set()
-        thread.join()
+        put("end")
+    except BaseException as error:
+        put("error", error)
 
 
 def in_order(

@@ -5,15 +5,16 @@ Conventions
 - An item is what the network turns into one vector: at most `frames_per_item` frames, uint8 RGB (F, H, W, 3); only the
   last item of a video can be shorter.
 - A batch holds items of one frame size from consecutive videos. Rows that are not `ok` pass through without items.
-- Memory holds a part of one video's compressed frames and one batch, whatever the length of the videos; of sound it
-  holds the part that was read last.
+- Memory holds a part of one video's compressed frames and one batch, whatever the length of the videos, times the
+  number of threads that read; of sound it holds the part that was read last.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import queue
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mcn.errors import DamagedShard, VideoError
+from mcn.features.parallel import ReadAhead
 from mcn.media.lossless import decode_rgb
 from mcn.shards import ShardReader, feature_sequence
 from mcn.shards.parts import Parts, Samples
@@ -49,37 +51,64 @@ class Batch:
 def batches_of(
     reader: ShardReader, frames_per_item: int, batch_size: int, readers: int = 1
 ) -> Iterator[Batch]:
-    """The items of every video of a shard, in order, in batches of one frame size; `readers` threads decode frames."""
-    with contextlib.ExitStack() as stack:
-        pool = stack.enter_context(ThreadPoolExecutor(readers)) if readers > 1 else None
-        items_of = partial(
-            frame_items_of, frames_per_item=frames_per_item, pool=pool, ahead=readers
-        )
-        yield from _batches(reader, items_of, batch_size)
-
-
-def _batches(
-    reader: ShardReader,
-    items_of: Callable[[dict[str, Any], Path], Iterator[np.ndarray]],
-    batch_size: int,
-) -> Iterator[Batch]:
+    """The items of every video of a shard, in order, in batches of one frame size; `readers` threads decode videos."""
+    videos = _videos if readers == 1 else partial(_videos_ahead, readers=readers, depth=batch_size)
     batch = Batch()
-    for row in reader.lazily():
-        head = {name: value for name, value in row.items() if name != "video"}
-        if row["status"] != "ok":
-            batch.parts.append(Part(head, 0, True))
-            continue
-        unsent = 0
-        for item in items_of(row, reader.path):
-            if len(batch.items) == batch_size or _other_size(batch, item):
-                batch.parts.append(Part(head, unsent, False))
-                yield batch
-                batch, unsent = Batch(), 0
-            batch.items.append(item)
-            unsent += 1
-        batch.parts.append(Part(head, unsent, True))
+    with contextlib.closing(videos(reader, frames_per_item)) as found:
+        for head, items in found:
+            unsent = 0
+            for item in items:
+                if len(batch.items) == batch_size or _other_size(batch, item):
+                    batch.parts.append(Part(head, unsent, False))
+                    yield batch
+                    batch, unsent = Batch(), 0
+                batch.items.append(item)
+                unsent += 1
+            batch.parts.append(Part(head, unsent, True))
     if batch.parts:
         yield batch
+
+
+Videos = Generator[tuple[dict[str, Any], Iterator[np.ndarray]], None, None]
+
+
+def _videos(reader: ShardReader, frames_per_item: int) -> Videos:
+    """Every row without its blob, and its items."""
+    for row in reader.lazily():
+        yield _head(row), frame_items_of(row, reader.path, frames_per_item)
+
+
+def _videos_ahead(reader: ShardReader, frames_per_item: int, readers: int, depth: int) -> Videos:
+    """As `_videos`; `readers` videos are decoded side by side, `depth` items of each before they are wanted."""
+    opened = [ShardReader(reader.path, reader.kind) for _ in range(readers)]  # one each: no file
+    free = queue.SimpleQueue[ShardReader]()  # may be read by two threads at once
+    for one in opened:
+        free.put(one)
+
+    def items(index: int) -> Iterator[np.ndarray]:
+        own = free.get()
+        try:
+            yield from frame_items_of(own.lazy(index), reader.path, frames_per_item)
+        finally:
+            free.put(own)
+
+    running: deque[ReadAhead[np.ndarray]] = deque()
+    indices = iter(range(len(reader)))
+    try:
+        for row in reader.lazily():
+            while len(running) < readers and (index := next(indices, None)) is not None:
+                running.append(ReadAhead(items(index), depth))
+            yield _head(row), running[0]
+            running.popleft().close()
+    finally:
+        for one in running:
+            one.close()
+        for own in opened:
+            own.close()
+
+
+def _head(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "video"}
 
 
 def whole_videos(reader: ShardReader) -> Iterator[Batch]:
@@ -110,17 +139,13 @@ def _other_size(batch: Batch, item: np.ndarray) -> bool:
     return bool(batch.items) and batch.items[0].shape[1:] != item.shape[1:]
 
 
-def frame_items_of(
-    row: dict[str, Any],
-    path: Path,
-    frames_per_item: int,
-    pool: ThreadPoolExecutor | None = None,
-    ahead: int = 1,
-) -> Iterator[np.ndarray]:
-    """The frames of a row in groups of `frames_per_item`, the last group maybe shorter; as `decode_rgb`."""
+def frame_items_of(row: dict[str, Any], path: Path, frames_per_item: int) -> Iterator[np.ndarray]:
+    """The frames of a row in groups of `frames_per_item`, the last group maybe shorter; none where it is not ok."""
+    if row["status"] != "ok":
+        return
     frames = 0
     try:
-        for item in decode_rgb(row["video"], frames_per_item, pool, ahead):
+        for item in decode_rgb(row["video"], frames_per_item):
             frames += len(item)
             yield item
     except (OSError, ValueError) as error:

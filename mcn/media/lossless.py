@@ -5,7 +5,7 @@ Conventions
 - Frames are uint8 (H, W, 3), all of one size, any from 1x1 to 16,000 pixels a side.
 - A file is blocks one after the other. A block is `HEADER`, little-endian (the letters MCNF; 1 where frames behind its
   first are differences from the frame before, modulo 256, else 0; height; width; number of frames; number of bytes),
-  and those bytes, which zstd makes frames of. A block is decoded without the others, so that threads share the work.
+  and those bytes, which zstd makes frames of. Where a block holds many frames, it holds a multiple of `TOGETHER`.
 - Differences are stored where they make the first block of a video smaller: pictures of a moment resemble each other,
   those of a second often do not.
 - The bytes depend on the frames and the library versions alone.
@@ -15,9 +15,7 @@ Conventions
 from __future__ import annotations
 
 import struct
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +27,7 @@ import pyarrow as pa
 from mcn.shards.parts import PART_BYTES, Parts, parts_of
 
 BLOCK_BYTES = 2 << 20  # of frames: they stay in a processor's cache
+TOGETHER = 16  # frames of most items: an item in one block need not be copied
 MAGIC, MATROSKA = b"MCNF", b"\x1a\x45\xdf\xa3"
 HEADER = struct.Struct("<4sB3xIIIQ")
 LEVEL = 1  # of zstd; level 3 takes half as long again for a tenth less
@@ -90,7 +89,8 @@ class LosslessWriter:
             raise ValueError(f"a frame of shape {frame.shape}, wanted (height, width, 3)")
         self.height, self.width = frame.shape[:2]
         frames = min(BLOCK_BYTES, self._part_bytes) // (self.height * self.width * 3)
-        self._block = np.empty((max(1, frames), self.height, self.width, 3), np.uint8)
+        frames = max(1, frames if frames < TOGETHER else frames // TOGETHER * TOGETHER)
+        self._block = np.empty((frames, self.height, self.width, 3), np.uint8)
 
     def _write_block(self) -> None:
         frames = self._block[: self._filled]
@@ -133,19 +133,16 @@ class Block(NamedTuple):
         return frames
 
 
-def decode_rgb(
-    blob: bytes | Parts, batch: int, pool: ThreadPoolExecutor | None = None, ahead: int = 1
-) -> Iterator[np.ndarray]:
+def decode_rgb(blob: bytes | Parts, batch: int) -> Iterator[np.ndarray]:
     """Yield the frames of the files of a `LosslessWriter` in order: uint8 (n, H, W, 3), n == batch but for the last.
 
-    pool: its threads decode blocks side by side, `ahead` of them before they are wanted. Bytes that are no frames:
-    ValueError or OSError.
+    Bytes that are no frames: ValueError or OSError.
     """
     if batch < 1:
         raise ValueError(f"batch {batch}, wanted at least 1")
     gathered: list[np.ndarray] = []
     wanted = batch
-    for frames in _decoded(parts_of(blob), pool, ahead):
+    for frames in _decoded(parts_of(blob)):
         start = 0
         while start < len(frames):
             taken = frames[start : start + wanted]
@@ -158,20 +155,13 @@ def decode_rgb(
         yield np.concatenate(gathered)
 
 
-def _decoded(parts: Parts, pool: ThreadPoolExecutor | None, ahead: int) -> Iterator[np.ndarray]:
+def _decoded(parts: Parts) -> Iterator[np.ndarray]:
     """The frames of all parts, some at a time."""
     for part in parts:
         if bytes(part[: len(MATROSKA)]) == MATROSKA:
             yield from _matroska_frames(part)
-        elif pool is None:
-            yield from (block.frames() for block in _blocks(part))
         else:
-            running: deque[Future[np.ndarray]] = deque()
-            for block in _blocks(part):
-                running.append(pool.submit(block.frames))
-                if len(running) > ahead:
-                    yield running.popleft().result()
-            yield from (future.result() for future in running)
+            yield from (block.frames() for block in _blocks(part))
         del part  # before the next one is read
 
 

@@ -189,16 +189,17 @@ class ShardReader:
     def read(self, index: int) -> dict[str, Any]:
         """Row `index` as a dict; a blob that has several parts is `Parts`."""
         if self._groups and len(self._groups[index]) > 1:
-            return self._lazy(index)
+            return self.lazy(index)
         group = self._groups[index][0] if self._groups else index
         with self._damage():
             return self._row(group, self._file.schema_arrow.names)
 
     def lazily(self) -> Iterator[dict[str, Any]]:
         """Every row as a dict, blobs as `Parts`: memory holds the part that is read."""
-        return (self._lazy(index) for index in range(len(self)))
+        return (self.lazy(index) for index in range(len(self)))
 
-    def _lazy(self, index: int) -> dict[str, Any]:
+    def lazy(self, index: int) -> dict[str, Any]:
+        """Row `index` as a dict, its blob as `Parts`."""
         groups = self._groups[index] if self._groups else range(index, index + 1)
         schema = self._file.schema_arrow
         blobs = [field.name for field in schema if field.type == BLOB]
