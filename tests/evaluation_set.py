@@ -129,7 +129,7 @@ def _annotate(root: Path, generator: np.random.Generator) -> None:
     _write(root / "captions.parquet", CAPTIONS, captions)
     _write(root / "tasks.parquet", TASKS, [("make", n, text) for n, text in enumerate(TASK_STEPS)])
     steps = [
-        (video, "make", n, 5.0 * n + 0.4, 5.0 * n + 3.2)
+        (video, "make", n, 5.0 * n + 0.4, 5.0 * n + 3.2, None)
         for video in (*GOOD, SILENT, BROKEN)
         for n in range(3)
     ]

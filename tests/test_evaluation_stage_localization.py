@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -79,6 +80,38 @@ def test_localization_is_what_a_plain_loop_gives(small: EvaluationSet) -> None:
     assert result["scores"]["recall (v)"] == result["modes"]["v"]["scores"]["recall"]
     assert result["missing"] == {"audio: no_audio": 1, "video: truncated": 1}
     assert 0 < result["chance"]["recall"] < 60
+
+
+def test_a_video_is_as_long_as_it_was_annotated(small: EvaluationSet) -> None:
+    """The features are stretched over the annotated seconds, as MCN cvpr19_dataloader.py does."""
+    model = make_model()
+    given = evaluated(small, LocalizationOptions(), model)
+    features, _ = second_features(given, "toast", 22)
+    rows = FeatureStore(small.shards["resnet152"])["toast"].values.astype(np.float32)
+    wanted = [
+        rows[second * 20 // 22 : -(-(second + 1) * 20 // 22)].max(axis=0) for second in range(22)
+    ]
+    np.testing.assert_allclose(
+        features[:, : rows.shape[1]],
+        wanted / np.linalg.norm(wanted, axis=1, keepdims=True),
+        atol=1e-6,
+    )
+    table = read_table(small.path("steps.parquet"))
+    lengths = {"toast": 22.0, "kettle": 40.0}
+    column = pa.array([lengths.get(video) for video in table["video_id"].to_pylist()], pa.float64())
+    place = table.schema.get_field_index("video_seconds")
+    write_table(small.path("annotated.parquet"), table.set_column(place, "video_seconds", column))
+    tables = {"tasks": small.path("tasks.parquet"), "steps": small.path("annotated.parquet")}
+    tables["vocabulary"] = small.path("vocabulary.parquet")
+    options = LocalizationOptions(score_mode="v", missing_modality="drop", timelines=9)
+    found = run_evaluation(
+        "localization",
+        evaluated(small, options, model, tables=tables),
+        small.path("evaluation/annotated.localization.json"),
+    )
+    seconds = {one["video_id"]: one["seconds"] for one in found["timelines"]}
+    assert seconds == {"toast": 22, "soup": 20, "cake": 20, "mute": 20}
+    assert found["missing"]["video: other_length"] == 1  # kettle's annotation is of another video
 
 
 def test_timelines_show_what_was_scored(small: EvaluationSet) -> None:

@@ -4,12 +4,15 @@ import csv
 import json
 import pickle
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from mcn.cli import main
+from mcn.config.configuration import configure
 from mcn.errors import UserError
 from mcn.published.clips import import_clips
 from mcn.published.feature_files import import_shard
@@ -17,6 +20,7 @@ from mcn.shards import FeatureStore, ShardReader
 from mcn.shards.clips import mel_rows, pool
 
 GENERATOR = np.random.default_rng(0)
+ROOT = Path(__file__).parent.parent
 
 
 def shard_list(path, videos):
@@ -283,3 +287,33 @@ def test_many_videos_stream(tmp_path):
     tracemalloc.stop()
     assert (tmp_path / "many.pkl").stat().st_size > 45_000_000
     assert peak < 20_000_000
+
+
+def test_features_of_crosstask_are_named_by_the_configuration() -> None:
+    """A layout of a folder says which features it holds; those that nobody computes are read there alone."""
+    values = yaml.safe_load((ROOT / "config.yaml").read_text())
+    values["datasets"]["crosstask"] = {
+        "manifest": "crosstask.csv",
+        "tasks": "tasks.csv",
+        "steps": "steps.csv",
+        "published_features": {"directory": "crosstask_features", "layout": "crosstask"},
+    }
+    model = {"video": ["i3d", "resnet152"], "audio": "vggish"}
+    values["experiments"]["zhukov"] = {"base": "mcn", "dataset": "crosstask", "model": model}
+    settings = configure(values)
+    assert settings.features_of("crosstask") == ["resnet152", "word2vec", "i3d", "vggish"]
+    assert not {"i3d", "vggish"} & set(settings.features_of("demo_test"))
+    scored = {name for model, name, _ in settings.evaluations() if model == "zhukov"}
+    assert scored == {"crosstask"}
+    assert not any(
+        where == "crosstask" for model, where, _ in settings.evaluations() if model == "mcn"
+    )
+    assert settings.unscored() == [
+        "mcn is not scored on crosstask, which does not have the features resnext101, logmel",
+        "zhukov is not scored on demo_test, which does not have the features i3d, vggish",
+    ]
+    with pytest.raises(UserError, match="one directory with all features"):
+        wrong = {"clips": "a.pkl", "layout": "crosstask"}
+        configure(
+            {**values, "datasets": {**values["datasets"], "b": {"published_features": wrong}}}
+        )

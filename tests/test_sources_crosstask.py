@@ -19,7 +19,7 @@ from tests.test_sources_official import imported, rows
 
 
 def steps(output):
-    return [tuple(row.values()) for row in rows(output / "steps.csv")]
+    return [tuple(row.values())[:-1] for row in rows(output / "steps.csv")]
 
 
 def test_steps_count_from_0_and_a_video_serves_two_tasks(tmp_path):
@@ -86,6 +86,8 @@ def test_tables_of_seconds_are_read_where_there_is_no_csv(tmp_path):
         ("1", "4.0", "5.0"),
         ("0", "7.0", "9.0"),
     ]
+    lengths = {row["task"]: row["video_seconds"] for row in rows(tmp_path / "out" / "steps.csv")}
+    assert lengths == {"23521": "", "16815": "9"}
 
 
 def test_the_common_tables_accept_ids_that_look_like_numbers(tmp_path):
@@ -95,6 +97,14 @@ def test_the_common_tables_accept_ids_that_look_like_numbers(tmp_path):
     tables = tmp_path / "tasks.parquet", tmp_path / "steps.parquet"
     prepare_steps(output / "tasks.csv", output / "steps.csv", videos, *tables)
     assert set(pd.read_parquet(tables[1]).task) == {"23521", "16815"}
+    text = (
+        (output / "steps.csv").read_text().replace("20.0,", "20.0,31").replace("55.0,", "55.0,32")
+    )
+    write(output / "steps.csv", text)
+    with pytest.raises(
+        UserError, match="task 23521: video_seconds 31, 32, wanted one whole number"
+    ):
+        prepare_steps(output / "tasks.csv", output / "steps.csv", videos, *tables)
 
 
 @pytest.mark.parametrize("step", ["0", "4", "two"])

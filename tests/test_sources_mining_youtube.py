@@ -145,7 +145,7 @@ def test_released_step_texts_are_found_in_the_truth_or_the_cues(tmp_path):
         "crack eggs",
         "eat it",
     ]
-    found = [row[1:] for row in of(rows(output / "steps.csv"), FRAMES)]
+    found = [row[1:4] for row in of(rows(output / "steps.csv"), FRAMES)]
     assert found == [("0", "2.0", "2.5"), ("1", "0.5", "1.5"), ("1", "2.5", "3.0")]
     counts = json.loads((output / "accounting.json").read_text())["counts"]
     assert counts["steps without a time"]["found"] == 1

@@ -11,9 +11,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file
 
 from tests.test_checkpoints import mcn_rows, miech_rows, saved
+from tests.test_networks_everything_at_once import network, rows
 
 ROOT = Path(__file__).parent.parent
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
@@ -49,6 +52,8 @@ def project(tmp_path_factory) -> Path:
     pd.DataFrame({"video_id": ["one", "two"], "path": ["one.mp4", "two.mp4"]}).to_csv(
         folder / "manifest.csv", index=False
     )
+    whole_rows(folder, generator)
+    steps_of_crosstask(folder, generator)
     vectors = "\n".join(f"{word} {' '.join(map(str, generator.random(5)))}" for word in WORDS)
     (folder / "vectors.txt").write_text(vectors + "\n")
     saved(folder, mcn_rows(), "e16.pth")
@@ -59,6 +64,19 @@ def project(tmp_path_factory) -> Path:
             "tuning": {
                 "published_features": {"clips": "clips.pkl"},
                 "narration_table": "captions",
+                "shards": 1,
+            },
+            "rows": {"published_features": {"clips": "rows.pkl", "rows": "full"}, "shards": 1},
+            "rows_tuning": {
+                "published_features": {"clips": "rows.pkl", "rows": "full"},
+                "narration_table": "captions",
+                "shards": 1,
+            },
+            "steps": {
+                "manifest": "steps/manifest.csv",
+                "tasks": "steps/tasks.csv",
+                "steps": "steps/steps.csv",
+                "published_features": {"directory": "steps/features", "layout": "crosstask"},
                 "shards": 1,
             },
             "files": {
@@ -92,6 +110,36 @@ def project(tmp_path_factory) -> Path:
                     "empty_clips": "keep",
                 },
             },
+            "eao": {
+                "checkpoint": "latest_model.pth",
+                "objective": {"kind": "everything_at_once", "variant": "released"},
+            },
+            "eao_tuned": {
+                "base": "tuned",
+                "dataset": "rows_tuning",
+                "model": {"embedding_width": 4, "davenet_widths": [4, 4, 6, 6, 8, 8]},
+                "objective": {
+                    "kind": "everything_at_once",
+                    "variant": "released",
+                    "visual_tokens": 5,
+                    "fusion_width": 12,
+                    "fusion_heads": 1,
+                    "fusion_layers": 2,
+                },
+                "training": {
+                    "start_from": "latest_model.pth",
+                    "keep_epochs": None,
+                    "batch_norm": "frozen",
+                    "empty_clips": "mask",
+                },
+            },
+            "of_steps": {
+                "base": "tuned",
+                "dataset": "steps",
+                "model": {"video": ["i3d", "resnet152"], "audio": "vggish"},
+                "objective": {"kind": "norm_softmax"},
+                "training": {"start_from": None, "keep_epochs": None},
+            },
             "further": {
                 "base": "tuned",
                 "training": {"start_from": "results/models/tuned", "start_state": "all"},
@@ -102,6 +150,78 @@ def project(tmp_path_factory) -> Path:
     done = snakemake(folder)
     assert done.returncode == 0, (done.stdout + done.stderr)[-8000:]
     return folder
+
+
+def whole_rows(folder: Path, generator: np.random.Generator) -> None:
+    """A pickle of clips with all their rows, and a released checkpoint of the network that reads them."""
+    clips = [
+        {
+            "id": f"clip{n}",
+            "2d_full": generator.random((4, 5), np.float32),
+            "3d_full": generator.random((6, 5), np.float32),
+            "audio": (generator.random((40, 250)) * -80).astype(np.float32),
+            "caption": f"{WORDS[n]} the {WORDS[-1 - n]}",
+        }
+        for n in range(6)
+    ]
+    (folder / "rows.pkl").write_bytes(pickle.dumps(clips, 4))
+    made = network(fusion_heads=1)
+    named = {name.replace("DAVEnet", "davenet"): row for name, row in rows(made).items()}
+    torch.save({"state_dict": named}, folder / "latest_model.pth")
+
+
+def steps_of_crosstask(folder: Path, generator: np.random.Generator) -> None:
+    """Two narrated videos of one task with arrays of 3,200 columns, annotated over one second more than they have."""
+    (folder / "steps/features").mkdir(parents=True)
+    manifest, steps = (
+        ["video_id,path,narration"],
+        ["video_id,task,step,start_seconds,end_seconds,video_seconds"],
+    )
+    for name in ("one", "two"):
+        np.save(folder / f"steps/features/{name}.npy", generator.random((12, 3200), np.float32))
+        lines = "start,end,text\n0,4,cut the apple\n5,9,stir the pan\n"
+        (folder / f"steps/{name}.csv").write_text(lines)
+        manifest.append(f"{name},{name}.mp4,{name}.csv")
+        steps += [f"{name},7,0,1,3,13", f"{name},7,1,6,8,13"]
+    (folder / "steps/manifest.csv").write_text("\n".join(manifest) + "\n")
+    (folder / "steps/steps.csv").write_text("\n".join(steps) + "\n")
+    (folder / "steps/tasks.csv").write_text("task,step,text\n7,0,cut apple\n7,1,stir pan\n")
+
+
+def test_all_rows_of_clips_are_read_by_a_network_of_rows(project):
+    """Everything at Once: a released checkpoint, and one that was tuned from it with its batch norms as they were."""
+    scored = project / "results/evaluation"
+    assert sorted(path.parent.name for path in scored.glob("*/rows.retrieval.json")) == [
+        "eao",
+        "eao_tuned",
+    ]
+    assert not list(scored.glob("eao*/clips.*"))
+    for experiment in ("eao", "eao_tuned"):
+        scores = json.loads((scored / experiment / "rows.retrieval.json").read_text())
+        assert (scores["n"], scores["total"]) == (6, 6)
+    weights = [
+        load_file(project / f"results/models/{one}/model.safetensors")
+        for one in ("eao", "eao_tuned")
+    ]
+    kept, moved = "DAVEnet.bn1.running_mean", "video_proj.fc.weight"
+    assert torch.equal(weights[0][kept], weights[1][kept])
+    assert not torch.equal(weights[0][moved], weights[1][moved])
+
+
+def test_arrays_of_crosstask_are_trained_on_and_scored(project):
+    config = yaml.safe_load((project / "results/models/of_steps/config.yaml").read_text())
+    assert config["features"] == {
+        "audio": "vggish",
+        "text": "word2vec",
+        "video": ["i3d", "resnet152"],
+    }
+    assert config["network"]["video_width"] == 1024 + 2048
+    found = json.loads(
+        (project / "results/evaluation/of_steps/steps.localization.json").read_text()
+    )
+    assert (found["n"], found["total"]) == (2, 2)
+    assert [line["seconds"] for line in found["timelines"]] == [13, 13]
+    assert not list((project / "results/evaluation").glob("mcn/steps.*"))  # no motion features here
 
 
 def test_published_clips_are_scored_by_published_models(project):

@@ -28,9 +28,9 @@ from mcn.options.base import Options, field, parsed
 from mcn.options.decode import DecodeOptions
 from mcn.options.demo import DemoOptions, RenderedOptions
 from mcn.options.downloads import DownloadOptions
+from mcn.options.encoders import PublishedOptions
 from mcn.options.evaluation import TASKS
 from mcn.options.features import MOVED, Features, RuntimeOptions, SeedingOptions, allow_partial_rows
-from mcn.options.published import IMPORTED
 from mcn.options.row import FeatureReads, Name
 from mcn.options.search import SearchOptions
 from mcn.options.sections import CAPTIONS, DatasetOptions, Experiment
@@ -94,7 +94,26 @@ class Configuration(Options):
             for experiment, options in self.experiments.items()
             for name in names
             if options.measurable(task, self.datasets[name].evaluations.get(task))
-            and options.reads_rows_of(self.datasets[name])
+            and not self.unread(options, name)
+        ]
+
+    def unread(self, experiment: Experiment, dataset: str) -> str:
+        """What a model reads that a data set does not have, in words; empty where it has all."""
+        if not experiment.reads_rows_of(self.datasets[dataset]):
+            rows = "all rows" if experiment.objective.needs.units_are_rows else "the maximum"
+            return f"{rows} of each clip"
+        audio = [experiment.features.audio] if experiment.features.audio else []
+        names = [one for one in (*experiment.features.video, *audio) if one in self.features]
+        lacking = [one for one in names if not self.can_make(dataset, one)]
+        return f"the features {', '.join(lacking)}" if lacking else ""
+
+    def unscored(self) -> list[str]:
+        """A line for every model and data set that it cannot be scored on, for want of what it reads."""
+        return [
+            f"{experiment} is not scored on {name}, which does not have {lacking}"
+            for name in self.scored_sets()
+            for experiment, options in self.experiments.items()
+            if (lacking := self.unread(options, name))
         ]
 
     def epoch_models(self) -> dict[str, tuple[str, int]]:
@@ -168,12 +187,13 @@ class Configuration(Options):
         row = self.features[feature]
         if row.lacks:
             return False
-        if self.datasets[dataset].published_features is None or row.kind == "text":
-            return True
+        published = self.datasets[dataset].published_features
+        if published is None or row.kind == "text":
+            return not isinstance(row, PublishedOptions)
         reads = row.reads
         if isinstance(reads, FeatureReads):
             return self.can_make(dataset, reads.feature)
-        return feature in IMPORTED
+        return feature in published.features
 
     def features_of(self, dataset: str) -> list[str]:
         """The used features that a data set has."""

@@ -21,7 +21,7 @@ from mcn.errors import UserError, several
 from mcn.files import read_table
 from mcn.shards import FeatureSequence
 from mcn.shards.clips import values_of
-from mcn.sources.annotation_tables import CAPTIONS
+from mcn.sources.annotation_tables import CAPTIONS, LENGTH
 from mcn.sources.words import text_units
 
 BEYOND_SECONDS = (
@@ -59,11 +59,15 @@ class Captions:
 
 @dataclass(frozen=True)
 class AnnotatedVideo:
-    """One video of a localization set; `segments`: (step, start, end) of its task's list."""
+    """One video of a localization set; `segments`: (step, start, end) of its task's list.
+
+    seconds: whole seconds that were annotated; None where the annotations do not say.
+    """
 
     video_id: str
     task: str
     segments: list[tuple[int, float, float]]
+    seconds: int | None = None
 
     @property
     def annotated(self) -> int:
@@ -143,7 +147,19 @@ def read_steps(
             )
         segment = row["step"], row["start_seconds"], row["end_seconds"]
         segments.setdefault((row["video_id"], row["task"]), []).append(segment)
-    return texts, [AnnotatedVideo(*key, sorted(found)) for key, found in sorted(segments.items())]
+    lengths = _lengths(steps)
+    return texts, [
+        AnnotatedVideo(*key, sorted(found), lengths.get(key))
+        for key, found in sorted(segments.items())
+    ]
+
+
+def _lengths(steps: Path | str) -> dict[tuple[str, str], int]:
+    """(video id, task) -> the whole seconds that were annotated, where the table says so."""
+    if LENGTH not in pq.read_schema(steps).names:
+        return {}
+    rows = read_rows(steps, ["video_id", "task", LENGTH])
+    return {(row["video_id"], row["task"]): int(row[LENGTH]) for row in rows if row[LENGTH]}
 
 
 def read_vocabulary(path: Path | str) -> Vocabulary:

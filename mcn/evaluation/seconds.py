@@ -3,7 +3,8 @@
 Conventions
 -----------
 - Second i is [start + i, start + i + 1), `start` being the time of the first feature row; T is the number of seconds
-  that the first visual feature covers.
+  that the first visual feature covers, or that were annotated, where that is given (MCN cvpr19_dataloader.py). Where
+  the two differ by more than `SAME_VIDEO`, they are not of one video, and it is not scored: `other_length`.
 - Every visual feature is adaptively max-pooled to T rows, each L2-normalised, then they are concatenated (MCN
   cvpr19_dataloader.py).
 - A network that takes frames (`EmbeddingNetwork.takes_frames`) embeds the rows of each second as a clip. One of rows
@@ -38,6 +39,8 @@ from mcn.shards.clips import values_of
 logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
+SAME_VIDEO = 0.1  # of the length: what annotation and features of one video may differ by
+LEAST_SECONDS = 3.0  # that they may differ by in any case
 JUST_BELOW_A_SECOND = 1 - 1e-6  # a clip holds the row that its end lies in
 Summary = dict[str, dict[str, float | None]]  # scores and chance
 
@@ -67,26 +70,28 @@ class SecondScorer:
             self.headline = "v"
         self.missing: Counter[str] = Counter()
 
-    def embed(self, video_id: str) -> SecondEmbeddings | str:
-        """All modes of a video; or why there are none."""
-        found = self._visual(video_id)
+    def embed(self, video_id: str, seconds: int | None = None) -> SecondEmbeddings | str:
+        """All modes of a video, of `seconds` if they are given; or why there are none."""
+        found = self._visual(video_id, seconds)
         if isinstance(found, str):
             return found
         visual, start = found
         return SecondEmbeddings(start, len(visual), self._modes(video_id, visual, start))
 
-    def _visual(self, video_id: str) -> tuple[np.ndarray, float] | str:
+    def _visual(self, video_id: str, wanted: int | None = None) -> tuple[np.ndarray, float] | str:
         """Visual embeddings (T, d) of the seconds of a video, and the time of the first; or why there are none."""
         model = self.given.model
         if not (model.takes_frames or model.units_are_rows):
-            found = second_features(self.given, video_id)
+            found = second_features(self.given, video_id, wanted)
             return (
                 found if isinstance(found, str) else (self.given.embed_features(found[0]), found[1])
             )
         first = self.given.stores[self.given.inputs.video[0]][video_id]
         if first.values is None:
             return absence("video", first)
-        start, seconds = first.start_seconds, seconds_of(first)
+        start, seconds = first.start_seconds, seconds_of(first, wanted)
+        if isinstance(seconds, str):
+            return seconds
         windows = self._windows(video_id, start, seconds)
         embedded = self.given.embed_video(windows)
         absent = next((reason for reason in embedded.reasons if reason), "")
@@ -169,8 +174,13 @@ def drawn(items: Sequence[Item], count: int, seed: int) -> list[Item]:
     return [items[number] for number in np.sort(chosen)]
 
 
-def second_features(given: EvaluatedModel, video_id: str) -> tuple[np.ndarray, float] | str:
-    """Features (T, D) float32 of one video, one row a second, and the time of its first; or the reason why not."""
+def second_features(
+    given: EvaluatedModel, video_id: str, wanted: int | None = None
+) -> tuple[np.ndarray, float] | str:
+    """Features (T, D) float32 of one video, one row a second, and the time of its first; or the reason why not.
+
+    wanted: T; None: as many as the first feature covers.
+    """
     names = given.inputs.video
     sequences = [given.stores[name][video_id] for name in names]
     for sequence in sequences:
@@ -183,7 +193,9 @@ def second_features(given: EvaluatedModel, video_id: str) -> tuple[np.ndarray, f
             "features of one clock",
             "extract them from the same decoding",
         )
-    seconds = seconds_of(sequences[0])
+    seconds = seconds_of(sequences[0], wanted)
+    if isinstance(seconds, str):
+        return seconds
     pooled = [
         F.normalize(
             F.adaptive_max_pool1d(torch.tensor(values_of(one).T, dtype=torch.float32), seconds).T
@@ -193,9 +205,13 @@ def second_features(given: EvaluatedModel, video_id: str) -> tuple[np.ndarray, f
     return torch.cat(pooled, dim=1).numpy(), starts[0]
 
 
-def seconds_of(sequence: FeatureSequence) -> int:
-    """How many seconds the rows of a feature cover, 1 at least."""
-    return max(1, round(len(values_of(sequence)) * sequence.step_seconds))
+def seconds_of(sequence: FeatureSequence, wanted: int | None = None) -> int | str:
+    """How many seconds the rows of a feature cover, 1 at least; `wanted` if that is of one video, or why it is not."""
+    covered = len(values_of(sequence)) * sequence.step_seconds
+    if wanted is None:
+        return max(1, round(covered))
+    of_one = abs(wanted - covered) <= max(LEAST_SECONDS, SAME_VIDEO * covered)
+    return wanted if of_one else "video: other_length"
 
 
 def second_windows(video_id: str, start: float, seconds: int, width: float) -> list[Moment]:

@@ -125,6 +125,7 @@ ENCODERS = {
     "torchvision_video": EncoderRow(
         "mcn.features.torchvision_networks:torchvision_extractor", mem_mb=8000
     ),
+    "published": EncoderRow("mcn.published.feature_files:import_shard", network=False),
 }
 OWN_ENCODER = EncoderRow("mcn.features.own:own_extractor")
 OWN_TEXT_ENCODER = _whole_texts("mcn.features.own:OwnTextEncoder")

@@ -220,6 +220,16 @@ class SentenceOptions(TextsOptions):
         return f"{folder}/model.safetensors" if folder else None
 
 
+class PublishedOptions(FeatureOptions):
+    """A feature that is only read from published files (`datasets.NAME.published_features`), never computed here."""
+
+    kind: Literal["frame", "clip", "audio"] = Field(
+        description="what one vector stands for: a frame, a clip, or sound"
+    )
+    encoder: Literal["published"] = "published"
+    reads: None = Field(None, description="nothing: nobody computes it here")
+
+
 OwnPart = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 
 

@@ -24,6 +24,7 @@ from mcn.options.encoders import (
     LogMelOptions,
     OwnOptions,
     OwnTextOptions,
+    PublishedOptions,
     SentenceOptions,
     TextOptions,
     TimmOptions,
@@ -71,6 +72,7 @@ AnyFeature = Annotated[
     | Annotated[TransformersTextOptions, Tag("transformers_text")]
     | Annotated[TorchvisionPictureOptions, Tag("torchvision_picture")]
     | Annotated[TorchvisionVideoOptions, Tag("torchvision_video")]
+    | Annotated[PublishedOptions, Tag("published")]
     | Annotated[OwnOptions, Tag(OWN)]
     | Annotated[OwnTextOptions, Tag(OWN_TEXT)],
     Discriminator(encoder_of),
@@ -93,6 +95,9 @@ DEFAULT_ROWS: dict[str, FeatureOptions] = {
         label="EfficientNet-Lite2",
     ),
     "minilm": SentenceOptions(label="MiniLM"),
+    # of CrossTask's arrays of 3,200 columns
+    "i3d": PublishedOptions(kind="clip", label="I3D"),
+    "vggish": PublishedOptions(kind="audio", label="VGGish"),
 }
 
 # Keys of older configurations, and where they are now

@@ -8,7 +8,13 @@ from pydantic import Field, model_validator
 
 from mcn.options.base import Options
 
-IMPORTED = ("resnet152", "resnext101", "logmel")  # features that published files hold
+# features that published files hold, by the layout of a folder; files of clips hold the first ones
+LAYOUT_FEATURES = {
+    "howto100m": ("resnet152", "resnext101", "logmel"),
+    "crosstask": ("i3d", "resnet152", "vggish"),
+}
+OF_CLIPS = LAYOUT_FEATURES["howto100m"]
+IMPORTED = tuple(dict.fromkeys(name for names in LAYOUT_FEATURES.values() for name in names))
 
 
 class PublishedFeatures(Options):
@@ -16,14 +22,17 @@ class PublishedFeatures(Options):
 
     directory: str | None = Field(
         None,
-        description="folder of one file a video and stream (ID_2d.npz, ID_3d.npz, ID_spec.npz)",
+        description="folder of one file a video and stream (ID_2d.npz, ID_3d.npz, ID_spec.npz), or of ID.npy of "
+        "CrossTask",
     )
     audio_directory: str | None = Field(
         None,
         description="folder of the files of sound, where they lie apart (--features_path_audio); null: `directory`",
     )
-    layout: Literal["howto100m"] = Field(
-        "howto100m", description="how the files of `directory` are named and shaped"
+    layout: Literal["howto100m", "crosstask"] = Field(
+        "howto100m",
+        description="how the files of `directory` are named and shaped; crosstask: arrays of 3,200 columns, a row a "
+        "second, which hold the features i3d, resnet152 and vggish (CrossTask README)",
     )
     clips: str | None = Field(
         None, description="pickle of clips of AVLnet or MCN, or Miech's MSRVTT .pth"
@@ -42,6 +51,13 @@ class PublishedFeatures(Options):
             raise ValueError("give either directory or clips")
         if self.audio_directory and self.directory is None:
             raise ValueError("audio_directory stands beside directory, not beside clips")
+        if self.layout == "crosstask" and (self.clips or self.audio_directory):
+            raise ValueError("layout: crosstask is one directory with all features")
         if self.rows == "full" and self.clips is None:
             raise ValueError("rows: full stands beside clips; a directory has all rows as it is")
         return self
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The features that the files hold."""
+        return LAYOUT_FEATURES[self.layout]

@@ -10,7 +10,8 @@ All tables are parquet; times are seconds from the start of the video. The CSV f
 - captions (retrieval): clip_id, video_id, start_seconds, end_seconds, caption, language. An empty end means the end of
   the video. A clip with several captions, in one language or several, has a row for each of them, with the same video
   and times. `language` may be left out or empty: it is then detected (`mcn.sources.languages`).
-- tasks (localization): task, step (counted from 0), text; steps: video_id, task, step, start_seconds, end_seconds.
+- tasks (localization): task, step (counted from 0), text; steps: video_id, task, step, start_seconds, end_seconds, and
+  `video_seconds`, the whole seconds that a video and task were annotated over, which may be left out or empty.
 - classes (ordered alignment): class_id (0, 1, 2, ...), text, background; transcripts: video_id, position (0, 1, 2,
   ...), class_id; segments: video_id, class_id, start_seconds, end_seconds. Which class is background is a column, never
   an assumption: in Mining YouTube it is the last one. A class may stand in a transcript several times. Segments of a
@@ -48,7 +49,10 @@ CAPTIONS = pa.schema(
     [("clip_id", pa.string()), _VIDEO, *_TIMES, ("caption", pa.string()), _LANGUAGE]
 )
 TASKS = pa.schema([("task", pa.string()), ("step", pa.int32()), ("text", pa.string())])
-STEPS = pa.schema([_VIDEO, ("task", pa.string()), ("step", pa.int32()), *_TIMES])
+LENGTH = "video_seconds"
+STEPS = pa.schema(
+    [_VIDEO, ("task", pa.string()), ("step", pa.int32()), *_TIMES, (LENGTH, pa.float64())]
+)
 CLASSES = pa.schema([("class_id", pa.int32()), ("text", pa.string()), ("background", pa.bool_())])
 TRANSCRIPTS = pa.schema([_VIDEO, ("position", pa.int32()), ("class_id", pa.int32())])
 SEGMENTS = pa.schema([_VIDEO, ("class_id", pa.int32()), *_TIMES])
@@ -88,8 +92,8 @@ def prepare_steps(
 ) -> None:
     """Make the tasks and steps tables from their CSVs."""
     lists = read_csv(task_list, TASKS)
-    table = read_csv(annotations, STEPS)
-    problems = unusable(table, videos)
+    table = read_csv(annotations, STEPS, optional=(LENGTH,), may_lack=(LENGTH,))
+    problems = unusable(table, videos) + _lengths(table)
     for task, group in lists.groupby("task"):
         if sorted(group.step) != list(range(len(group))):
             problems.append(
@@ -102,6 +106,19 @@ def prepare_steps(
     _refuse(problems, annotations)
     _write_annotations(steps, STEPS, table)
     _write(tasks, TASKS, lists)
+
+
+def _lengths(table: pd.DataFrame) -> list[str]:
+    """One line for each video and task whose length is no whole number of seconds, or is several."""
+    problems = []
+    for (video_id, task), lengths in table.groupby(["video_id", "task"])[LENGTH]:
+        found = lengths.unique()
+        if len(found) > 1 or not (np.isnan(found[0]) or (found[0] >= 1 and found[0] % 1 == 0)):
+            words = ", ".join(f"{one:g}" for one in found)
+            problems.append(
+                f"video {video_id}, task {task}: {LENGTH} {words}, wanted one whole number"
+            )
+    return problems
 
 
 def prepare_alignment(
@@ -187,7 +204,7 @@ def read_csv(
 ) -> pd.DataFrame:
     """Read the columns of `schema` from a CSV. Errors: `UserError`.
 
-    optional: columns whose cells may be empty. may_lack: columns of texts that may not be there, '' then.
+    optional: columns whose cells may be empty. may_lack: columns that may not be there: of texts '' then, else NaN.
     """
     wanted = f"a CSV with the columns {','.join(schema.names)}"
     texts = {field.name: "string" for field in schema if pa.types.is_string(field.type)}
@@ -196,7 +213,8 @@ def read_csv(
             path, dtype=texts, keep_default_na=False, na_values={name: [""] for name in optional}
         )
         missing = [name for name in schema.names if name not in table.columns]
-        table = table.assign(**{name: "" for name in may_lack if name in missing})
+        absent = [name for name in may_lack if name in missing]
+        table = table.assign(**{name: "" if name in texts else np.nan for name in absent})
         missing = [name for name in missing if name not in may_lack]
         if missing:
             raise ValueError(f"no column {', '.join(missing)}")

@@ -7,7 +7,8 @@ Conventions
 - Videos are (task, video) pairs, and one video may serve several tasks: videos.csv and videos_val.csv without header
   (task,video_id,url), cvpr19_test.csv with header (video_id,task,path).
 - Times: annotations/TASK_VIDEO.csv without header, step (1-based), start, end in seconds; or TASK_VIDEO.npy, seconds
-  by steps, 1 where a step is shown (howto100m_crosstask_eval). Steps are 0-based from here on.
+  by steps, 1 where a step is shown (howto100m_crosstask_eval), as long as the video is taken to be (`video_seconds`).
+  Steps are 0-based from here on.
 - `test`: the pairs of cvpr19_test.csv, which MCN was measured on. `validation`: those of videos_val.csv. `primary`:
   every pair of videos.csv of a primary task; the manifest's split says which of the other two lists a video is in.
   `related`: pairs of related tasks, which nobody annotated: their times are crosstask_constraints/TASK_VIDEO.csv, where
@@ -77,15 +78,17 @@ class CrossTask(Adapter):
         """Write manifest.csv, tasks.csv and steps.csv."""
         tasks = read_tasks(self.file(0))
         listed, times = self.file(1), self.file(2)
-        rows: list[tuple[str, str, int, float, float]] = []
+        rows: list[tuple[str, str, int, float, float, int | str]] = []
         annotated: list[Pair] = []
         validation = self._validation_pairs()
         for pair in _usable_pairs(listed, tasks, account):
             if pair.name in validation:
                 continue
             found = _read_times(times, pair, len(tasks[pair.task]), account)
-            if found:
-                rows += [(pair.video_id, pair.task, *segment) for segment in found]
+            if found.steps:
+                rows += [
+                    (pair.video_id, pair.task, *segment, found.seconds) for segment in found.steps
+                ]
                 annotated.append(pair)
             else:
                 account.leave_out(listed, pair.line, pair.name, "no usable times of its steps")
@@ -157,15 +160,21 @@ def _usable_pairs(path: Path, tasks: Collection[str], account: Account) -> Itera
             yield pair
 
 
-def _read_times(
-    folder: Path, pair: Pair, steps: int, account: Account
-) -> list[tuple[int, float, float]]:
-    """(step, start, end) of a pair, in order of time; none where it has no file."""
+class Times(NamedTuple):
+    """(step, start, end) of a pair, in order of time; the whole seconds that were annotated, '' where it is not
+    said."""
+
+    steps: list[tuple[int, float, float]]
+    seconds: int | str = ""
+
+
+def _read_times(folder: Path, pair: Pair, steps: int, account: Account) -> Times:
+    """The times of a pair, none where it has no file."""
     path, table = folder / f"{pair.name}.csv", folder / f"{pair.name}.npy"
     if not path.exists() and table.exists():
         return _from_table(table, steps)
     if not path.exists():
-        return []
+        return Times([])
     found = []
     for line, (step, *times) in csv_lines(path, ("step", "start", "end"), header=False):
         if not (step.isdigit() and 1 <= int(step) <= steps):
@@ -175,10 +184,10 @@ def _read_times(
             found.append((int(step) - 1, start, end))
         else:
             account.leave_out(path, line, f"step {step}", "a step that ends before it begins")
-    return sorted(found, key=lambda segment: segment[1:])
+    return Times(sorted(found, key=lambda segment: segment[1:]))
 
 
-def _from_table(path: Path, steps: int) -> list[tuple[int, float, float]]:
+def _from_table(path: Path, steps: int) -> Times:
     """Runs of ones in every column of a (seconds, steps) table."""
     try:
         table = load_array(path)
@@ -191,4 +200,4 @@ def _from_table(path: Path, steps: int) -> list[tuple[int, float, float]]:
     for step in range(steps):
         edges = np.flatnonzero(np.diff(table[:, step] > 0, prepend=False, append=False))
         found += [(step, float(start), float(end)) for start, end in edges.reshape(-1, 2)]
-    return sorted(found, key=lambda segment: segment[1:])
+    return Times(sorted(found, key=lambda segment: segment[1:]), len(table))

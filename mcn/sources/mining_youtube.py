@@ -223,7 +223,7 @@ def _write_steps(account: Account, steps: dict[str, list[Step]]) -> None:
         for number, (text, found) in enumerate(texts)
     ]
     shown = [
-        (video_id, video_id, number, segment.start, segment.end)
+        (video_id, video_id, number, segment.start, segment.end, "")
         for video_id, number, _, found in listed
         for segment in found
     ]

@@ -14,7 +14,7 @@ from mcn.files import canonical_json
 from mcn.layout import vocabulary_file
 from mcn.lifetime import note_head
 from mcn.options.decode import FrameOptions
-from mcn.options.published import IMPORTED
+from mcn.options.published import IMPORTED, OF_CLIPS
 from mcn.config.left_out import leave_out
 from mcn.config.one_configuration import require_one_configuration
 from mcn.config.spoken import language_warnings
@@ -42,7 +42,7 @@ except (UserError, ValueError) as error:
     raise WorkflowError(f"config.yaml\n{error}")
 
 if workflow.is_main_process:
-    for line in left_out:
+    for line in left_out + settings.unscored():
         logger.warning(line)
     asked = [
         address

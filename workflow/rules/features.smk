@@ -138,7 +138,7 @@ for feature in text_features():
             " --vocabulary {input.vocabulary} {params.recipe} &> {log}"
 
 
-for feature in sequence_features() + text_features():
+for feature in sequence_features() + published_only() + text_features():
 
     rule:
         name:

@@ -74,7 +74,18 @@ def speech_model(wildcards):
 def sequence_features():
     """Features of frames and sound, or made of other features."""
     rows = settings.features.items()
-    return [name for name, row in rows if row.kind != "text" and not row.lacks]
+    others = published_only()
+    return [
+        name
+        for name, row in rows
+        if row.kind != "text" and not row.lacks and name not in others
+    ]
+
+
+def published_only():
+    """Features that are read from published files alone."""
+    rows = settings.features.items()
+    return [name for name, row in rows if row.encoder == "published"]
 
 
 def text_features():

@@ -11,7 +11,7 @@ rule import_clips:
         accounting="results/{dataset}/published/accounting.json",
         features=expand(
             "results/{{dataset}}/published/{feature}.parquet",
-            feature=IMPORTED,
+            feature=OF_CLIPS,
         ),
     log:
         "results/logs/{dataset}/import_clips.log",

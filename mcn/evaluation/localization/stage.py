@@ -147,7 +147,7 @@ class StepScorer(SecondScorer):
     def _score_video(
         self, video: AnnotatedVideo, steps: np.ndarray, outcomes: Mapping[str, ModeOutcome]
     ) -> None:
-        found = self.embed(video.video_id)
+        found = self.embed(video.video_id, video.seconds)
         if not isinstance(found, str) and found.seconds < len(steps):
             found = "video: shorter_than_steps"
         if isinstance(found, str):
