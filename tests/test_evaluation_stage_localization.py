@@ -86,7 +86,9 @@ def test_a_video_is_as_long_as_it_was_annotated(small: EvaluationSet) -> None:
     """The features are stretched over the annotated seconds, as MCN cvpr19_dataloader.py does."""
     model = make_model()
     given = evaluated(small, LocalizationOptions(), model)
-    features, _ = second_features(given, "toast", 22)
+    stretched = second_features(given, "toast", 22)
+    assert not isinstance(stretched, str)
+    features = stretched[0]
     rows = FeatureStore(small.shards["resnet152"])["toast"].values.astype(np.float32)
     wanted = [
         rows[second * 20 // 22 : -(-(second + 1) * 20 // 22)].max(axis=0) for second in range(22)
