@@ -9,7 +9,7 @@ import yaml
 
 from mcn.cli import main
 from mcn.errors import UserError
-from mcn.search import planning, run
+from mcn.search import encoders, run
 from mcn.search.planning import make_plan
 from mcn.sources.manifest import read_manifest
 from tests.media_files import make
@@ -25,6 +25,7 @@ def folder(tmp_path, monkeypatch):
     (videos / "broken.mp4").write_bytes(b"\0" * 99)
     (videos / "notes.txt").write_text("nothing to play")
     asked = []
+    monkeypatch.setattr(encoders, "cached_pairs", list)
     monkeypatch.setattr(run, "follow", lambda command, *rest: asked.append(command) or 0)
     return tmp_path, asked
 
@@ -162,7 +163,8 @@ def test_an_overlay_chooses_and_its_paths_are_its_own(folder, capsys):
 
 
 def test_shards_follow_the_number_of_files_and_stay(tmp_path, monkeypatch):
-    monkeypatch.setattr(planning, "_can_embed", lambda: False)
+    monkeypatch.setattr(encoders, "can_embed", lambda: False)
+    monkeypatch.setattr(encoders, "cached_pairs", list)
     counts = [make_plan("x", files, 0, []).shards for files in (1, 10, 39, 1000)]
     assert counts == [1, 4, 7, 32]
     assert make_plan("x", 60, 4, []).shards == 4, "eight would do, which is not more than twice"

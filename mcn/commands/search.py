@@ -30,6 +30,13 @@ def register(verbs: Verbs) -> None:
         help="YAML laid over the configuration that is written",
     )
     verb.add_argument("--cores", type=_positive, help="processor cores (all)")
+    verb.add_argument(
+        "--encoder",
+        choices=("auto", "hub", "embedded", "words"),
+        default="auto",
+        help="what sees, where no overlay names an experiment: a dual encoder in the hub's cache, the embedded set, "
+        "or the words alone; auto: the first of these that is there (auto)",
+    )
 
     verb = add_verb(verbs, "index", index, OPTIONS, runtime=True)
     verb.add_argument("model", type=Path, help="folder of the model")
@@ -101,7 +108,7 @@ def run(arguments: Namespace) -> int:
     from mcn.search.run import run
 
     cores = arguments.cores or len(os.sched_getaffinity(0))
-    return run(arguments.source, arguments.output, arguments.configfile, cores)
+    return run(arguments.source, arguments.output, arguments.configfile, cores, arguments.encoder)
 
 
 def index(arguments: Namespace) -> None:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from mcn.errors import UserError
 from mcn.features.extraction import Extractor, FrameItems
 from mcn.features.hub import hub_folder
+from mcn.features.hub_cache import cached_snapshot
 from mcn.features.library_models import (
     Opened,
     Pictures,
@@ -146,6 +147,9 @@ def _source(
 
 def _from_hub(options: Pair, revision: str | None, only_config: bool) -> Path:
     """The folder of a hub's model in the cache, with what open_clip reads of it."""
+    here = cached_snapshot(options.model, revision)
+    if here is not None:  # the hub need not be asked
+        return here
     wanted = [CONFIG] if only_config else ["*.json", "*.txt", "*.model", SAFE]
     folder = hub_folder(options.model, revision, wanted)
     if not only_config and not (folder / SAFE).exists():

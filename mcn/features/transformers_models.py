@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from mcn.errors import UserError
 from mcn.features.hub import hub_commit
+from mcn.features.hub_cache import cached_snapshot
 from mcn.features.library_models import (
     folder_of,
     library,
@@ -45,6 +46,9 @@ def source(options: LibraryOptions) -> dict[str, Any]:
     if not is_hub_name(options.model):
         got = f"{options.model}, which is no folder here"
         raise UserError(got, "OWNER/NAME of the hub, or a folder", "correct `model`")
+    here = cached_snapshot(options.model, options.revision)
+    if here is not None:  # the hub need not be asked
+        return {"pretrained_model_name_or_path": str(here)}
     return {"pretrained_model_name_or_path": options.model, "revision": options.revision or "main"}
 
 

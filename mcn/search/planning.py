@@ -4,8 +4,7 @@ Conventions
 -----------
 - Shards: the square root of the number of files, rounded up, so that a new file remakes about that many others. The
   number stays while files come and go, until the square root is twice as large; then everything is made once again.
-- Encoders, the first that there is: the experiments of the user's overlay; the embedded set (`pip install
-  "mcn[embedded]"`); the words that were said alone.
+- Encoders: the experiments of the user's overlay; without any, those that `mcn.search.encoders` chooses.
 - Nothing is trained unless an overlay names an experiment to train.
 - Overlays are laid over the configuration as Snakemake does. Paths in them are relative to the overlay, where such a
   file exists there.
@@ -21,14 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from mcn.errors import UserError
-from mcn.features.embedded import package_folder
 from mcn.options.base import laid_over, read_values
+from mcn.search.encoders import can_embed, choose, has_packages
 
 DATASET = "videos"  # the name of the data set of a folder
 TRAINING_CLIPS = 10_000  # narrated clips from which training here is worth trying
-EMBEDDED = {
-    "conse": {"kind": "frozen", "model": {"video": ["efficientnet_lite2"], "text": "minilm"}}
-}
 
 
 @dataclass(frozen=True)
@@ -39,17 +35,26 @@ class Plan:
     shards: int
     sentences: list[str]
     training: str
+    encoder: str
 
 
-def make_plan(title: str, files: int, shards: int, overlays: Sequence[Path]) -> Plan:
+def make_plan(
+    title: str,
+    files: int,
+    shards: int,
+    overlays: Sequence[Path],
+    encoder: str = "auto",
+    before: str = "",
+) -> Plan:
     """The plan for a number of files. shards: of the run before, 0 without one.
 
-    Errors: `UserError` for overlays that cannot be read.
+    encoder: what is wanted, out of `mcn.search.encoders.WANTED`; before: the choice of the run before. Errors:
+    `UserError` for overlays that cannot be read, and encoders that are wanted and not there.
     """
     wanted = math.isqrt(max(1, files) - 1) + 1
     kept = shards if shards and wanted <= 2 * shards else wanted
     sentences: list[str] = []
-    speech = _has_packages("whisper_tiny_en") and find_spec("faster_whisper") is not None
+    speech = has_packages("whisper_tiny_en") and find_spec("faster_whisper") is not None
     if not speech:
         words = "Speech is not recognised (pip install 'mcn[speech]'): narration and subtitles are read."
         sentences.append(words)
@@ -69,34 +74,16 @@ def make_plan(title: str, files: int, shards: int, overlays: Sequence[Path]) -> 
     }
     for overlay in overlays:
         values = laid_over(values, _read(overlay))
-    experiments = values["experiments"] or {}
+    experiments, chosen = values["experiments"] or {}, before
     if not experiments:
-        experiments = EMBEDDED if _can_embed() else {}
-        values["experiments"] = experiments
-        if experiments:
+        found = choose(encoder, before)
+        chosen, experiments = found.name, found.experiments
+        values = laid_over({"features": found.features}, values) | {"experiments": experiments}
+        sentences += found.sentences
+        if experiments and can_embed():
             values = laid_over({"search": {"meaning": "minilm"}}, values)
-    if not experiments:
-        words = "No encoder is installed (pip install 'mcn[embedded]'): the words that were said answer alone."
-        sentences.append(words)
     trained = [name for name, one in experiments.items() if _is_trained(one)]
-    return Plan(values, kept, sentences, _about_training(trained))
-
-
-def _can_embed() -> bool:
-    """Whether the packages of the embedded set are installed."""
-    return (
-        _has_packages("efficientnet_lite2", "minilm")
-        and find_spec("sentence_transformers") is not None
-    )
-
-
-def _has_packages(*names: str) -> bool:
-    try:
-        for name in names:
-            package_folder(name)
-    except UserError:
-        return False
-    return True
+    return Plan(values, kept, sentences, _about_training(trained), chosen)
 
 
 def _is_trained(experiment: Any) -> bool:

@@ -43,6 +43,7 @@ from mcn.media.folders import (
 from mcn.options.decode import DecodeOptions
 from mcn.options.downloads import DownloadOptions
 from mcn.search.answers import Answers
+from mcn.search.encoders import EMBEDDED
 from mcn.search.planning import DATASET, Plan, make_plan
 from mcn.search.progress import follow
 from mcn.sources.address import Address
@@ -58,10 +59,11 @@ _OWN = {NOTES, "manifest.csv", "config.yaml", "results", ".snakemake", ".lock"}
 
 @dataclass
 class Notes:
-    """What a folder of answers knows: the number of its shards, and each file's size, time and verdict."""
+    """What a folder of answers knows: the number of its shards, each file's size, time and verdict, its encoders."""
 
     shards: int = 0
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    encoder: str = ""
 
     @classmethod
     def read(cls, output: Path) -> Notes:
@@ -73,7 +75,7 @@ class Notes:
                 got = f"{output} of version {found['version']}"
                 cure = "choose another folder, or delete that one"
                 raise UserError(got, f"one of version {VERSION}", cure)
-            return cls(found["shards"], found["files"])
+            return cls(found["shards"], found["files"], found.get("encoder", EMBEDDED))
         except FileNotFoundError:
             foreign = (
                 sorted({one.name for one in output.glob("*")} - _OWN) if output.exists() else []
@@ -88,14 +90,22 @@ class Notes:
             raise UserError(f"{path}: {error!r}", "what `mcn run` wrote", cure) from error
 
     def write(self, output: Path) -> None:
-        values = {"version": VERSION, "shards": self.shards, "files": self.files}
+        values = {
+            "version": VERSION,
+            "shards": self.shards,
+            "encoder": self.encoder,
+            "files": self.files,
+        }
         write_json(output / NOTES, values)
 
 
-def run(source: Path, output: Path, overlays: Sequence[Path], cores: int) -> int:
+def run(
+    source: Path, output: Path, overlays: Sequence[Path], cores: int, encoder: str = "auto"
+) -> int:
     """Bring the answers of a folder, or of a manifest, up to date; returns the exit status.
 
-    Errors: `UserError` for a source without videos, an output that is not ours, a configuration that is wrong.
+    encoder: out of `mcn.search.encoders.WANTED`. Errors: `UserError` for a source without videos, an output that is not
+    ours, a configuration that is wrong.
     """
     if output.exists() and not output.is_dir():
         raise UserError(f"{output} is a file", "a folder to write to", "choose another: --output")
@@ -107,10 +117,11 @@ def run(source: Path, output: Path, overlays: Sequence[Path], cores: int) -> int
     with _alone(output):
         notes = Notes.read(output)
         rows = _rows(source, output, notes)
-        plan = make_plan(source.resolve().name, len(rows), notes.shards, overlays)
+        title, known = source.resolve().name, (notes.shards, overlays, encoder, notes.encoder)
+        plan = make_plan(title, len(rows), *known)
         settings = configure(plan.configuration)
         _examine(rows, notes, output, settings.downloads)
-        notes.shards = plan.shards
+        notes.shards, notes.encoder = plan.shards, plan.encoder
         notes.write(output)
         _write_where_new(output / "manifest.csv", manifest_text(rows))
         _write_where_new(
