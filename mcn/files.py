@@ -26,7 +26,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -173,16 +173,34 @@ def write_text(path: Path | str, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+class CsvWriter:
+    """Writes rows as CSV with `\\n` as line end; cells that hold any line end are quoted.
+
+    The library's writer quotes the characters of its own line end alone, and readers take a carriage return for one.
+    """
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file, self._line = file, io.StringIO()
+        self._writer = csv.writer(self._line, lineterminator="\r\n")
+
+    def writerow(self, row: Iterable[Any]) -> None:
+        """Write one row."""
+        self._writer.writerow(row)
+        self._file.write(self._line.getvalue().removesuffix("\r\n") + "\n")
+        self._line.seek(0)
+        self._line.truncate()
+
+    def writerows(self, rows: Iterable[Iterable[Any]]) -> None:
+        """Write rows one after the other."""
+        for row in rows:
+            self.writerow(row)
+
+
 def csv_text(rows: Iterable[Iterable[Any]]) -> str:
-    """Rows as CSV with `\\n` as line end; cells that hold any line end are quoted."""
-    text = []
-    for row in rows:
-        buffer = io.StringIO()
-        csv.writer(buffer, lineterminator="\r\n").writerow(
-            row
-        )  # so that both characters are quoted
-        text.append(buffer.getvalue().removesuffix("\r\n") + "\n")
-    return "".join(text)
+    """Rows as CSV, as `CsvWriter` writes them."""
+    text = io.StringIO()
+    CsvWriter(text).writerows(rows)
+    return text.getvalue()
 
 
 def write_json(path: Path | str, value: Any) -> None:

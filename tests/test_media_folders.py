@@ -7,7 +7,10 @@ import pytest
 from PIL import Image
 
 from mcn.errors import UserError
+from mcn.files import write_text
+from mcn.media.doctor import examine
 from mcn.media.folders import choose, manifest_text, row_of, video_id_of, walk
+from mcn.options.decode import DecodeOptions
 from mcn.sources.manifest import SAFE_ID, read_manifest
 from tests.media_files import make
 
@@ -45,6 +48,25 @@ def test_links_are_followed_and_each_file_counts_once(tmp_path):
     assert taken(videos, [videos / "answers"]) == ["a/one.mp4", "more/two.mp4"]
 
 
+def test_what_is_called_a_video_and_cannot_be_opened_is_told_of(tmp_path, caplog):
+    (tmp_path / "loop.mp4").symlink_to("circle.mp4")
+    (tmp_path / "circle.mp4").symlink_to("loop.mp4")
+    (tmp_path / "gone.mp4").symlink_to("nowhere")
+    (tmp_path / "gone.txt").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    os.mkfifo(tmp_path / "pipe.txt")
+    (tmp_path / os.fsdecode(b"caf\xe9.mp4")).write_bytes(b"x")
+    (tmp_path / os.fsdecode(b"caf\xe9.txt")).write_bytes(b"x")
+    found = taken(tmp_path)
+    assert found == ["caf\\xe9.mp4", "circle.mp4", "gone.mp4", "loop.mp4", "pipe.mp4"]
+    assert "not UTF-8" in caplog.text
+    rows = [row_of(file) for file, is_taken in choose(walk(tmp_path)) if is_taken]
+    report = examine(rows, DecodeOptions())
+    codes = {one.video_id.split("-")[0]: one.findings[0].code for one in report.diagnoses}
+    assert codes.pop("pipe.mp4") == "unreadable"
+    assert set(codes.values()) == {"not_found"}
+
+
 def test_ids_are_safe_unique_and_depend_on_the_path_alone():
     paths = [
         "soup.mp4",
@@ -68,13 +90,13 @@ def test_ids_are_safe_unique_and_depend_on_the_path_alone():
 
 
 def test_the_manifest_is_read_back(tmp_path):
-    name = 'My "soup", hot.mp4'
-    shutil.copy(make("plain.mp4"), tmp_path / name)
+    names = ['My "soup", hot.mp4', "a\rb.mp4", "a\nb.mp4", "a\r\nb.mp4", "\t;|.mp4", "#.mp4"]
+    for name in names:
+        shutil.copy(make("plain.mp4"), tmp_path / name)
     rows = [row_of(file) for file, is_taken in choose(walk(tmp_path)) if is_taken]
-    (tmp_path / "out.csv").write_text(manifest_text(rows))
-    (row,) = read_manifest(tmp_path / "out.csv")
-    assert row.path == tmp_path / name
-    assert row.video_id == video_id_of(name)
+    write_text(tmp_path / "out.csv", manifest_text(rows))
+    found = {row.video_id: row.path for row in read_manifest(tmp_path / "out.csv")}
+    assert found == {video_id_of(name): tmp_path / name for name in names}
 
 
 def test_a_folder_that_is_not_there_is_an_error_in_words(tmp_path):
@@ -83,13 +105,6 @@ def test_a_folder_that_is_not_there_is_an_error_in_words(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="is no folder"):
         walk(tmp_path / "file")
-
-
-def test_a_name_that_is_not_utf8_is_told_of_and_stops_nothing(tmp_path, caplog):
-    for name in ("caf\udce9.mp4", "plain.mp4"):
-        shutil.copy(make("plain.mp4"), tmp_path / name)
-    assert taken(tmp_path) == ["plain.mp4"]
-    assert r"caf\udce9.mp4': its name is not UTF-8" in caplog.text
 
 
 def test_a_file_that_may_be_read_at_last_is_known_as_another(tmp_path, monkeypatch):

@@ -20,7 +20,6 @@ Files of a set
 from __future__ import annotations
 
 import contextlib
-import csv
 import logging
 import multiprocessing
 import os
@@ -41,6 +40,7 @@ from mcn.demo.speech import require_speech
 from mcn.demo.story import STORY, Task, asset
 from mcn.demo.tasks import drawn_tasks
 from mcn.errors import UserError
+from mcn.files import csv_text
 from mcn.options.demo import DemoOptions, RenderedOptions
 
 log = logging.getLogger(__name__)
@@ -196,10 +196,7 @@ def _annotate_steps(
 
 
 def _write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+    path.write_text(csv_text([header, *rows]), encoding="utf-8", newline="")
 
 
 def _move(source: Path, target: Path) -> None:

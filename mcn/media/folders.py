@@ -4,19 +4,19 @@ Conventions
 -----------
 - Folders are searched recursively, links followed, each real file and folder once: of several names of one file the
   first that is no link, in the order of the names, counts. Names that begin with `.` are passed over, and folders
-  that the caller excludes; with a warning, names that are not UTF-8 and folders that cannot be read.
+  that the caller excludes; with a warning, folders that cannot be read or whose names are not UTF-8.
+- Tables hold text: a file whose name is not UTF-8 is known by a name with `\\xNN` for such bytes, under which it is not
+  found. It is a failed video then, with a warning.
 - A file is taken where FFmpeg opens it and a picture or sound comes out, whatever it is called, and where its suffix is
-  one of videos or sound (`SUFFIXES`), so that a broken video is told of rather than passed over. Still pictures and
-  texts are not taken.
+  one of videos or sound (`SUFFIXES`), so that a broken video is told of rather than passed over, and so is a link that
+  leads nowhere or in a circle, a pipe, or a device. Still pictures and texts are not taken.
 - Ids come from the path below the folder, so that they stay when other files come and go: a plain name that is safe is
   the id; of everything else unsafe characters become `_`, and 8 digits of a hash of the path are added.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import logging
 import os
 import re
@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcn.errors import UserError, VideoError
+from mcn.files import csv_text
 from mcn.media.files import open_media
 from mcn.media.isolation import Worker
 from mcn.media.probe import probe, spot_check
@@ -51,7 +52,7 @@ UNREADABLE = -1
 class FoundFile:
     """A file below a folder: where it is, its path below the folder, and what it is known by (size, time).
 
-    The size is `UNREADABLE` of one that may not be read, so that it is looked at again when it may.
+    The size is `UNREADABLE` of one that is not there or may not be read, so that it is looked at again when it may.
     """
 
     path: Path
@@ -78,7 +79,7 @@ def walk(folder: Path, excluded: Collection[Path] = ()) -> list[FoundFile]:
     left_out = {path.resolve() for path in excluded}
     found: dict[Path, tuple[bool, str, Path]] = {}
     for path, below in _files(folder, left_out):
-        real = path.resolve()
+        real = _real(path)
         ranked = (path.is_symlink() or real.parent != path.parent.resolve(), below, path)
         if real not in found or ranked < found[real]:
             found[real] = ranked
@@ -102,14 +103,16 @@ def _files(folder: Path, left_out: Collection[Path]) -> Iterator[tuple[Path, str
         for entry in entries:
             if entry.name.startswith("."):
                 continue
+            is_folder = entry.is_dir()
             if not _is_utf8(entry.name):
-                log.warning(
-                    "%a: its name is not UTF-8, so it is passed over: rename it", str(entry)
-                )
-                continue
-            if entry.is_dir():
+                entry = _written(entry)
+                ending = "it is passed over" if is_folder else "it is not found"
+                log.warning("%s: its name is not UTF-8, so %s: rename it", entry, ending)
+                if is_folder:
+                    continue
+            if is_folder:
                 waiting.append(entry)
-            elif entry.is_file():
+            elif entry.is_file() or entry.suffix.lower() in SUFFIXES:
                 yield entry, entry.relative_to(folder).as_posix()
 
 
@@ -118,9 +121,25 @@ def _is_utf8(name: str) -> bool:
     return not any("\ud800" <= one <= "\udfff" for one in name)
 
 
+def _written(path: Path) -> Path:
+    """A path as it stands in tables, with `\\xNN` for bytes that are not UTF-8."""
+    return Path(os.fsencode(path).decode(errors="backslashreplace"))
+
+
+def _real(path: Path) -> Path:
+    """Where a path leads; itself where its links lead in a circle."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        return path.absolute()
+
+
 def size_and_time(path: Path) -> tuple[int, int]:
     """What a file is known by (`FoundFile.known`)."""
-    stat = path.stat()
+    try:
+        stat = path.stat()
+    except OSError:
+        return UNREADABLE, 0
     return stat.st_size if os.access(path, os.R_OK) else UNREADABLE, stat.st_mtime_ns
 
 
@@ -187,14 +206,12 @@ def row_of(file: FoundFile) -> ManifestRow:
 
 def manifest_text(rows: Collection[ManifestRow]) -> str:
     """A manifest as CSV, every path absolute, addresses as they are, in the order of the ids."""
-    lines = io.StringIO()
-    writer = csv.writer(lines, lineterminator="\n")
-    writer.writerow(["video_id", "path", "narration", "sha256", "title", "language"])
+    lines = [["video_id", "path", "narration", "sha256", "title", "language"]]
     for row in sorted(rows, key=lambda one: one.video_id):
         narration = SEPARATOR.join(str(path.absolute()) for path in row.narration)
         texts = narration, row.sha256 or "", row.title or "", SEPARATOR.join(row.language)
-        writer.writerow([row.video_id, _absolute(row.path), *texts])
-    return lines.getvalue()
+        lines.append([row.video_id, _absolute(row.path), *texts])
+    return csv_text(lines)
 
 
 def _absolute(place: Place) -> str:

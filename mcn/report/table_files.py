@@ -10,13 +10,12 @@ Conventions
 
 from __future__ import annotations
 
-import csv
 import io
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mcn.files import write_text
+from mcn.files import CsvWriter, write_text
 from mcn.report.render import environment
 from mcn.report.tables import (
     MEASURED,
@@ -102,7 +101,7 @@ def _line(cells: list[str]) -> str:
 def as_csv(page: Page) -> str:
     """The page as CSV."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = CsvWriter(text)
     writer.writerow(HEADER)
     for shown in page.tables:
         for row in shown.rows:

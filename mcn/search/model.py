@@ -12,7 +12,6 @@ Conventions
 
 from __future__ import annotations
 
-import csv
 import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -30,6 +29,7 @@ from mcn.evaluation.inputs import absence
 from mcn.evaluation.queries import QueryEncoder, load_query_encoder
 from mcn.features.extraction import extract
 from mcn.features.registry import make_extractor
+from mcn.files import csv_text, write_text
 from mcn.layout import Dataset
 from mcn.media.decode import decode
 from mcn.networks.checkpoints import load_model
@@ -171,10 +171,7 @@ class LoadedModel:
         """Decode one file, and compute the features that the model reads, as the rules of the workflow do."""
         listed = dataset.shard_list(0)
         listed.parent.mkdir(parents=True)
-        with open(listed, "w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows(
-                [["video_id", "path", "sha256"], [FILE, path.absolute(), ""]]
-            )
+        write_text(listed, csv_text([["video_id", "path", "sha256"], [FILE, path.absolute(), ""]]))
         wanted = with_sources(self._rows, names)
         needed = {self._rows[name].stream for name in wanted} - {None}
         for streams in decode_passes(self._rows, wanted).values():

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from mcn.errors import UserError
-from mcn.files import atomic_path
+from mcn.files import CsvWriter, atomic_path
 from mcn.sources.manifest import SAFE_ID
 
 SUFFIXES = (".mp4", ".webm", ".mkv", ".avi", ".m4v")
@@ -82,7 +82,7 @@ def csv_lines(path: Path, columns: Sequence[str], header: bool) -> Iterator[tupl
 def csv_file(path: Path, columns: Sequence[str]) -> Iterator[Any]:
     """Yield a writer of the rows of a CSV file, whose header is written; the file appears when all is written."""
     with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = CsvWriter(file)
         writer.writerow(columns)
         yield writer
 

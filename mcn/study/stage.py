@@ -13,8 +13,6 @@ Conventions
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +25,7 @@ import numpy as np
 
 from mcn.config.configuration import Configuration
 from mcn.config.study import Trial, objectives_of, study_of, trials_of
-from mcn.files import write_text
+from mcn.files import csv_text, write_text
 from mcn.options.study import StudyOptions
 from mcn.report.curves import Panel, Series, read_metrics
 from mcn.study.page import Page, write_page
@@ -269,7 +267,4 @@ def benefits(study: Study, options: StudyOptions) -> list[tuple[str, str, float,
 
 
 def _write(output: Path, name: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([head, *rows])
-    write_text(output.with_name(f"{output.stem}_{name}.csv"), text.getvalue())
+    write_text(output.with_name(f"{output.stem}_{name}.csv"), csv_text([head, *rows]))

@@ -16,8 +16,6 @@ Conventions
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import shlex
 from collections.abc import Mapping, Sequence
@@ -28,7 +26,7 @@ import pyarrow.compute as pc
 from tqdm import tqdm
 
 from mcn.errors import UserError, several
-from mcn.files import read_table, write_table, write_text
+from mcn.files import csv_text, read_table, write_table, write_text
 from mcn.media.remarks import remarks_of
 from mcn.shards import ShardReader
 
@@ -189,12 +187,10 @@ def _end(status: str, code: str, remarks: str, decoded: bool) -> str:
 
 
 def _quarantine(ledger: pa.Table, manifest: Path) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["video_id", "stream", "code", "message", "reproduce"])
+    lines = [["video_id", "stream", "code", "message", "reproduce"]]
     for row in ledger.filter(pc.field("status") == "failed").to_pylist():
         command = ["mcn", "doctor", f"--video={row['video_id']}", str(manifest)]
-        writer.writerow(
+        lines.append(
             [row["video_id"], row["stream"], row["code"], row["error"], shlex.join(command)]
         )
-    return buffer.getvalue()
+    return csv_text(lines)
