@@ -190,6 +190,16 @@ def test_the_first_source_that_has_lines_counts(tmp_path: Path) -> None:
     assert read_table(shard.lines).column_names[:5] == NARRATION.names
 
 
+def test_the_language_of_a_file_without_a_tag_is_that_of_its_text(tmp_path: Path) -> None:
+    shutil.copy(make("plain.mp4"), tmp_path / "film.mp4")
+    german = SRT.format("jetzt schneidest du die Zwiebel klein und rührst alles gut um")
+    (tmp_path / "film.srt").write_text(german, encoding="utf-8")
+    shard = Shard(tmp_path, {"film": tmp_path / "film.mp4"}, {})
+    shard.make(WRITTEN)
+    assert shard.rows()["film"]["language"] == "de"
+    assert set(read_table(shard.lines)["language"].to_pylist()) == {"de"}
+
+
 def test_videos_without_words_are_accounted_for_and_stop_nothing(
     tmp_path: Path, recogniser: object
 ) -> None:

@@ -7,8 +7,9 @@ Conventions
   (`mcn.features.speech`). One that cannot be read is passed over, with its reason in the account.
 - Lines: `SPEECH`, which begins with the columns of a narration table, one row a line, videos in the shard list's order,
   lines in order of time. `source` is narration, subtitles or speech. Where it is not speech, `confidence` is null and
-  there are no words; `language` is that of the manifest's lines, or of the tag of a file or stream, '' where nothing
-  names it. Of a video with narration in several languages the account names all: `de,en`.
+  there are no words; `language` is that of the manifest's lines, of the tag of a file or stream, or else of the text
+  (`mcn.sources.languages`), '' where it cannot be told. Of a video with narration in several languages the account
+  names all: `de,en`.
 - Account: a shard of `SPEECH_SCHEMA`, one row a video. `missing`: no sound (`no_audio`), nobody speaks (`no_speech`),
   or nothing in the model's language (`unknown_language`); `failed`: a file that cannot be used, as for decoding. None
   of them stops the run.
@@ -49,6 +50,7 @@ from mcn.shards import SPEECH_SCHEMA, ShardWriter, empty_row
 from mcn.shards.made_by import current_record
 from mcn.sources.annotation_tables import NARRATION
 from mcn.sources.beside import language_in_name, narration_beside
+from mcn.sources.languages import language_of
 from mcn.sources.narration import Line, read_narration, unread_of
 from mcn.sources.remote import Downloads
 
@@ -221,7 +223,7 @@ class _Reader:
                 passed_over.append(str(error))
                 continue
             if lines:
-                language = language_in_name(path, video.place)
+                language = language_in_name(path, video.place) or _language(lines)
                 return Said(
                     "narration", _plain(lines), _end(lines), language, passed_over=passed_over
                 )
@@ -243,7 +245,8 @@ class _Reader:
             found, passed_over = None, [*passed_over, str(error)]
         if found is not None:
             lines = _plain(found.lines)
-            return Said("subtitles", lines, seconds, found.language, passed_over=passed_over)
+            language = found.language or _language(found.lines)
+            return Said("subtitles", lines, seconds, language, passed_over=passed_over)
         if self.recogniser is None:
             raise VideoError("no_speech", "neither narration nor subtitles, and recognize is false")
         listening = partial(
@@ -266,6 +269,10 @@ def _checked_seconds(video: LocalVideo) -> float:
     """Declared duration of a video whose checksum is right."""
     require_sha256(video.path, video.sha256)
     return declared_seconds(video.path)
+
+
+def _language(lines: list[Line]) -> str:
+    return language_of(line.text for line in lines)
 
 
 def _end(lines: list[Line]) -> float:
