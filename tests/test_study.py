@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -22,6 +23,9 @@ from mcn.files import write_json, write_table
 from mcn.layout import Dataset
 from mcn.networks.checkpoints import save_model
 from mcn.options.base import laid_over
+from mcn.options.features import RuntimeOptions
+from mcn.options.sections import DatasetOptions, Experiment
+from mcn.options.study import TrialOptions
 from mcn.study.clusters import counts_of, normalized_mutual_information, purity
 from mcn.study.pictures import SIZE, draw, principal_directions
 from mcn.study.plan import plan
@@ -29,8 +33,10 @@ from mcn.study.run import run_study
 from mcn.study.spaces import StepVectors
 from mcn.study.stage import conclude, epoch_means, verdict_of
 from mcn.study.statistics import Difference, difference
-from mcn.study.trial import cluster_measures, nmi_by_video, score
+from mcn.study.trial import cluster_measures, nmi_by_video, run_trial, score
 from tests.evaluation_set import make_model, make_set
+from tests.objective_runs import options as objective_options
+from tests.synthetic_shards import step_tables, write_topic_shards
 
 ROOT = Path(__file__).parent.parent
 
@@ -159,6 +165,74 @@ def test_scores_by_video_are_those_of_the_evaluations(tmp_path):
     assert set(measures["NMI"]) <= set(measures["recall"])
     assert len(pictures["tasks"]["points"]) > 0
     assert 0 <= others["purity"] <= 100
+
+
+TRIAL = {
+    "dataset": "set",
+    "shards": 2,
+    "scored": "set",
+    "scored_shards": 2,
+    "seed": 3,
+    "schedule": {"learning_rate": 0.01, "epochs": 6},
+    "scoring": {"localization": {"audio_window_seconds": 2}},
+    "kmeans_runs": 2,
+    "kmeans_seed": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def topics(tmp_path_factory):
+    """A training set that is scored too: its narration lines are captions, and its topics steps."""
+    results = tmp_path_factory.mktemp("results")
+    data = write_topic_shards(results / "set", videos=9)
+    (results / "set/features").mkdir()
+    for name in ("resnet152", "resnext101", "logmel", "word2vec"):
+        (results / "set" / name).rename(results / "set/features" / name)
+    steps = pa.parquet.read_table(step_tables(data).steps).to_pandas()
+    steps["caption"] = [f"w{2 * step}" for step in steps.step]
+    steps["clip_id"] = [f"clip{number}" for number in range(len(steps))]
+    columns = ["clip_id", "video_id", "start_seconds", "end_seconds", "caption"]
+    write_table(results / "set/captions.parquet", pa.Table.from_pandas(steps[columns]))
+    return results
+
+
+def test_a_trial_trains_with_its_seed_and_schedule_and_is_the_same_again(topics):
+    base = Experiment(**objective_options("mcn").model_dump(), dataset="other")
+    found = []
+    for name in ("first", "again"):
+        folder = topics / "study/trials" / name
+        places = topics, folder, topics / "checkpoints" / name
+        told = TrialOptions.model_validate(TRIAL)
+        run_trial(base, told, RuntimeOptions(device="cpu"), 1, *places)
+        scores = json.loads((folder / "scores.json").read_text())
+        assert scores["others"].pop("step milliseconds") > 0
+        found.append((scores, (folder / "model.safetensors").read_bytes()))
+    assert found[0] == found[1]
+    config = yaml.safe_load((topics / "study/trials/first/config.yaml").read_text())
+    training = config["options"]["training"]
+    assert (training["seed"], training["epochs"], training["learning_rate"]) == (3, 6, 0.01)
+    measures = found[0][0]["measures"]
+    for measure in ("t->va R@10", "recall", "NMI"):
+        one = measures[measure]
+        assert len(one["by_video"]) == 9
+        assert one["value"] == pytest.approx(np.mean(list(one["by_video"].values())))
+    assert measures["t->va R@10"]["value"] > 18, "chance is 14"
+    clips = found[0][0]["clips"]
+    assert clips["with a step"] > 95
+    assert 0 < clips["with a look-alike"] < 95
+
+
+def test_too_few_videos_for_a_spread_are_refused(topics):
+    one = pa.parquet.read_table(topics / "set/captions.parquet").to_pandas()
+    small = topics / "few"
+    small.mkdir()
+    for name in ("features", "vocabulary.parquet", "tasks.parquet", "steps.parquet"):
+        (small / name).symlink_to(topics / "set" / name)
+    kept = one[one.video_id.isin(sorted(set(one.video_id))[:3])]
+    write_table(small / "captions.parquet", pa.Table.from_pandas(kept))
+    model = topics / "study/trials/first"
+    with pytest.raises(UserError, match="3 videos with t->va"):
+        score(model, Dataset(small, 2), DatasetOptions(), 1, 0)
 
 
 def given_tasks(given, recalls):
@@ -435,3 +509,77 @@ def test_a_plan_that_git_does_not_have_is_refused(tmp_path, monkeypatch):
     config.write_text("title: none")
     with pytest.raises(UserError, match="no section `study`"):
         run_study([config], 1, None, False, None)
+
+
+def test_the_workflow_plans_trials_first_and_says_what_is_missing(tmp_path):
+    """Of the study of rendered videos: its plan needs tuning trials alone; its result needs a plan."""
+    files = [
+        str(ROOT / name) for name in ("config.yaml", "config/study.yaml", "config/study_small.yaml")
+    ]
+    command = [
+        "snakemake",
+        "-s",
+        str(ROOT / "Snakefile"),
+        "--directory",
+        str(tmp_path),
+        "--cores",
+        "1",
+        "-n",
+    ]
+
+    def asked(target):
+        words = [*command, "--configfile", *files, "--", target]
+        done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path)
+        return done.returncode, done.stdout + done.stderr
+
+    status, said = asked("results/study/plan.yaml")
+    assert status == 0, said
+    assert re.search(r"^trial +32$", said, re.M)
+    assert "results/rendered/test/captions.csv" in said
+    assert "test/features" not in said, "nothing of the test set is computed"
+    status, said = asked("study")
+    assert status != 0
+    assert "the study is not planned" in said
+
+
+def test_a_study_is_two_runs_of_the_workflow_with_the_plan_between_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config, asked, statuses = tmp_path / "config.yaml", [], []
+
+    def snakemake(words):
+        asked.append([str(word) for word in words])
+        return statuses.pop(0) if statuses else 0
+
+    monkeypatch.setattr("mcn.study.run._snakemake", snakemake)
+    config.write_text("study: {validation: v}")
+    assert run_study([config], 2, "profiles/slurm", False, None) == 0
+    first, second = asked
+    assert first[-2:] == ["--", "results/study/plan.yaml"]
+    assert second[-3:] == ["results/study/plan.yaml", "--", "study"]
+    assert first[:4] == second[:4] == ["--cores", "2", "--profile", "profiles/slurm"]
+    assert run_study([config], 2, None, True, None) == 0
+    assert len(asked) == 3, "only planned"
+    statuses.append(1)
+    assert run_study([config], 2, None, False, None) == 1
+    assert len(asked) == 4, "a plan that failed is not tested"
+    config.write_text("study: {seeds: [1, 2]}")
+    assert run_study([config], 1, None, False, None) == 0
+    assert asked[-1][-2:] == ["--", "study"]
+    assert "plan.yaml" not in " ".join(asked[-1])
+
+
+def test_the_commit_of_a_plan_is_written_down(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config, planned = tmp_path / "config.yaml", tmp_path / "plan.yaml"
+    config.write_text("study: {validation: v}")
+    planned.write_text("study: {planned: {digest: x}}")
+    who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "plan"]):
+        subprocess.run(["git", *words], check=True)
+    asked = []
+    monkeypatch.setattr("mcn.study.run._snakemake", lambda words: asked.append(words) or 0)
+    assert run_study([config], 1, None, False, planned) == 0
+    assert "results/study/planned.yaml" in asked[0]
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    overlay = yaml.safe_load((tmp_path / "results/study/planned.yaml").read_text())
+    assert overlay["study"] == {"planned": {"digest": "x"}, "plan_commit": head.stdout.strip()}
