@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import multiprocessing.spawn
 import os
 import signal
 import subprocess
@@ -183,3 +184,10 @@ def test_a_script_without_a_guard_can_start_a_worker(tmp_path):
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
         )
         assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr
+
+
+def test_a_child_that_does_not_start_is_told_in_words(monkeypatch):
+    monkeypatch.setattr(multiprocessing.spawn, "_python_exe", b"/bin/false")
+    told = pytest.raises(UserError, match=r"no process to decode in: .* ended with status 1")
+    with Worker(LIMIT_MB) as worker, told:
+        worker.run(double, 1, seconds=10)

@@ -99,10 +99,21 @@ class Worker:
             with _without_main():
                 self._process.start()
             theirs.close()
-            if not self._connection.poll(_START_SECONDS) or self._connection.recv() != "ready":
-                self.close()
-                raise OSError("the decoding process does not start")
+            self._await_start(self._connection)
         return self._connection
+
+    def _await_start(self, connection: Connection) -> None:
+        """Errors: `UserError` where the child ends or says nothing, for then no video can be decoded."""
+        try:
+            if connection.poll(_START_SECONDS) and connection.recv() == "ready":
+                return
+            how = f"it said nothing for {_START_SECONDS:.0f} s"
+        except (EOFError, ConnectionError):
+            how = self._death()
+        self.close()
+        got = f"no process to decode in: {how}"
+        cure = "see that this user may start processes (ulimit -u, ulimit -v) and read this Python, then run again"
+        raise UserError(got, "a child process", cure)
 
     def _wait(self, connection: Connection, seconds: float) -> None:
         """Return when the child has answered or died; kill it at a limit."""
