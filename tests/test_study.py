@@ -196,19 +196,28 @@ def topics(tmp_path_factory):
     return results
 
 
-def test_a_trial_trains_with_its_seed_and_schedule_and_is_the_same_again(topics):
+def made_trial(results, name):
     base = Experiment(**objective_options("mcn").model_dump(), dataset="other")
+    folder = results / "study/trials" / name
+    places = results, folder, results / "checkpoints" / name
+    told = TrialOptions.model_validate(TRIAL)
+    run_trial(base, told, RuntimeOptions(device="cpu"), 1, *places)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first_trial(topics):
+    return made_trial(topics, "first")
+
+
+def test_a_trial_trains_with_its_seed_and_schedule_and_is_the_same_again(topics, first_trial):
     found = []
-    for name in ("first", "again"):
-        folder = topics / "study/trials" / name
-        places = topics, folder, topics / "checkpoints" / name
-        told = TrialOptions.model_validate(TRIAL)
-        run_trial(base, told, RuntimeOptions(device="cpu"), 1, *places)
+    for folder in (first_trial, made_trial(topics, "again")):
         scores = json.loads((folder / "scores.json").read_text())
         assert scores["others"].pop("step milliseconds") > 0
         found.append((scores, (folder / "model.safetensors").read_bytes()))
     assert found[0] == found[1]
-    config = yaml.safe_load((topics / "study/trials/first/config.yaml").read_text())
+    config = yaml.safe_load((first_trial / "config.yaml").read_text())
     training = config["options"]["training"]
     assert (training["seed"], training["epochs"], training["learning_rate"]) == (3, 6, 0.01)
     measures = found[0][0]["measures"]
@@ -222,7 +231,7 @@ def test_a_trial_trains_with_its_seed_and_schedule_and_is_the_same_again(topics)
     assert 0 < clips["with a look-alike"] < 95
 
 
-def test_too_few_videos_for_a_spread_are_refused(topics):
+def test_too_few_videos_for_a_spread_are_refused(topics, first_trial):
     one = pa.parquet.read_table(topics / "set/captions.parquet").to_pandas()
     small = topics / "few"
     small.mkdir()
@@ -230,9 +239,8 @@ def test_too_few_videos_for_a_spread_are_refused(topics):
         (small / name).symlink_to(topics / "set" / name)
     kept = one[one.video_id.isin(sorted(set(one.video_id))[:3])]
     write_table(small / "captions.parquet", pa.Table.from_pandas(kept))
-    model = topics / "study/trials/first"
     with pytest.raises(UserError, match="3 videos with t->va"):
-        score(model, Dataset(small, 2), DatasetOptions(), 1, 0)
+        score(first_trial, Dataset(small, 2), DatasetOptions(), 1, 0)
 
 
 def given_tasks(given, recalls):
@@ -306,6 +314,19 @@ def test_trials_have_the_same_budget_and_names_of_their_own():
     plain = settings_of(validation=None, conditions={}, candidates=[])
     alone = trials_of(plain, "test")
     assert {(one.condition, one.dataset, one.schedule) for one in alone} == {("all", "many", None)}
+
+
+def test_a_plan_is_one_of_numbers_that_were_chosen():
+    """Limits, and defaults that are written out, leave it as it is; a learning rate or another size does not."""
+    digest = plan_digest(settings_of())
+    assert plan_digest(settings_of(level=0.05, power=0.5)) == digest
+    assert plan_digest(settings_of(level=0.01)) != digest
+    for key, value, same in (("read_ahead", 9, True), ("max_words", 13, False)):
+        settings = settings_of()
+        one = settings.experiments["mcn"]
+        training = one.training.model_copy(update={key: value})
+        settings.experiments["mcn"] = one.model_copy(update={"training": training})
+        assert (plan_digest(settings) == digest) == same
 
 
 @pytest.mark.parametrize(

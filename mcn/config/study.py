@@ -14,11 +14,13 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel
 
 from mcn.errors import UserError
 from mcn.files import canonical_json
-from mcn.options.base import recipe
+from mcn.options.base import recipe, role_of
 from mcn.options.study import Candidate, StudyOptions, TrialOptions
 
 if TYPE_CHECKING:
@@ -119,16 +121,27 @@ def _schedules(
 
 
 def plan_digest(settings: Configuration) -> str:
-    """What identifies the settings that a plan is made for: all of a study but what planning came to."""
-    study = recipe(study_of(settings))
-    study.pop("planned")  # what the plan came to
-    study.pop("power")  # whether it is run
-    compared = {
-        name: recipe(settings.experiments[name]) for name in sorted(objectives_of(settings))
-    }
-    rendered = recipe(settings.rendered)
+    """What identifies the settings that a plan is made for: all of a study but what planning came to.
+
+    Values that are those of the defaults do not count, so that a new option leaves a plan as it is.
+    """
+    study = given(study_of(settings))
+    study.pop("planned", None)  # what the plan came to
+    study.pop("power", None)  # whether it is run
+    compared = {name: given(settings.experiments[name]) for name in sorted(objectives_of(settings))}
+    rendered = {name: given(one) for name, one in sorted(settings.rendered.items())}
     text = canonical_json({"study": study, "experiments": compared, "rendered": rendered})
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def given(options: BaseModel) -> dict[str, Any]:
+    """The JSON values of options that change numbers and are not those of the defaults."""
+    found = {}
+    for name, info in type(options).model_fields.items():
+        value = getattr(options, name)
+        if role_of(info) == "recipe" and value != info.get_default(call_default_factory=True):
+            found[name] = given(value) if isinstance(value, BaseModel) else recipe(value)
+    return found
 
 
 def study_problems(settings: Configuration) -> list[str]:
