@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
 
 from mcn.errors import DamagedShard, UserError
 from mcn.features.extraction import FrameItems, extract
-from mcn.features.frame_networks import frame_extractor
+from mcn.features.frame_networks import Compiled, frame_extractor
 from mcn.features.parallel import ReadAhead, Timing, in_order
 from mcn.features.reading import batches_of
 from mcn.features.runtime import resolve
@@ -186,3 +187,33 @@ def test_several_readers_give_the_same_batches(tmp_path: Path, readers: int) -> 
         shard.write(monkey)
     with pytest.raises(DamagedShard, match="5 frames of 99"):
         list(batches_of(ShardReader(source), 2, 3, readers))
+
+
+@pytest.mark.parametrize("compiles", [True, False])
+def test_networks_are_compiled_once_for_all_workers(
+    tmp_path: Path,
+    compiles: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The compiler's part is counted, not done: it takes a C compiler. What cannot be compiled runs as it is."""
+    counter = CompileCounter()
+
+    def backend(*given):  # type: ignore[no-untyped-def]
+        if not compiles:
+            raise RuntimeError("no compiler")
+        return counter(*given)
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    torch._dynamo.reset()
+    videos = {f"v{n}": pictures(9, 16, 24, n) for n in range(4)}
+    source = write_frames(tmp_path / "frames.parquet", videos)
+    runtime = resolve(RuntimeOptions(device="cpu"), 3)
+    found = {}
+    for name, function in (("ours", Compiled(network)), ("plain", network)):
+        extractor = frame_extractor("tried", function, FrameItems(1, 2), runtime, {})
+        extract(source, tmp_path / name, extractor)
+        found[name] = [row["features"] for row in ShardReader(tmp_path / name)]
+    assert found["ours"] == found["plain"]
+    assert counter.frame_count == compiles
+    assert ("not compiled: " in caplog.text) != compiles

@@ -47,7 +47,7 @@ class ReadAhead(Iterator[Item]):
             raise StopIteration
         kind, value = self._ready.get()
         if kind == "item":
-            return value  # type: ignore[no-any-return]
+            return value
         self.close()
         if kind == "error":
             raise value

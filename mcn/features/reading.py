@@ -12,6 +12,7 @@ Conventions
 from __future__ import annotations
 
 import contextlib
+import itertools
 import queue
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping
@@ -27,6 +28,8 @@ from mcn.features.parallel import ReadAhead
 from mcn.media.lossless import decode_rgb
 from mcn.shards import ShardReader, feature_sequence
 from mcn.shards.parts import Parts, Samples
+
+GROUP = 16  # items that a thread hands over at a time
 
 
 class Part(NamedTuple):
@@ -50,7 +53,7 @@ class Batch:
 
 def batches_of(
     reader: ShardReader, frames_per_item: int, batch_size: int, readers: int = 1
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """The items of every video of a shard, in order, in batches of one frame size; `readers` threads decode videos."""
     videos = _videos if readers == 1 else partial(_videos_ahead, readers=readers, depth=batch_size)
     batch = Batch()
@@ -80,25 +83,27 @@ def _videos(reader: ShardReader, frames_per_item: int) -> Videos:
 
 def _videos_ahead(reader: ShardReader, frames_per_item: int, readers: int, depth: int) -> Videos:
     """As `_videos`; `readers` videos are decoded side by side, `depth` items of each before they are wanted."""
-    opened = [ShardReader(reader.path, reader.kind) for _ in range(readers)]  # one each: no file
-    free = queue.SimpleQueue[ShardReader]()  # may be read by two threads at once
-    for one in opened:
-        free.put(one)
+    opened = [ShardReader(reader.path, reader.kind) for _ in range(readers)]
+    free = queue.SimpleQueue[ShardReader]()  # one each: no open file may be read by two threads
+    for own in opened:
+        free.put(own)
 
-    def items(index: int) -> Iterator[np.ndarray]:
-        own = free.get()
+    def items(index: int) -> Iterator[list[np.ndarray]]:
+        mine = free.get()
         try:
-            yield from frame_items_of(own.lazy(index), reader.path, frames_per_item)
+            found = frame_items_of(mine.lazy(index), reader.path, frames_per_item)
+            while group := list(itertools.islice(found, GROUP)):
+                yield group
         finally:
-            free.put(own)
+            free.put(mine)
 
-    running: deque[ReadAhead[np.ndarray]] = deque()
+    running: deque[ReadAhead[list[np.ndarray]]] = deque()
     indices = iter(range(len(reader)))
     try:
         for row in reader.lazily():
             while len(running) < readers and (index := next(indices, None)) is not None:
-                running.append(ReadAhead(items(index), depth))
-            yield _head(row), running[0]
+                running.append(ReadAhead(items(index), -(-depth // GROUP)))
+            yield _head(row), itertools.chain.from_iterable(running[0])
             running.popleft().close()
     finally:
         for one in running:
