@@ -41,6 +41,7 @@ GROUND = frozenset(
         "mcn.sources.address",
         "mcn.sources.download",
         "mcn.sources.remote",
+        "mcn.sources.server",
     }
 )
 REGISTRIES = ("mcn.features.registry", "mcn.options")  # and what lies below

@@ -20,7 +20,8 @@ from pathlib import Path
 from mcn.errors import UserError
 from mcn.files import write_text, writing_explained
 from mcn.sources.address import shown
-from mcn.sources.download import Patience, Wanted, forget_part, part_of, receive
+from mcn.sources.download import Patience, forget_part, part_of, receive
+from mcn.sources.server import Wanted
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from mcn.options.base import nearest
 from mcn.published.addresses import Entry, FileSource, entry_of, read_entries
 from mcn.published.download import Fetched, download
 from mcn.published.unpack import unpack
-from mcn.sources.download import Wanted
+from mcn.sources.server import Wanted
 
 HUB = "hf:"
 

@@ -218,7 +218,8 @@ def _examine(
 ) -> None:
     """Look at files that are new or have changed, as `mcn doctor` does, and print its verdict in short."""
     by_id = {one.get("video_id", key): one for key, one in notes.files.items() if one["taken"]}
-    _ask([row for row in rows if isinstance(row.path, Address)], by_id, options)
+    far = [row for row in rows if isinstance(row.path, Address)]
+    _ask(far, by_id, options)
     fresh = [row for row in rows if "verdict" not in by_id[row.video_id]]
     for diagnosis in examine(fresh, DecodeOptions()).diagnoses if fresh else ():
         found = [f"{one.code}: {one.words}" for one in diagnosis.findings]
@@ -227,6 +228,8 @@ def _examine(
     tally = ", ".join(f"{counts[one]} {one}" for one in ("ok", "warning", "failed") if counts[one])
     more = shlex.join(["mcn", "doctor", str(output / "manifest.csv")])
     print(f"{len(rows)} file{'s' if len(rows) > 1 else ''}: {tally} ({more} says more)")
+    if far:
+        print(f"{len(far)} of them at addresses, which are looked into when they are fetched")
     for row in rows:
         if by_id[row.video_id]["verdict"] == "failed":
             print(f"  {row.video_id}: {by_id[row.video_id]['words']}")
@@ -242,8 +245,6 @@ def _ask(
             failed = isinstance(answer, VideoError)
             words = str(answer) if failed else ""
             by_id[row.video_id] |= {"verdict": "failed" if failed else "ok", "words": words}
-    if rows:
-        print(f"{len(rows)} of them at addresses, which are looked into when they are fetched")
 
 
 def _write_where_new(path: Path, text: str) -> None:

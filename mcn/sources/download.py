@@ -5,13 +5,11 @@ Conventions
 - The bytes go to `.NAME.part` beside the target. A cut download is taken up where it stopped (`Range`), in the same
   call or in a later one, if the server still has the same file (`If-Range` with its ETag or date, kept in
   `.NAME.part.json`); otherwise it begins anew. Checking and renaming are the caller's.
-- A cut, a stall, and the statuses 408, 425, 429 and 5xx are tried again, with a pause, as long as bytes still come:
+- What may pass (`mcn.sources.server`) is tried again, with a pause, as long as bytes still come:
   `Patience.attempts` tries in a row without a new byte end it, and `UNREACHED` tries where no server was reached at
   all. Every other refusal ends it at once.
 - Errors are `DownloadError`s, whose `code` is one of `mcn.errors.ERROR_CODES`: `not_found`, `http_status`,
   `unreachable`, `timeout`, `truncated`, `too_large`, `unreadable`. A full disk is a plain `UserError`.
-- No message holds a password or the query of an address (`mcn.sources.address.shown`).
-- Proxies, certificates and passwords come from where `requests` looks: HTTPS_PROXY, NO_PROXY, .netrc.
 """
 
 from __future__ import annotations
@@ -22,8 +20,8 @@ import math
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,30 +33,22 @@ from tqdm import tqdm
 from mcn.errors import UserError
 from mcn.files import write_text
 from mcn.sources.address import shown
+from mcn.sources.server import (
+    LONGEST_PAUSE_SECONDS,
+    DownloadError,
+    TryAgain,
+    Version,
+    Wanted,
+    elsewhere,
+    reason_of,
+    refuse,
+    request,
+    version_in,
+    without_secrets,
+)
 
 UNREACHED = 2
-LONGEST_PAUSE_SECONDS = 60.0
-CONNECT_SECONDS = 15.0
 CHUNK = 1 << 20
-TRIED_AGAIN = (408, 425, 429, 500, 502, 503, 504)
-GONE = (404, 410)
-REFUSALS = {
-    401: "the server asks for a password",
-    403: "the server refuses",
-    404: "there is no such file",
-    410: "the file is gone",
-}
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is known of a file beforehand. page: where a person finds it, for messages. most: bytes that it may have."""
-
-    address: str
-    page: str = ""
-    size: int | None = None
-    digests: Mapping[str, str] = field(default_factory=dict)
-    most: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -70,34 +60,6 @@ class Patience:
     pause: float = 1.0
     stall: float = 60.0
     seconds: float = math.inf
-
-
-@dataclass(frozen=True)
-class Version:
-    """What a server says that tells one version of a file from another; '' and None where it does not say."""
-
-    etag: str = ""
-    date: str = ""
-    size: int | None = None
-
-
-class DownloadError(UserError):
-    """A file that does not come; `code` is a key of `mcn.errors.ERROR_CODES`."""
-
-    def __init__(self, code: str, got: str, wanted: str, do: str) -> None:
-        self.code = code
-        super().__init__(got, wanted, do)
-
-    def __reduce__(self) -> Any:
-        return type(self), (self.code, self.got, self.wanted, self.do)
-
-
-class _TryAgain(Exception):
-    """Something that may pass. pause: what the server asked for, in seconds. reached: there was a server."""
-
-    def __init__(self, code: str, reason: str, pause: float = 0.0, reached: bool = True) -> None:
-        self.code, self.reason, self.pause, self.reached = code, reason, pause, reached
-        super().__init__(reason)
 
 
 Room = Callable[[int | None], None]  # told how many bytes a file will have, before they come
@@ -116,7 +78,7 @@ def receive(
     while True:
         try:
             return _receive(wanted, part, target, patience.stall, deadline, room)
-        except _TryAgain as error:
+        except TryAgain as error:
             failures = 0 if _length(part) > longest else failures + 1
             longest, reached = max(longest, _length(part)), reached or error.reached
             if failures >= (patience.attempts if reached else min(UNREACHED, patience.attempts)):
@@ -125,23 +87,6 @@ def receive(
             if time.monotonic() + pause > deadline:
                 raise _gave_up(wanted, target, error, failures) from error
             time.sleep(pause)
-
-
-def ask(url: str, stall: float) -> Version:
-    """What a server says of a file, asked once. Errors: `DownloadError`."""
-    wanted = Wanted(url)
-    try:
-        with _request(wanted, {"Range": "bytes=0-0"}, stall) as answer:
-            if answer.status_code == 416:  # an empty file
-                return _version(answer.headers, 0)
-            _refuse(answer, wanted)
-            total = answer.headers.get("Content-Range", "").rpartition("/")[2]
-            if answer.status_code != 206:
-                total = answer.headers.get("Content-Length", "")
-            return _version(answer.headers, int(total) if total.isdigit() else None)
-    except _TryAgain as error:
-        got = f"{shown(url)}: {error.reason}"
-        raise DownloadError(error.code, got, "an answer", "try again later") from error
 
 
 def part_of(target: Path) -> Path:
@@ -155,33 +100,6 @@ def forget_part(target: Path) -> None:
     _state(part_of(target)).unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def _request(
-    wanted: Wanted, headers: Mapping[str, str], stall: float
-) -> Iterator[requests.Response]:
-    """An answer whose body has not been read yet. Errors: `_TryAgain`, `DownloadError`."""
-    url, asked = wanted.address, {"Accept-Encoding": "identity", **headers}
-    try:
-        with requests.get(
-            url, headers=asked, stream=True, timeout=(CONNECT_SECONDS, stall)
-        ) as answer:
-            yield answer
-    except (
-        requests.TooManyRedirects,
-        ValueError,
-    ) as error:  # requests' errors of an address are ValueErrors
-        got = f"{shown(url)}: {_without(url, str(error))}"
-        ends = "an address that ends somewhere"
-        raise DownloadError("http_status", got, ends, _elsewhere(wanted)) from error
-    except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
-        reached = not isinstance(error, requests.ConnectTimeout)
-        raise _TryAgain("timeout", _without(url, _reason(error)), reached=reached) from error
-    except requests.ConnectionError as error:  # raised before any answer
-        raise _TryAgain("unreachable", _without(url, _reason(error)), reached=False) from error
-    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise _TryAgain("truncated", _without(url, _reason(error))) from error
-
-
 def _receive(
     wanted: Wanted, part: Path, target: Path, stall: float, deadline: float, room: Room
 ) -> Version:
@@ -193,53 +111,34 @@ def _receive(
     headers = {"Range": f"bytes={have}-"} if have else {}
     if have and validator:
         headers["If-Range"] = validator
-    with _request(wanted, headers, stall) as answer:
+    with request(wanted, headers, stall) as answer:
         first = _first_byte(answer, wanted, part, have)
         if first is None:  # `part` is whole already
-            return _version(answer.headers, have)
+            return version_in(answer.headers, have)
         total = _total(answer, first)
         _refuse_wrong_length(wanted, total)
         room(total)
         _refuse_full_disk(part, first, total)
         _write_state(part, wanted.address, answer.headers)
         _append(answer, part, first, total, wanted, deadline, target.name)
-        return _version(answer.headers, total if total is not None else _length(part))
+        return version_in(answer.headers, total if total is not None else _length(part))
 
 
 def _first_byte(answer: requests.Response, wanted: Wanted, part: Path, have: int) -> int | None:
-    """The offset of the answer's first byte; None where nothing lacks. Errors: `DownloadError`, `_TryAgain`."""
+    """The offset of the answer's first byte; None where nothing lacks. Errors: `DownloadError`, `TryAgain`."""
     if answer.status_code == 416 and have:
         total = re.fullmatch(r"bytes \*/(\d+)", answer.headers.get("Content-Range", ""))
         if total and int(total[1]) == have:
             return None
         part.unlink()
-        raise _TryAgain("truncated", "what was kept is no beginning of the file")
-    _refuse(answer, wanted)
+        raise TryAgain("truncated", "what was kept is no beginning of the file")
+    refuse(answer, wanted)
     if answer.status_code != 206:
         return 0
     span = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
     if not span or int(span[1]) != have:
-        raise _TryAgain(
-            "truncated", "the server sends another part than the one that was asked for"
-        )
+        raise TryAgain("truncated", "the server sends another part than the one that was asked for")
     return have
-
-
-def _refuse(answer: requests.Response, wanted: Wanted) -> None:
-    """Errors: `_TryAgain` for a status that may pass, `DownloadError` for any other that brings no file."""
-    status = answer.status_code
-    if status in TRIED_AGAIN:
-        after = answer.headers.get("Retry-After", "")
-        asked = min(float(after), LONGEST_PAUSE_SECONDS) if after.isdigit() else 0.0
-        raise _TryAgain("http_status", f"the server answers {status} {answer.reason}", asked)
-    if not answer.ok:
-        words = REFUSALS.get(status, "the server refuses")
-        got = f"{shown(answer.url)}: {words} ({status} {answer.reason})"
-        code = "not_found" if status in GONE else "http_status"
-        raise DownloadError(code, got, "a file", _elsewhere(wanted))
-    if answer.headers.get("Content-Type", "").startswith("text/html"):
-        got = f"{shown(answer.url)}: a page for people (text/html) in the place of the file"
-        raise DownloadError("unreadable", got, "a file", _elsewhere(wanted))
 
 
 def _append(
@@ -251,7 +150,7 @@ def _append(
     deadline: float,
     name: str,
 ) -> None:
-    """Write the answer's bytes from the offset `first` on. Errors: `_TryAgain` where fewer come than announced."""
+    """Write the answer's bytes from the offset `first` on. Errors: `TryAgain` where fewer come than announced."""
     with (
         open(part, "rb+" if first else "wb") as file,
         tqdm(
@@ -271,12 +170,12 @@ def _append(
                 if file.tell() > wanted.most:
                     raise _too_large(wanted, file.tell())
         except urllib3.exceptions.ProtocolError as error:
-            cut = _without(wanted.address, _reason(error))
+            cut = without_secrets(wanted.address, reason_of(error))
     have = _length(part)
     if total is not None and have < total:
-        raise _TryAgain("truncated", f"the connection ended after {have:,} of {total:,} bytes")
+        raise TryAgain("truncated", f"the connection ended after {have:,} of {total:,} bytes")
     if cut:
-        raise _TryAgain("truncated", f"the connection ended after {have:,} bytes: {cut}")
+        raise TryAgain("truncated", f"the connection ended after {have:,} bytes: {cut}")
 
 
 def _total(answer: requests.Response, first: int) -> int | None:
@@ -285,17 +184,13 @@ def _total(answer: requests.Response, first: int) -> int | None:
     return first + int(length) if length.isdigit() else None
 
 
-def _version(headers: Mapping[str, str], size: int | None) -> Version:
-    return Version(headers.get("ETag", ""), headers.get("Last-Modified", ""), size)
-
-
 def _refuse_wrong_length(wanted: Wanted, total: int | None) -> None:
     if total is None:
         return
     if wanted.size not in (None, total):
         got = f"{shown(wanted.address)}: a file of {total:,} bytes"
         raise DownloadError(
-            "truncated", got, f"{wanted.size:,} bytes, as published", _elsewhere(wanted)
+            "truncated", got, f"{wanted.size:,} bytes, as published", elsewhere(wanted)
         )
     if total > wanted.most:
         raise _too_large(wanted, total)
@@ -334,24 +229,6 @@ def _write_state(part: Path, address: str, headers: Mapping[str, str]) -> None:
     write_text(_state(part), json.dumps(state) + "\n")
 
 
-def _reason(error: Any) -> str:
-    """An error of the connection in a line: its innermost cause."""
-    while True:
-        inner = getattr(error, "reason", None) or (error.args[0] if error.args else None)
-        if not isinstance(inner, Exception):
-            break
-        error = inner
-    return re.sub(r"^\w+\(.*?\): ", "", str(error)) or type(error).__name__
-
-
-def _without(url: str, words: str) -> str:
-    """A library's words without what `shown` keeps back of an address."""
-    parts = urlsplit(url)
-    for secret in (parts.query, parts.netloc.rpartition("@")[0], parts.password or ""):
-        words = words.replace(secret, "...") if secret else words
-    return words
-
-
 def _too_slow(wanted: Wanted, part: Path) -> DownloadError:
     got = f"{shown(wanted.address)}: {_length(part):,} bytes in the time that was granted; they are kept"
     return DownloadError("timeout", got, "a faster server", "grant more time, or run again")
@@ -362,7 +239,7 @@ def _too_large(wanted: Wanted, size: int) -> DownloadError:
     return DownloadError("too_large", got, f"{wanted.most:,.0f} bytes at most", "grant more room")
 
 
-def _gave_up(wanted: Wanted, target: Path, error: _TryAgain, failures: int) -> DownloadError:
+def _gave_up(wanted: Wanted, target: Path, error: TryAgain, failures: int) -> DownloadError:
     host = urlsplit(wanted.address).netloc.rpartition("@")[2]
     kept = _length(part_of(target))
     got = f"{shown(wanted.address)}: {error.reason} ({failures} tries); {kept:,} bytes are kept"
@@ -372,8 +249,3 @@ def _gave_up(wanted: Wanted, target: Path, error: _TryAgain, failures: int) -> D
         "which checks it"
     )
     return DownloadError(error.code, got, f"an answer from {host}", cure)
-
-
-def _elsewhere(wanted: Wanted) -> str:
-    host = urlsplit(wanted.address).netloc.rpartition("@")[2]
-    return f"look at {wanted.page or host} for where it is now"

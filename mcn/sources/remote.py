@@ -36,16 +36,8 @@ from mcn.errors import VideoError
 from mcn.files import file_sha256, write_json, writing_explained
 from mcn.options.downloads import DownloadOptions
 from mcn.sources.address import Address, Place
-from mcn.sources.download import (
-    DownloadError,
-    Patience,
-    Version,
-    Wanted,
-    ask,
-    forget_part,
-    part_of,
-    receive,
-)
+from mcn.sources.download import Patience, forget_part, part_of, receive
+from mcn.sources.server import DownloadError, Version, Wanted, ask
 
 log = logging.getLogger(__name__)
 
