@@ -183,6 +183,10 @@ TABLE: dict[str, Run | NotRun] = {
     "mcn evaluate localization": help_of("--output"),
     "mcn evaluate alignment": help_of("--probabilities"),
     "mcn evaluate recognition": help_of("--output"),
+    'pip install "mcn[scoreboard]"': INSTALLS,
+    'mcn scoreboard results/models/conse --benchmark "MVEB(text, video)" --output results/mteb': help_of(
+        "--benchmark"
+    ),
     "snakemake --cores 8 --configfile config.yaml config/howto100m.yaml config/youcook2.yaml -- sweep": plan(
         says="mcn_howto100m_e30"
     ),

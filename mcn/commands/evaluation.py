@@ -33,6 +33,14 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("--shards", type=int, required=True, help="shards of the data set")
     verb.add_argument("--synthetic", action="store_true", help="the data set is rendered")
 
+    verb = add_verb(verbs, "scoreboard", scoreboard)
+    verb.add_argument("model", type=Path, help="folder of the model")
+    words = "name of a task of mteb; may be given several times"
+    verb.add_argument("--task", action="append", default=[], help=words)
+    words = "name of a benchmark of mteb, as 'MVEB(text, video)'; may be given several times"
+    verb.add_argument("--benchmark", action="append", default=[], help=words)
+    verb.add_argument("--output", type=Path, required=True, help="folder of mteb's results")
+
     verb = add_verb(verbs, "align", align, "mcn.options.evaluation:AlignmentOptions")
     verb.add_argument("probabilities", type=Path, help="folder of VIDEO.probs, log-probabilities")
     verb.add_argument("--classes", type=Path, required=True, help="weakYouTube_dict.txt")
@@ -75,6 +83,18 @@ def evaluate_own(arguments: Namespace) -> None:
     own: OwnEvaluation = parse_options(OwnEvaluation, arguments.options)
     about = {"synthetic": arguments.synthetic}
     _run(arguments, own.evaluate, arguments.shards, own.tables, own, about)
+
+
+def scoreboard(arguments: Namespace) -> None:
+    """Run tasks of mteb, the field's scoreboard, on a model of any kind; fetches their data from the hub."""
+    from mcn.errors import UserError
+    from mcn.search.scoreboard import run_tasks
+
+    if not arguments.task and not arguments.benchmark:
+        raise UserError("neither --task nor --benchmark", "what to run", "name one")
+    names = arguments.task, arguments.benchmark
+    for task, score in run_tasks(arguments.model, *names, arguments.output).items():
+        print(f"{task}\t{score:.4f}")
 
 
 def align(arguments: Namespace) -> None:

@@ -12,6 +12,8 @@ Conventions
 
 from __future__ import annotations
 
+import logging
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -28,14 +30,14 @@ from mcn.evaluation.embed import Embedded, EvaluatedModel, features_of
 from mcn.evaluation.inputs import absence
 from mcn.evaluation.queries import QueryEncoder, load_query_encoder
 from mcn.features.extraction import extract
-from mcn.features.registry import make_extractor
+from mcn.features.registry import derive_reads, make_extractor
 from mcn.files import csv_text, write_text
 from mcn.layout import Dataset
 from mcn.media.decode import decode
 from mcn.networks.checkpoints import load_model
 from mcn.options.base import parsed
 from mcn.options.decode import DecodeOptions
-from mcn.options.evaluation import EvaluationOptions
+from mcn.options.evaluation import EvaluationOptions, RetrievalOptions
 from mcn.options.features import FeatureRows, RuntimeOptions
 from mcn.options.row import FeatureReads
 from mcn.options.search import SearchOptions
@@ -45,6 +47,9 @@ from mcn.search.folder import Video
 from mcn.search.index import embed_windows, windows_of
 from mcn.search.opening import sources_of
 from mcn.shards import FeatureStore
+from mcn.shards.clips import unit_length
+
+log = logging.getLogger(__name__)
 
 FILE = "file"  # the id of the one video of the temporary data set
 
@@ -67,10 +72,19 @@ class LoadedModel:
         self._rows = parsed(FeatureRows, {"features": settings.get("features") or {}}).features
         network, config = load_model(directory)
         self.features = features_of(config, network)
+        sources = with_sources(self._rows, [*self.features.video, str(self.features.audio)])
+        derived = {name: derive_reads(self._rows[name]) for name in sources}
+        self._rows = {**self._rows, **derived}
 
     @cached_property
     def _queries(self) -> QueryEncoder:
         return load_query_encoder(self.directory, self._settings)
+
+    @property
+    def takes_pictures(self) -> bool:
+        """Whether single pictures can be embedded: the model sees one trained feature of single frames."""
+        rows = [self._rows[name] for name in self.features.video]
+        return len(rows) == 1 and rows[0].kind == "frame" and not rows[0].is_seeded
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors (n, D) float32 of unit length; zeros for a text of which nothing is known.
@@ -106,6 +120,25 @@ class LoadedModel:
         audio = [self.features.audio] if self.features.audio else []
         return self._encode(Path(path), "a", audio, start, end)
 
+    def encode_files(self, paths: Sequence[Path | str], heard: bool = False) -> np.ndarray:
+        """Vectors (n, D) float32 of unit length of whole files: of their pictures, or `heard` of their sound.
+
+        The files are decoded together, and each is one clip; zeros for a file without usable pictures or sound, which
+        the log names. Errors: `UserError` for a model without that modality.
+        """
+        names = [self.features.audio] if heard and self.features.audio else []
+        self._require(names if heard else self.features.video, heard)
+        with tempfile.TemporaryDirectory() as folder:
+            ids = [f"{number:08d}" for number in range(len(paths))]
+            given = self._given(dict(zip(ids, map(Path, paths), strict=True)), Path(folder))
+            clips = [Moment(one, 0.0, math.inf) for one in ids]
+            frames = RetrievalOptions().audio_frames
+            found = given.embed_audio(clips, frames) if heard else given.embed_video(clips)
+        for path, reason in zip(paths, found.reasons, strict=True):
+            if reason:
+                log.warning("%s: %s", path, reason)
+        return unit_length(found.vectors)
+
     def search(self, index: Path | str, query: str, limit: int = 10) -> list[Answer]:
         """The best moments for a text, best first. index: a folder of `mcn run`, or of an index of this model.
 
@@ -122,23 +155,29 @@ class LoadedModel:
     def _encode(
         self, path: Path, letter: str, names: list[str], start: float | None, end: float | None
     ) -> WindowVectors:
-        if not names:
-            what = "pictures" if letter == "v" else "sound"
-            raise UserError(
-                f"{self.directory}, which embeds no {what}", "a model that does", "ask another"
-            )
+        self._require(names, letter == "a")
         if not path.is_file():
             raise VideoError("not_found", str(path))
         with tempfile.TemporaryDirectory() as folder:
-            dataset = Dataset(Path(folder), 1)
-            self._make_features(
-                path, dataset, [*self.features.video, *filter(None, [self.features.audio])]
-            )
-            given = EvaluatedModel.load(self.directory, dataset, (), EvaluationOptions(), "cpu")
+            given = self._given({FILE: path}, Path(folder))
             store = given.stores[names[0]]
             windows = self._windows(store, letter, start, end)
             found = embed_windows(given, windows, letter == "v", self._search)
             return _kept(windows, found)
+
+    def _require(self, names: Sequence[str], heard: bool) -> None:
+        if not names:
+            what = "sound" if heard else "pictures"
+            raise UserError(
+                f"{self.directory}, which embeds no {what}", "a model that does", "ask another"
+            )
+
+    def _given(self, files: Mapping[str, Path], folder: Path) -> EvaluatedModel:
+        """The model with the features of files as a data set of its own in `folder`."""
+        dataset = Dataset(folder, 1)
+        reads = [*self.features.video, *filter(None, [self.features.audio])]
+        self._make_features(files, dataset, reads)
+        return EvaluatedModel.load(self.directory, dataset, (), EvaluationOptions(), "cpu")
 
     def _windows(
         self, store: FeatureStore, letter: str, start: float | None, end: float | None
@@ -167,11 +206,14 @@ class LoadedModel:
         starts = np.arange(first, max(last - length, first) + 1e-6, self._search.step_seconds)
         return [Moment(FILE, float(one), float(min(one + length, last))) for one in starts]
 
-    def _make_features(self, path: Path, dataset: Dataset, names: Sequence[str]) -> None:
-        """Decode one file, and compute the features that the model reads, as the rules of the workflow do."""
+    def _make_features(
+        self, files: Mapping[str, Path], dataset: Dataset, names: Sequence[str]
+    ) -> None:
+        """Decode files, and compute the features that the model reads, as the rules of the workflow do."""
         listed = dataset.shard_list(0)
         listed.parent.mkdir(parents=True)
-        write_text(listed, csv_text([["video_id", "path", "sha256"], [FILE, path.absolute(), ""]]))
+        rows = [[one, path.absolute(), ""] for one, path in files.items()]
+        write_text(listed, csv_text([["video_id", "path", "sha256"], *rows]))
         wanted = with_sources(self._rows, names)
         needed = {self._rows[name].stream for name in wanted} - {None}
         for streams in decode_passes(self._rows, wanted).values():
