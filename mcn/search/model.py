@@ -39,7 +39,7 @@ from mcn.options.base import parsed
 from mcn.options.decode import DecodeOptions
 from mcn.options.evaluation import EvaluationOptions, RetrievalOptions
 from mcn.options.features import FeatureRows, RuntimeOptions
-from mcn.options.row import FeatureReads
+from mcn.options.row import FeatureOptions, FeatureReads
 from mcn.options.search import SearchOptions
 from mcn.search.answers import Answer, Answers
 from mcn.search.card import settings_of
@@ -69,12 +69,12 @@ class LoadedModel:
         self.directory, self._settings, self._results = directory, settings, results
         self.basis = basis(directory)
         self._search = parsed(SearchOptions, dict(settings.get("search") or {}))
-        self._rows = parsed(FeatureRows, {"features": settings.get("features") or {}}).features
+        given = {"features": settings.get("features") or {}}
+        self._rows: dict[str, FeatureOptions] = dict(parsed(FeatureRows, given).features)
         network, config = load_model(directory)
         self.features = features_of(config, network)
         sources = with_sources(self._rows, [*self.features.video, str(self.features.audio)])
-        derived = {name: derive_reads(self._rows[name]) for name in sources}
-        self._rows = {**self._rows, **derived}
+        self._rows |= {name: derive_reads(self._rows[name]) for name in sources}
 
     @cached_property
     def _queries(self) -> QueryEncoder:
