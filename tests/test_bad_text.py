@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,12 +16,15 @@ import mcn.sources.narration
 from mcn.config.configuration import configure
 from mcn.errors import UserError, VideoError
 from mcn.features.text import extract_text, make_vocabulary
+from mcn.features.vectors import _read
 from mcn.media.decode import decode, read_shard_list
 from mcn.options.decode import DecodeOptions, FrameOptions
 from mcn.options.features import TextOptions
 from mcn.shards import ShardReader
+from mcn.sources.annotation_tables import read_captions_csv
 from mcn.sources.manifest import read_manifest
 from mcn.sources.narration import Line, read_narration
+from mcn.sources.official_text import csv_lines, read_json, text_lines
 from mcn.sources.outside import known_by, narration_digest
 from mcn.sources.partition import partition, shard_narration, shard_videos
 from mcn.sources.videos import prepare_videos
@@ -324,3 +328,35 @@ def test_unreadable_narration_reaches_the_text_shard_with_its_reason(tmp_path: P
 def test_braces_in_a_configured_path_are_named_before_snakemake_meets_them() -> None:
     with pytest.raises(UserError, match=r"datasets.own.manifest: 'my \{A\}/m.csv' has braces"):
         configure({"datasets": {"own": {"manifest": "my {A}/m.csv"}}, "title": "my {A}"})
+
+
+def sparse(path: Path, head: bytes = b"") -> Path:
+    """A file of eight gigabytes, of which nearly all are zeros that take no place."""
+    path.write_bytes(head)
+    os.truncate(path, 8 << 30)
+    return path
+
+
+def test_gigabytes_without_a_line_end_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    """Each in less than a second: who reads on holds eight gigabytes."""
+    headed = sparse(tmp_path / "m.csv", b"video_id,path\n")
+    readers: list[tuple[Callable[[], object], str]] = [
+        (lambda: read_manifest(sparse(tmp_path / "a.csv")), "no line ends in 1048576 bytes"),
+        (lambda: read_manifest(headed, check_files=False), "from byte 1048576 on"),
+        (lambda: read_shard_list(headed), "no line ends"),
+        (lambda: list(csv_lines(headed, ("video_id",), header=True)), "no line ends"),
+        (lambda: list(text_lines(headed)), "no line ends"),
+        (lambda: read_json(headed), "1073741824 are the most"),
+        (lambda: read_captions_csv(headed), "1073741824 are the most"),
+        (lambda: _read(sparse(tmp_path / "v.bin", b"2000000 300\n")), "vector 0 of 2000000"),
+        (lambda: _read(sparse(tmp_path / "v.txt", b"stir 1 2\n")), "no line ends"),
+    ]
+    for read, message in readers:
+        with pytest.raises(UserError, match=message):
+            read()
+
+
+def test_brackets_without_end_are_no_json(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("[" * 100_000)
+    with pytest.raises(UserError, match="brackets within brackets"):
+        read_json(tmp_path / "a.json")

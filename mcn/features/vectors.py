@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+import mmap
 import os
 import shutil
 import uuid
@@ -27,12 +28,13 @@ from mcn.errors import UserError
 from mcn.files import file_sha256
 from mcn.published.unpickle import RestrictedUnpickler, first_line
 from mcn.sources.arrays import bounded_memory
+from mcn.sources.lines import LONGEST_LINE, require_lines
 
 log = logging.getLogger(__name__)
 
 NATIVE_SUFFIXES = (".kv", ".wordvectors")
 CONVERTED = "vectors.kv"
-LONGEST_LINE = 1 << 20  # bytes of a first line that are looked at
+LONGEST_WORD = 10_000  # bytes
 
 
 def load_vectors(path: Path | str, cache: Path | str) -> tuple[KeyedVectors, str]:
@@ -77,10 +79,14 @@ def _read(source: Path) -> KeyedVectors:
     """The vectors of a word2vec or GloVe file, in memory."""
     binary = ".bin" in source.suffixes
     try:
+        header = _announced(source)
+        if header:
+            _require_fits(source, *header, bytes_a_number=4 if binary else 2)
+        if header and binary and source.suffix != ".gz":
+            _require_words(source, *header)
+        elif source.suffix != ".gz":
+            require_lines(source)
         with bounded_memory(source):
-            header = _announced(source)
-            if header:
-                _require_fits(source, *header, bytes_a_number=4 if binary else 2)
             return KeyedVectors.load_word2vec_format(
                 str(source), binary=binary, no_header=not (binary or header)
             )
@@ -101,6 +107,17 @@ def _require_fits(source: Path, count: int, width: int, bytes_a_number: int) -> 
     size, needed = source.stat().st_size, count * width * bytes_a_number
     if needed > size and source.suffix != ".gz":
         raise ValueError(f"announces {count} vectors of {width}, {size} bytes cannot hold them")
+
+
+def _require_words(source: Path, count: int, width: int) -> None:
+    """Refuse a binary file in which a word does not end, which gensim would look for in all that follows."""
+    with open(source, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        place = data.find(b"\n") + 1
+        for number in range(count):
+            blank = data.find(b" ", place, place + LONGEST_WORD)
+            if blank < 0:
+                raise ValueError(f"vector {number} of {count}, at byte {place}, has no word")
+            place = blank + 1 + 4 * width
 
 
 def _load_native(path: Path) -> KeyedVectors:

@@ -46,6 +46,7 @@ from mcn.shards import AUDIO_SCHEMA, FRAME_SCHEMA, ShardWriter, empty_row
 from mcn.shards.origin import list_digest
 from mcn.shards.parts import cut_file, file_parts
 from mcn.sources.address import Place, place_of
+from mcn.sources.lines import require_lines
 from mcn.sources.remote import Downloads
 
 log = logging.getLogger(__name__)
@@ -163,9 +164,10 @@ def read_shard_list(path: Path) -> list[ListedVideo]:
     """The rows of a shard's csv. Errors: `UserError` where it is no such list."""
     wanted = "a csv with the columns video_id,path[,sha256], as `mcn partition` writes"
     try:
+        require_lines(path)
         with open(path, encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file, strict=True))
-    except (OSError, UnicodeError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"{path}: {error}", wanted, "make it: mcn partition --help") from error
     for line, row in enumerate(rows, start=1):
         if not row.get("video_id") or not row.get("path"):

@@ -34,6 +34,7 @@ import pyarrow as pa
 from mcn.errors import UserError, several
 from mcn.files import read_table, write_table
 from mcn.sources.languages import base_language, languages_of
+from mcn.sources.lines import require_lines, require_size
 from mcn.sources.manifest import ManifestRow
 from mcn.sources.official_text import csv_lines
 
@@ -209,6 +210,8 @@ def read_csv(
     wanted = f"a CSV with the columns {','.join(schema.names)}"
     texts = {field.name: "string" for field in schema if pa.types.is_string(field.type)}
     try:
+        require_size(path)
+        require_lines(path)
         table = pd.read_csv(
             path, dtype=texts, keep_default_na=False, na_values={name: [""] for name in optional}
         )

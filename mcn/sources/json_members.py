@@ -17,6 +17,7 @@ from mcn.errors import UserError
 from mcn.sources.official_text import GET_AGAIN, opened
 
 CHUNK = 1 << 22  # characters read at a time
+LONGEST_MEMBER = 1 << 28  # characters
 LONGEST_WORD = 16  # characters: -Infinity, an escape, a number's end
 _WANTED = 'one JSON object, {"key": {...}, ...}'
 _SPACE = re.compile(r"\s*")
@@ -56,6 +57,8 @@ class _Reader:
     def _more(self) -> bool:
         """Read on, forgetting what was read; windows double, so that a long member is not scanned too often."""
         rest = self.text[self.at :]
+        if len(rest) > LONGEST_MEMBER:
+            raise self._broken(f"a value of more than {LONGEST_MEMBER} characters")
         added = self.file.read(max(CHUNK, len(rest)))
         self.text, self.start, self.at = rest + added, self.start + self.at, 0
         self.ended = not added

@@ -37,6 +37,7 @@ import pyarrow.parquet as pq
 from mcn.errors import UserError, several
 from mcn.sources.address import Address, Place, address_problem, is_address, place_of, shown
 from mcn.sources.languages import base_language
+from mcn.sources.lines import require_lines
 
 COLUMNS = ("video_id", "path", "narration", "split", "sha256", "title", "language")
 SEPARATOR = "|"  # between the narration files of a video, and between their languages
@@ -116,6 +117,7 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, str], str]]:
 
 
 def _csv(path: Path) -> Iterator[tuple[int, dict[str, str], str]]:
+    require_lines(path)
     with open(path, encoding=_encoding(path), errors="surrogateescape", newline="") as file:
         head = file.readline()
         file.seek(0)

@@ -22,6 +22,7 @@ from typing import Any, TextIO
 
 from mcn.errors import UserError
 from mcn.files import CsvWriter, atomic_path
+from mcn.sources.lines import require_lines, require_size
 from mcn.sources.manifest import SAFE_ID
 
 SUFFIXES = (".mp4", ".webm", ".mkv", ".avi", ".m4v")
@@ -35,17 +36,20 @@ def wrong(path: Path, line: int, got: str, wanted: str) -> UserError:
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[TextIO]:
-    """Open the text of an official file; `UserError` where it cannot be read as UTF-8."""
+    """Open the text of an official file; `UserError` where it cannot be read as UTF-8, or is no text."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             yield file
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except json.JSONDecodeError:
+        raise
+    except (OSError, ValueError, csv.Error) as error:  # among them those of UTF-8
         raise UserError(f"{path}: {error}", "a text file in UTF-8", GET_AGAIN) from error
 
 
 def text_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yield (line number, text) of the lines that are not blank; blanks at both ends are stripped."""
     with opened(path) as file:
+        require_lines(path)
         for number, line in enumerate(file, start=1):
             if line.strip():
                 yield number, line.strip()
@@ -60,6 +64,7 @@ def csv_lines(path: Path, columns: Sequence[str], header: bool) -> Iterator[tupl
     wanted = f"the columns {','.join(columns)}"
     places = None if header else list(range(len(columns)))
     with opened(path) as file:
+        require_lines(path)
         reader = csv.reader(file)
         for cells in reader:
             cells = [cell.strip() for cell in cells]
@@ -113,9 +118,12 @@ def read_json(path: Path) -> Any:
     """The value of a JSON file that fits into memory; `UserError` with the line where it is no JSON."""
     try:
         with opened(path) as file:
+            require_size(path)
             return json.load(file)
     except json.JSONDecodeError as error:
         raise wrong(path, error.lineno, error.msg, "JSON") from error
+    except RecursionError as error:
+        raise wrong(path, 1, "brackets within brackets without end", "JSON") from error
 
 
 def find_videos(folder: Path) -> dict[str, str]:
