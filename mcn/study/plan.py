@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 TRIALS = "study/trials"
 PRIMARY, SECONDARY = "primary", "secondary"
+USUAL_POWER = 0.8  # what would suffice is said for this where any power is taken
 
 
 class Scores:
@@ -152,10 +153,9 @@ def _power(
     study: StudyOptions, measure: Measure, matrices: list[np.ndarray], design: Design
 ) -> PlannedPower:
     parts, effect = components(matrices), study.smallest_effect[measure]
-    reached = power(parts, effect, design)
-    seeds, videos = (
-        needed(parts, effect, study.power, design) if reached < study.power else (None, None)
-    )
+    reached, wanted = power(parts, effect, design), study.power or USUAL_POWER
+    enough = reached >= wanted
+    seeds, videos = (None, None) if enough else needed(parts, effect, wanted, design)
     return PlannedPower(
         measure=measure,
         smallest_effect=effect,
@@ -164,7 +164,7 @@ def _power(
         rest_deviation=round(parts.rest**0.5, 4),
         power=reached,
         false_positives=power(parts, 0.0, design),
-        detectable=round(detectable(parts, study.power or 0.8, design), 3),
+        detectable=round(detectable(parts, wanted, design), 3),
         seeds_needed=seeds,
         videos_needed=videos,
     )
