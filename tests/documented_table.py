@@ -108,6 +108,7 @@ TABLE: dict[str, Run | NotRun] = {
     "mcn search FOLDER QUERY --dataset NAME": help_of("data set to ask"),
     "mcn export index answers index.parquet --to parquet": help_of("parquet"),
     "mcn export model answers/results/models/conse conse": help_of("card"),
+    "mcn export onnx answers/results/models/conse towers --encoders": help_of("ONNX"),
     'pip install "mcn[search]"': INSTALLS,
     # docs/speech.md
     'pip install "mcn[speech]"': INSTALLS,

@@ -81,6 +81,14 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("output", type=Path, help="file to write")
     verb.add_argument("--to", choices=("parquet", "npy", "faiss"), default="parquet", help="form")
     verb.add_argument("--source", help="words, meaning, seen or heard, of several")
+    verb = add_verb(kinds, "onnx", export_onnx)
+    verb.add_argument("model", type=Path, help="folder of the model, results/models/{experiment}")
+    verb.add_argument("output", type=Path, help="folder to write")
+    verb.add_argument(
+        "--encoders",
+        action="store_true",
+        help="also the networks that compute its features, of those that allow it (timm)",
+    )
     verb = add_verb(kinds, "model", export_model)
     verb.add_argument("model", type=Path, help="folder of the model, results/models/{experiment}")
     verb.add_argument("output", type=Path, help="folder to write")
@@ -178,6 +186,16 @@ def export_index(arguments: Namespace) -> None:
 
     count = export_index(arguments.index, arguments.output, arguments.to, arguments.source)
     print(f"{count} windows in {arguments.output}")
+
+
+def export_onnx(arguments: Namespace) -> None:
+    """Write the towers of a model as ONNX files, which run without PyTorch."""
+    from mcn.search.card import settings_of
+    from mcn.search.towers import export_onnx
+
+    settings = settings_of(arguments.model)
+    count = export_onnx(arguments.model, arguments.output, settings, arguments.encoders)
+    print(f"{count} files in {arguments.output}")
 
 
 def export_model(arguments: Namespace) -> None:

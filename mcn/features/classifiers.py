@@ -39,7 +39,7 @@ def load_classifier(feature: str, row: TimmOptions) -> Classifier:
     Errors: `UserError` for weights that cannot be had, a network without a linear classifier, and one whose classes are
     not those of a known subset of ImageNet.
     """
-    network = _network(row)
+    network = network_of(row)
     layer = network.get_classifier()
     if not isinstance(layer, nn.Linear):
         got = f"features.{feature}, whose network ends in {type(layer).__name__}"
@@ -49,8 +49,8 @@ def load_classifier(feature: str, row: TimmOptions) -> Classifier:
     return Classifier(layer.weight.detach(), bias.detach(), _names(feature, network, layer))
 
 
-def _network(row: TimmOptions) -> Any:
-    """The network of a row with its classifier on."""
+def network_of(row: TimmOptions) -> Any:
+    """The network of a row with its classifier on. Errors: `UserError` for weights that cannot be had."""
     import timm
 
     if row.weights.startswith(EMBEDDED_PREFIX):
