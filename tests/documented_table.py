@@ -110,6 +110,7 @@ TABLE: dict[str, Run | NotRun] = {
     "mcn export model answers/results/models/conse conse": help_of("card"),
     "mcn export onnx answers/results/models/conse towers --encoders": help_of("ONNX"),
     'pip install "mcn[search]"': INSTALLS,
+    'pip install "mcn[onnx]"': INSTALLS,
     # docs/speech.md
     'pip install "mcn[speech]"': INSTALLS,
     "mcn transcribe --help": Run("finished", says="voice_threshold"),

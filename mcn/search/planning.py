@@ -34,7 +34,7 @@ class Plan:
     configuration: dict[str, Any]
     shards: int
     sentences: list[str]
-    training: str
+    trained: tuple[str, ...]
     encoder: str
 
 
@@ -82,8 +82,8 @@ def make_plan(
         sentences += found.sentences
         if experiments and can_embed():
             values = laid_over({"search": {"meaning": "minilm"}}, values)
-    trained = [name for name, one in experiments.items() if _is_trained(one)]
-    return Plan(values, kept, sentences, _about_training(trained), chosen)
+    trained = tuple(name for name, one in experiments.items() if _is_trained(one))
+    return Plan(values, kept, sentences, trained, chosen)
 
 
 def _is_trained(experiment: Any) -> bool:
@@ -91,13 +91,14 @@ def _is_trained(experiment: Any) -> bool:
     return values.get("kind") != "frozen" and not values.get("checkpoint")
 
 
-def _about_training(trained: Sequence[str]) -> str:
+def about_training(trained: Sequence[str], clips: int) -> str:
+    """What is said of training. trained: experiments that were; clips: narrated ones that there are."""
     if trained:
         return f"Trained here: {', '.join(trained)}; results/logs/train says on how many clips."
-    return (
-        f"Nothing was trained here: that wants {TRAINING_CLIPS:,} narrated clips or more, and an overlay that asks "
-        "for it (docs/search.md)."
-    )
+    there = f"{clips:,} narrated clips are there" if clips != 1 else "1 narrated clip is there"
+    if clips < TRAINING_CLIPS:
+        return f"Nothing was trained here: {there}, and {TRAINING_CLIPS:,} or more are worth it."
+    return f"Nothing was trained here: {there}, which are enough, and docs/search.md has the overlay that asks for it."
 
 
 def _read(overlay: Path) -> Any:

@@ -44,7 +44,7 @@ from mcn.options.decode import DecodeOptions
 from mcn.options.downloads import DownloadOptions
 from mcn.search.answers import Answers
 from mcn.search.encoders import EMBEDDED
-from mcn.search.planning import DATASET, Plan, make_plan
+from mcn.search.planning import DATASET, Plan, about_training, make_plan
 from mcn.search.progress import follow
 from mcn.sources.address import Address
 from mcn.sources.manifest import ManifestRow, read_manifest
@@ -298,7 +298,8 @@ def _finish(output: Path, plan: Plan, status: int) -> int:
         print(f"Not searched: {more}, see {output}/results/{DATASET}/ledger.parquet")
     if status:
         print(f"Some jobs failed, and what hangs on them is missing: {output}/results/logs/run.log")
-    print(plan.training)
+    clips = sum(len(lines) for lines in answers.lines.values())
+    print(about_training(plan.trained, clips))
     print("Next:")
     print(f'  mcn search {shlex.quote(str(output))} "what you are looking for"')
     print(f"  mcn serve {shlex.quote(str(output))}")
