@@ -9,6 +9,7 @@ Conventions
   it, so that not a bit of a table changes unseen, be it one that no reader looks at.
 - A digest of a column is over the values alone, however they are cut into parts. A reader of some columns compares
   those.
+- A SQLite file, which has no checksums at all, keeps the CRC-32 of all of it in its application id.
 - The schema, which a parquet file keeps twice, says under `mcn_checked` that digests must be there; tables without it
   (of other people, or of earlier versions) are read as they are.
 """
@@ -18,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -32,6 +34,9 @@ KEY, MARK, SEAL = b"mcn_content", b"mcn_checked", b"mcn_sealed"
 _NOT_OURS = (KEY, SEAL, b"ARROW:schema")
 _OPEN = b"0" * 64  # a seal to come
 _CHUNK = 1 << 20
+_SQLITE_ID = slice(
+    68, 72
+)  # bytes of the application id in a SQLite file (its file format, section 1.3)
 _DIGITS = re.compile(re.escape(SEAL) + rb".{1,4}?([0-9a-f]{64})", re.DOTALL)
 
 
@@ -171,3 +176,29 @@ def _levels(array: pa.Array, depth: str = "") -> Iterator[tuple[str, Any]]:
 
 def _bytes(array: pa.Array) -> Any:
     return np.ascontiguousarray(array.to_numpy(zero_copy_only=False)).view(np.uint8).data
+
+
+def seal_sqlite(path: Path) -> None:
+    """Note the CRC-32 of a SQLite file, which nobody has open, in it."""
+    crc = _sqlite_crc(path)
+    with open(path, "r+b") as file:
+        file.seek(_SQLITE_ID.start)
+        file.write(crc)
+
+
+def require_sealed_sqlite(path: Path) -> None:
+    """Read a whole SQLite file. Errors: OSError; ValueError where it is not as it was sealed."""
+    with open(path, "rb") as file:
+        noted = file.read(_SQLITE_ID.stop)[_SQLITE_ID.start :]
+    if noted != _sqlite_crc(path):
+        raise ValueError("its bytes are not those that were written: its CRC-32 is another")
+
+
+def _sqlite_crc(path: Path) -> bytes:
+    """CRC-32 of a file in which the application id is zero."""
+    with open(path, "rb") as file:
+        head = file.read(_SQLITE_ID.stop)
+        crc = zlib.crc32(head[: _SQLITE_ID.start] + bytes(4))
+        while chunk := file.read(_CHUNK):
+            crc = zlib.crc32(chunk, crc)
+    return crc.to_bytes(4, "big")

@@ -27,6 +27,7 @@ from mcn.layout import Dataset
 from mcn.networks import MultimodalClusteringNetwork
 from mcn.networks.checkpoints import read_state_dict, save_model
 from mcn.networks.rows import save_rows
+from mcn.search.words import build_words
 from mcn.shards import (
     AUDIO_SCHEMA,
     FEATURE_SCHEMA,
@@ -331,6 +332,23 @@ def test_damaged_lists_and_narration_are_found(dataset: Dataset) -> None:
     assert [problem.path for problem in verify([dataset], SETTINGS)] == [path, narration]
     path.unlink()
     assert [problem.path for problem in verify([dataset], SETTINGS)] == [path, narration]
+
+
+def test_damage_of_what_answers_is_found_by_verify(dataset: Dataset) -> None:
+    lines, words = dataset.root / "speech/00000.parquet", dataset.root / "words.sqlite"
+    said = {"video_id": ["a"], "start_seconds": [0.0], "end_seconds": [1.0], "text": ["soup"]}
+    write_table(lines, pa.table(said))
+    build_words([lines], words)
+    assert words not in [problem.path for problem in verify([dataset], SETTINGS)]
+    flipped = bytearray(words.read_bytes())
+    flipped[len(flipped) // 2] ^= 1
+    words.write_bytes(flipped)
+    write_text(dataset.paths("meaning")[0], "no shard")
+    found = verify([dataset], SETTINGS)
+    assert {words, dataset.paths("meaning")[0]} <= {problem.path for problem in found}
+    *_, last, everything = cure(found).splitlines()
+    assert str(words) in last
+    assert everything == "snakemake --cores N"
 
 
 def test_any_flipped_bit_of_seeded_weights_is_found_or_changes_nothing(dataset: Dataset) -> None:

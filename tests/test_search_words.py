@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import threading
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
+from mcn.content import require_sealed_sqlite
 from mcn.errors import DamagedShard, UserError
 from mcn.files import read_table, write_table
 from mcn.search.terms import LONGEST_QUERY, check_query
@@ -229,6 +232,36 @@ def test_a_damaged_or_missing_file_is_said(tmp_path: Path, index: WordsIndex) ->
         WordsIndex(tmp_path / "cut.sqlite").search("soup")
     build_words([table(tmp_path / "00000.parquet", SAID)], tmp_path / "text.sqlite")
     assert found(WordsIndex(tmp_path / "text.sqlite"), "rust")
+
+
+def test_no_flipped_bit_says_other_words_or_passes_verify(tmp_path: Path) -> None:
+    """Not a bit of the file changes unseen by its seal; what a line says is looked at whenever it answers."""
+    output, broken = tmp_path / "words.sqlite", tmp_path / "broken.sqlite"
+    build_words([table(tmp_path / "00000.parquet", SAID)], output)
+    require_sealed_sqlite(output)
+    data = output.read_bytes()
+    said = {hit.text for hit in WordsIndex(output).search("soup")}
+    lines = [place for place in range(len(data)) if data[place : place + 4] == b"soup"]
+    random = np.random.default_rng(0)
+    places = [*lines, *(place - 20 for place in lines), *random.integers(len(data), size=200)]
+    for number, place in enumerate(places):
+        changed = bytearray(data)
+        changed[place] ^= 1 << number % 8
+        broken.write_bytes(changed)
+        with pytest.raises(ValueError, match="CRC-32"):
+            require_sealed_sqlite(broken)
+        with contextlib.suppress(DamagedShard):
+            assert {hit.text for hit in WordsIndex(broken).search("soup")} <= said
+
+
+def test_a_damaged_file_is_made_anew_and_not_brought_up_to_date(tmp_path: Path) -> None:
+    shard, output = table(tmp_path / "00000.parquet", SAID), tmp_path / "words.sqlite"
+    build_words([shard], output)
+    good = output.read_bytes()
+    for damaged in (good.replace(b"soup", b"soap"), good[:6000], good[:-4096] + bytes(4096)):
+        output.write_bytes(damaged)
+        build_words([shard], output)
+        assert output.read_bytes() == good
 
 
 def test_several_threads_may_ask(index: WordsIndex) -> None:

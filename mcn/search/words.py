@@ -13,6 +13,8 @@ Conventions
   the best `MOST_LINES` lines count; one in more than `COMMON_LINES` counts beside rarer ones, by its rarity alone.
 - The file is brought up to date shard by shard: shards whose bytes are as they were stay; the lines of shards that have
   changed or are gone are taken out. It is written under another name and renamed.
+- SQLite has no checksums. A line has a CRC-32 that is compared when it answers, and the file is sealed
+  (`mcn.content`): `mcn verify` reads all of it, and a file that is not whole is not brought up to date but made anew.
 - Any text is a safe query: every word is handed to FTS5 quoted.
 """
 
@@ -22,6 +24,7 @@ import contextlib
 import math
 import shutil
 import sqlite3
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -31,12 +34,13 @@ from typing import NamedTuple
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
+from mcn.content import require_sealed_sqlite, seal_sqlite
 from mcn.errors import DamagedShard, UserError
 from mcn.files import atomic_path, canonical_json, file_sha256, read_table
 from mcn.search.fusion import Hit
 from mcn.search.terms import Term, is_misspelling, parse, quoted, spaced, words_of
 
-VERSION = 1  # of the file
+VERSION = 2  # of the file
 NEAR_SECONDS = 2.0
 LONGEST_SECONDS = 20.0
 MOST_LINES = 1000  # of a word: the best by BM25
@@ -49,7 +53,7 @@ NEAR_WEIGHT = 0.5
 _SCHEMA = """
 CREATE TABLE shards (name TEXT PRIMARY KEY, sha256 TEXT NOT NULL);
 CREATE TABLE lines (id INTEGER PRIMARY KEY, shard TEXT NOT NULL, video_id TEXT NOT NULL, start REAL NOT NULL,
-  "end" REAL NOT NULL, text TEXT NOT NULL);
+  "end" REAL NOT NULL, text TEXT NOT NULL, crc INTEGER NOT NULL);
 CREATE INDEX lines_of_shard ON lines (shard);
 CREATE TABLE vocabulary (word TEXT PRIMARY KEY, lines INTEGER NOT NULL) WITHOUT ROWID;
 CREATE VIRTUAL TABLE found USING fts5(text, content='', tokenize='porter unicode61 remove_diacritics 2');
@@ -63,7 +67,7 @@ def build_words(shards: Sequence[Path], output: Path) -> None:
     """
     wanted = {path.stem: (path, file_sha256(path)) for path in shards}
     with atomic_path(output) as temporary:
-        if _version_of(output) == VERSION:
+        if _version_of(output) == VERSION and _is_whole(output):
             shutil.copyfile(output, temporary)
         with contextlib.closing(sqlite3.connect(temporary, isolation_level=None)) as connection:
             connection.execute("PRAGMA journal_mode = OFF")
@@ -80,6 +84,15 @@ def build_words(shards: Sequence[Path], output: Path) -> None:
                 if present.get(name) != sha256:
                     _put_in(connection, name, path, sha256)
             connection.execute("COMMIT")
+        seal_sqlite(temporary)
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        require_sealed_sqlite(path)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _version_of(path: Path) -> int:
@@ -108,8 +121,8 @@ def _put_in(connection: sqlite3.Connection, shard: str, path: Path, sha256: str)
     rows = [tuple(row.values()) for row in read_table(path, columns).to_pylist()]
     first = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM lines").fetchone()[0]
     connection.executemany(
-        "INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?)",
-        ((first + place, shard, *row) for place, row in enumerate(rows)),
+        "INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?)",
+        ((first + place, shard, *row, _crc(*row)) for place, row in enumerate(rows)),
     )
     connection.executemany(
         "INSERT INTO found (rowid, text) VALUES (?, ?)",
@@ -117,6 +130,10 @@ def _put_in(connection: sqlite3.Connection, shard: str, path: Path, sha256: str)
     )
     _count(connection, (row[-1] for row in rows), 1)
     connection.execute("INSERT INTO shards VALUES (?, ?)", (shard, sha256))
+
+
+def _crc(video_id: str, start: float, end: float, text: str) -> int:
+    return zlib.crc32(repr((video_id, start, end, text)).encode("utf-8", "surrogatepass"))
 
 
 def _count(connection: sqlite3.Connection, texts: Iterable[str], sign: int) -> None:
@@ -265,12 +282,20 @@ class _Moment(NamedTuple):
 def _by_video(
     connection: sqlite3.Connection, numbers: Collection[int]
 ) -> Mapping[str, list[_Line]]:
-    """Video -> its lines out of these, in order of time."""
+    """Video -> its lines out of these, in order of time. Errors: DatabaseError for a line that has changed."""
     videos: dict[str, list[_Line]] = defaultdict(list)
-    command = """SELECT video_id, start, "end", id FROM lines
+    command = """SELECT video_id, start, "end", text, id, crc FROM lines
                  WHERE id IN (SELECT value FROM json_each(?)) ORDER BY start, "end", id"""
-    for video_id, *line in connection.execute(command, (canonical_json(list(numbers)),)):
-        videos[video_id].append(_Line(*line))
+    found = 0
+    for video_id, start, end, text, number, crc in connection.execute(
+        command, (canonical_json(list(numbers)),)
+    ):
+        if _crc(video_id, start, end, text) != crc:
+            raise sqlite3.DatabaseError(f"line {number} is not as it was written")
+        videos[video_id].append(_Line(start, end, number))
+        found += 1
+    if found != len(numbers):
+        raise sqlite3.DatabaseError(f"{len(numbers) - found} lines are missing")
     return videos
 
 

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from mcn.config.configuration import Configuration
 from mcn.config.features import with_sources
-from mcn.content import require_seal
+from mcn.content import require_seal, require_sealed_sqlite
 from mcn.errors import DamagedShard, UserError
 from mcn.files import canonical_json, table_batches
 from mcn.layout import Dataset
@@ -94,6 +94,7 @@ def _streams(dataset: Dataset, settings: Configuration) -> Iterator[_Stream]:
             yield _Stream(dataset.paths(stream.folder), kind, False)
     spoken = bool(settings.datasets[dataset.name].transcribe)
     yield _Stream(dataset.paths("speech_account"), "speech", spoken)
+    yield _Stream(dataset.paths("meaning"), "windows", False)
     for experiment in settings.experiments:
         index = replace(dataset, root=dataset.root.parent / "index" / experiment)
         yield _Stream(index.paths(dataset.name), "windows", False)
@@ -123,7 +124,7 @@ _ORDER = (
     ("weights",),
     ("features",),
     ("models",),
-    ("evaluation", "index", "ledger"),
+    ("evaluation", "index", "ledger", "words", "meaning"),
 )
 
 
@@ -215,7 +216,8 @@ TABLES = ("*.parquet", "vocabulary/*.parquet", "speech/*.parquet", "narration/*.
 
 def _tables(dataset: Dataset) -> list[Problem]:
     paths = [path for pattern in TABLES for path in dataset.root.glob(pattern)]
-    return _damaged(paths, _read_table)
+    words = _damaged(dataset.root.glob("*.sqlite"), require_sealed_sqlite)
+    return _damaged(paths, _read_table) + words
 
 
 def _read_table(path: Path) -> None:
