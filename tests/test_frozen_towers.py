@@ -16,10 +16,18 @@ from PIL import Image
 from mcn.cli import main
 from mcn.config.configuration import configure
 from mcn.errors import UserError
+from mcn.evaluation.annotations import Moment
 from mcn.evaluation.basis import basis
+from mcn.evaluation.embed import EvaluatedModel
 from mcn.evaluation.queries import load_query_encoder
 from mcn.files import write_table
+from mcn.layout import ModelShards
+from mcn.networks.checkpoints import load_model
 from mcn.options.decode import SoundOptions
+from mcn.options.evaluation import RetrievalOptions
+from mcn.options.features import parse_row
+from mcn.options.row import TextsOptions
+from mcn.shards import FEATURE_SCHEMA, ShardWriter, feature_row
 from mcn.sources.annotation_tables import CAPTIONS
 from tests import library_models as models
 from tests.features_shards import pictures, write_audio, write_frames
@@ -225,3 +233,70 @@ def test_sounds_and_texts_meet_as_in_clap(tmp_path: Path) -> None:
     scored["features"] |= {"said": other}
     with pytest.raises(UserError, match=r"model\.text: said is of someone/else, heard of"):
         configure(scored)
+
+
+def test_several_dual_encoders_are_the_mean_of_their_cosines(tmp_path: Path) -> None:
+    """Two CLIPs of other widths: the scores of the pair are the mean of those of each alone; a head starts there."""
+    folders = [models.save_transformers(tmp_path / kind, kind) for kind in ("clip", "siglip")]
+    rows: dict[str, Any] = {}
+    for number, folder in enumerate(folders):
+        rows[f"seen{number}"] = {"encoder": "transformers_picture", "model": str(folder)}
+        rows[f"said{number}"] = {"encoder": "transformers_text", "model": str(folder)}
+    rows["said"] = {"encoder": "joined_text", "of": [rows["said0"], rows["said1"]]}
+    experiments: dict[str, dict[str, Any]] = {
+        "first": {"video": ["seen0"], "text": "said0"},
+        "second": {"video": ["seen1"], "text": "said1"},
+        "both": {"video": ["seen0", "seen1"], "text": "said"},
+    }
+    values = configuration(**rows)
+    values["experiments"] = {
+        name: {"kind": "frozen", "model": model} for name, model in experiments.items()
+    }
+    configure(values)
+    stores: dict[str, list[Path]] = {}
+    for name, width in (("seen0", 16), ("seen1", 24)):
+        stores[name] = [tmp_path / f"{name}.parquet"]
+        with ShardWriter(stores[name][0], FEATURE_SCHEMA, {"feature": name}) as shard:
+            values = np.random.default_rng(width).standard_normal((4, width))
+            shard.write(feature_row("x", values, 0.0, 1.0))
+    cosines = {}
+    for name, model in experiments.items():
+        told = json.dumps({"kind": "frozen", "model": model})
+        words = ["freeze", "--options", told, "--rows", json.dumps(rows)]
+        output = tmp_path / "models" / name
+        assert main([*words, "--runtime", "{device: cpu}", "--output", str(output)]) == 0
+        texts = load_query_encoder(output, {"features": rows}).embed_text(TEXTS)
+        read = ModelShards({one: stores[one] for one in model["video"]}, {}, {}, None)
+        given = EvaluatedModel.of(load_model(output)[0], read, {}, RetrievalOptions())
+        cosines[name] = texts @ given.embed_video([Moment("x", 0.0, 3.0)]).vectors[0]
+    np.testing.assert_allclose(
+        cosines["both"], (cosines["first"] + cosines["second"]) / 2, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"of": [{"encoder": "transformers_text", "model": "a"}] * 2}, "joins 2 towers for 1 feat"),
+        ({"of": [{"encoder": "sentence"}] * 2}, r"of\.0\.encoder: got 'sentence'"),
+        ({"of": [{"encoder": "open_clip_text"}] * 2}, r"of\.0\.model: Field required"),
+    ],
+)
+def test_what_cannot_be_joined_is_refused(pair: Any, changes: Any, words: str) -> None:
+    _, _, rows = pair
+    joined = {"encoder": "joined_text", **changes}
+    with pytest.raises(UserError, match=words):
+        configure(configuration(seen=rows["seen"], said=joined))
+
+
+def test_a_prompt_stands_before_a_text_or_around_it() -> None:
+    rows = [
+        parse_row("said", json.dumps({"encoder": "transformers_text", "model": "a", "prompt": one}))
+        for one in ("", "a photo of ", "a video of {}.")
+    ]
+    found = [one.prompted("cutting {} onions") for one in rows if isinstance(one, TextsOptions)]
+    assert found == [
+        "cutting {} onions",
+        "a photo of cutting {} onions",
+        "a video of cutting {} onions.",
+    ]

@@ -82,6 +82,21 @@ def test_before_its_first_step_the_head_is_the_frozen_pair(
         assert scores[0] == scores[1]
 
 
+def test_a_head_on_several_dual_encoders_starts_as_their_mean() -> None:
+    settings = [
+        PictureSettings(
+            pairing="same_space", width=w, classes=0, temperature=1.5, top=0, center=True, first=f
+        )
+        for w, f in ((3, 0), (5, 3))
+    ]
+    pair, rows = FrozenPair(settings, 8), torch.randn(2, 4, 8)
+    parts = [
+        F.normalize(F.normalize(one, dim=-1).mean(dim=1), dim=-1) for one in rows.split([3, 5], 2)
+    ]
+    wanted = torch.cat(parts, dim=1) / np.sqrt(2)
+    torch.testing.assert_close(untrained(pair).embed_video(rows), wanted, atol=1e-6, rtol=0)
+
+
 def test_a_trained_map_is_the_formula() -> None:
     """unit(p(x) + W2 relu(W1 unit(x) + b1) + b2), frame by frame, and the mean over the frames that are there."""
     head = untrained(pair_of("conse", WIDTH, WORD_WIDTH, sound=WORD_WIDTH)).double()

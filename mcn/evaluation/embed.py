@@ -262,10 +262,11 @@ class EvaluatedModel:
 
     def _run_frames(self, clips: list[list[np.ndarray]]) -> Tensor:
         """The mean of the embeddings of each clip's frames, and of the visual features', of unit length."""
-        vectors = [
-            torch.stack([self._mean_of_frames(*one) for one in enumerate(clip)]).mean(dim=0)
-            for clip in clips
-        ]
+        vectors = []
+        for clip in clips:
+            means = torch.stack([self._mean_of_frames(*one) for one in enumerate(clip)])
+            means = F.normalize(means, dim=1) if self.model.separate else means
+            vectors.append(means.mean(dim=0))
         return F.normalize(torch.stack(vectors), dim=1)
 
     def _mean_of_frames(self, feature: int, rows: np.ndarray) -> Tensor:

@@ -66,6 +66,8 @@ def _network(
     """The pair, its rows filled in."""
     options, video = experiment.frozen, experiment.features.video
     settings = [_settings(options, classifiers.get(name), texts.width) for name in video]
+    for number, (one, width) in enumerate(zip(settings, texts.widths, strict=False)):
+        one.update({"width": width, "first": sum(texts.widths[:number])})
     sound_width = texts.width if experiment.features.audio else None
     network = FrozenPair(settings, texts.width, sound_width)
     for name, module in zip(video, network.pictures, strict=True):

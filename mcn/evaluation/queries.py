@@ -39,15 +39,20 @@ MAX_WORDS = 20  # of a query (MCN args.py)
 
 
 class TextVectors:
-    """Vectors of the words of texts, or of whole texts, from a text feature's row. `width`: numbers of a vector."""
+    """Vectors of the words of texts, or of whole texts, from a text feature's row.
+
+    width: numbers of a vector; widths: of its parts, where it is of several encoders side by side.
+    """
 
     def __init__(self, name: str, row: FeatureOptions, place: Runtime) -> None:
         """Errors: `UserError` for a row that is not of texts, or whose vectors or weights cannot be read."""
         self._words: Any = None
         self._encoder: TextEncoder | None = None
+        self.widths: list[int] = []
         if isinstance(row, TextsOptions) and row.unit == "text":
             self._encoder = make_text_encoder(row, place)
             self.width = self._encoder.width
+            self.widths = list(getattr(self._encoder, "widths", []))
             recipe = self._encoder.recipe  # one of the user's own may name no weights
             self.recipe: dict[str, Any] = recipe.get("weights", recipe)
         elif isinstance(row, TextOptions) and row.file:

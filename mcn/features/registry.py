@@ -30,6 +30,7 @@ Conventions
 from __future__ import annotations
 
 import importlib
+import itertools
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ import numpy as np
 from mcn.errors import UserError
 from mcn.options.encoders import OwnOptions, OwnTextOptions
 from mcn.options.features import RuntimeOptions
-from mcn.options.libraries import LibraryOptions
+from mcn.options.libraries import JoinedTextOptions, LibraryOptions
 from mcn.options.row import FeatureOptions, TextsOptions
 
 if TYPE_CHECKING:  # both import torch, which the rules that only list encoders need not pay for
@@ -119,6 +120,7 @@ ENCODERS = {
         "mcn.features.transformers_audio:audio_extractor", mem_mb=8000
     ),
     "transformers_text": _whole_texts("mcn.features.transformers_text:text_tower"),
+    "joined_text": _whole_texts("mcn.features.text_towers:JoinedTexts"),
     "torchvision_picture": EncoderRow(
         "mcn.features.torchvision_networks:torchvision_extractor", mem_mb=8000
     ),
@@ -185,6 +187,9 @@ def derive_reads(row: FeatureOptions) -> FeatureOptions:
     Of texts, of which nothing is decoded, it is seen that the model has a text tower. No weights are read. Errors:
     `UserError` for a model that cannot be opened, lacks a tower, or whose processor does not say what it takes.
     """
+    if isinstance(row, JoinedTextOptions):
+        for tower in row.towers:
+            derive_reads(tower)
     if not isinstance(row, LibraryOptions):
         return row
     encoder = encoder_row(row)
@@ -214,7 +219,9 @@ def missing_libraries(rows: Mapping[str, FeatureOptions], used: Iterable[str]) -
     problems = []
     for name in used:
         row = rows[name]
-        for package in row.packages if isinstance(row, LibraryOptions) else ():
+        towers = row.towers if isinstance(row, JoinedTextOptions) else [row]
+        libraries = [one.packages for one in towers if isinstance(one, LibraryOptions)]
+        for package in dict.fromkeys(itertools.chain(*libraries)):
             if find_spec(package.removesuffix("_torch")) is None:
                 problems.append(
                     f'features.{name}: no {package}; pip install "mcn[encoders]", or {package}'

@@ -85,7 +85,7 @@ class SentenceEncoder:
     def _parts(self, text: str) -> Iterator[str]:
         """A text with the prompt before it, in parts that the model reads whole."""
         for whole in text_units(text, "text"):
-            whole = self._options.prompt + whole
+            whole = self._options.prompted(whole)
             if (self._model.max_seq_length or math.inf) == math.inf:
                 yield whole  # static embeddings read any length
                 continue

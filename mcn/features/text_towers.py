@@ -2,9 +2,9 @@
 
 Conventions
 -----------
-- A text is read with its white space joined and `prompt` before it. What is longer than the tower reads (77 tokens of
-  CLIP, 64 of SigLIP) is cut into parts at its words, and its vector is the mean of theirs, normalised again where
-  vectors are: nothing is cut off. A word that alone is longer is cut into parts at its characters.
+- A text is read with its white space joined and `prompt` before it, or around it. What is longer than the tower reads
+  (77 tokens of CLIP, 64 of SigLIP) is cut into parts at its words, and its vector is the mean of theirs, normalised
+  again where vectors are: nothing is cut off. A word that alone is longer is cut into parts at its characters.
 - Texts are tokenised as the library's own pipeline does it, padding included.
 """
 
@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from mcn.features.library_models import Opened, finished, placed, recipe_of, to_place
+from mcn.features.registry import make_text_encoder
 from mcn.features.runtime import Runtime, repeatable
-from mcn.options.libraries import TowerOptions
+from mcn.options.libraries import JoinedTextOptions, TowerOptions
 from mcn.shards.clips import unit_length
 from mcn.sources.words import text_units
 
@@ -83,7 +84,7 @@ class TextTower:
         """A text with the prompt before it, in parts that the tower reads whole."""
         for whole in text_units(text, "text"):
             part = ""
-            for word in (self._options.prompt + whole).split(" "):
+            for word in self._options.prompted(whole).split(" "):
                 longer = f"{part} {word}" if part else word
                 if part and not self._fits(longer):
                     yield part
@@ -94,3 +95,22 @@ class TextTower:
                     longer = longer[end:]
                 part = longer
             yield part
+
+
+class JoinedTexts:
+    """The vectors of several towers side by side, each of unit length. widths: numbers of each tower's vector."""
+
+    def __init__(self, options: JoinedTextOptions, place: Runtime) -> None:
+        """Errors: as those of the towers."""
+        self._towers = [make_text_encoder(one, place) for one in options.towers]
+        self.widths = [one.width for one in self._towers]
+        self.width = sum(self.widths)
+        self.recipe: dict[str, Any] = {
+            "unit": options.unit,
+            "encoder": options.encoder,
+            "of": [one.recipe for one in self._towers],
+        }
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Vectors (n, width) float32 of texts; zeros for an empty text."""
+        return np.concatenate([unit_length(one.encode(texts)) for one in self._towers], axis=1)

@@ -18,14 +18,16 @@ class EmbeddingNetwork(nn.Module):
     `embed_video` wants a vector of; 0: the clip as one. units_are_rows: they are rows of the features instead of equal
     parts, as many as a clip has, zero rows behind them; `visual_units` is how many a clip had in training.
     takes_frames: a clip is not pooled before it is embedded: `embed_frames` embeds the rows of a video feature, one
-    feature at a time, `embed_sounds` those of the audio feature, and the clip is the mean of them. joins:
-    `embed_joined` embeds several modalities of a clip as one.
+    feature at a time, `embed_sounds` those of the audio feature, and the clip is the mean of them. separate:
+    the means of several video features have unit length each before their own mean is taken. joins: `embed_joined`
+    embeds several modalities of a clip as one.
     """
 
     visual_units = 0
     units_are_rows = False
     joins = False
     takes_frames = False
+    separate = False
     settings: dict[str, Any]
     embedding_width: int
     has_video: bool

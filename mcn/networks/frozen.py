@@ -10,6 +10,9 @@ Conventions
   text encoder's vector of class k, less the mean of all t_k where `center`; then of unit length.
 - A clip is the mean of its frames' vectors, of unit length; of several video features the mean of theirs. So the dot
   product of a clip and a text is a cosine.
+- Several dual encoders: the text encoder's vector is theirs side by side, each of unit length, and the pictures of
+  each lie in its own part, beginning at `first`; a clip is the mean of each part, of unit length. So the dot product
+  of a clip and a text is the mean of the encoders' cosines.
 - Sound: rows of an encoder whose vectors lie in the space of the text encoder, as CLAP's (Wu et al., ICASSP 2023);
   each of unit length, and a clip is their mean, of unit length.
 - The rows of the network are all that the pair needs: the classifier and the vectors of the classes.
@@ -18,7 +21,7 @@ Conventions
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +39,7 @@ class PictureSettings(TypedDict):
     temperature: float
     top: int
     center: bool
+    first: NotRequired[int]
 
 
 class ClassVectors(nn.Module):
@@ -85,6 +89,8 @@ class FrozenPair(EmbeddingNetwork):
         }
         if sound_width is not None:
             self.settings["sound_width"] = sound_width
+        self.firsts = [one.get("first") for one in pictures]
+        self.separate = any(first is not None for first in self.firsts)
         self.embedding_width = word_width
         self.has_video, self.has_audio, self.has_text = (
             bool(pictures),
@@ -102,7 +108,11 @@ class FrozenPair(EmbeddingNetwork):
 
     def embed_frames(self, feature: int, rows: Tensor) -> Tensor:
         """Rows (n, D) of a video feature -> (n, d) of unit length."""
-        return F.normalize(self.pictures[feature](rows), dim=-1)
+        vectors, first = F.normalize(self.pictures[feature](rows), dim=-1), self.firsts[feature]
+        if first is None:
+            return vectors
+        behind = self.embedding_width - first - vectors.shape[-1]
+        return F.pad(vectors, (first, behind))
 
     def embed_sounds(self, rows: Tensor) -> Tensor:
         """Rows (n, sound_width) of the audio feature -> (n, d) of unit length."""

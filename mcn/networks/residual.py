@@ -48,6 +48,7 @@ class ResidualPair(MultimodalClusteringNetwork):
         super().__init__(None, None, width, None, None, None)
         self.pair = FrozenPair(**pair)
         self.settings = {"hidden": hidden, **self.pair.settings}
+        self.separate = self.pair.separate
         self.widths = [one["width"] for one in pair["pictures"]]
         self.has_video, self.has_audio, self.has_text = bool(self.widths), sound is not None, True
         self.seen = nn.ModuleList(residual_map(one, hidden, width) for one in self.widths)
@@ -76,6 +77,8 @@ class ResidualPair(MultimodalClusteringNetwork):
         means = [
             mean_of_rows(self.embed_frames(number, part), part) for number, part in enumerate(parts)
         ]
+        if self.separate:
+            means = [F.normalize(one, dim=-1) for one in means]
         return F.normalize(torch.stack(means).mean(dim=0), dim=-1)
 
     def embed_audio(self, log_mel: Tensor, frames: Tensor | None = None) -> Tensor:

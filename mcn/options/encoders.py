@@ -210,7 +210,8 @@ class SentenceOptions(TextsOptions):
         None, description="stop unless model.safetensors has this sha256; null: any"
     )
     prompt: str = Field(
-        "", description="words that stand before every text, as the model was trained with"
+        "",
+        description="words before every text, as the model was trained with, or around it: `a video of {}.`",
     )
     normalize: bool = Field(True, description="L2-normalise each vector")
 

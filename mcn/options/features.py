@@ -31,6 +31,7 @@ from mcn.options.encoders import (
     VideoNetworkOptions,
 )
 from mcn.options.libraries import (
+    JoinedTextOptions,
     OpenClipPictureOptions,
     OpenClipTextOptions,
     TimmPictureOptions,
@@ -70,6 +71,7 @@ AnyFeature = Annotated[
     | Annotated[TransformersVideoOptions, Tag("transformers_video")]
     | Annotated[TransformersAudioOptions, Tag("transformers_audio")]
     | Annotated[TransformersTextOptions, Tag("transformers_text")]
+    | Annotated[JoinedTextOptions, Tag("joined_text")]
     | Annotated[TorchvisionPictureOptions, Tag("torchvision_picture")]
     | Annotated[TorchvisionVideoOptions, Tag("torchvision_video")]
     | Annotated[PublishedOptions, Tag("published")]

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from mcn.options.base import Options, nearest
 from mcn.options.encoders import OwnOptions, TimmOptions
-from mcn.options.libraries import LibraryOptions
+from mcn.options.libraries import JoinedTextOptions, LibraryOptions
 from mcn.options.row import FeatureOptions, TextsOptions
 
 Wording = Literal["name", "synonyms", "photo", "definition"]
@@ -84,7 +84,15 @@ def frozen_problems(
                 cure = f"set features.{name}.normalize: false"
                 yield f"model.video: {name} is normalised, and its classifier wants what the network gives; {cure}"
         elif said is not None:
-            yield from _space_problems("video", name, row, str(text), said)
+            tower = said
+            if isinstance(said, JoinedTextOptions):
+                tower = said.towers[min(video.index(name), len(said.of) - 1)]
+            yield from _space_problems("video", name, row, str(text), tower)
+    if isinstance(said, JoinedTextOptions) and (len(video) != len(said.of) or audio):
+        yield (
+            f"model.text: {text} joins {len(said.of)} towers for {len(video)} features of pictures; wanted one of each "
+            "model, in the same order, and no sound"
+        )
 
 
 def _sound_problems(

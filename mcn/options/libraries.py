@@ -17,11 +17,11 @@ Conventions
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import model_validator
+from pydantic import ValidationError, model_validator
 
-from mcn.options.base import Options, field
+from mcn.options.base import Options, field, nearest
 from mcn.options.decode import FrameOptions, SoundOptions
 from mcn.options.row import FeatureOptions, Sha256, TextsOptions
 
@@ -220,7 +220,9 @@ class TowerOptions(TextsOptions, LibraryOptions):
 
     unit: ClassVar[Literal["word", "text"]] = "text"
 
-    prompt: str = field("", "words that stand before every text, as `a photo of `")
+    prompt: str = field(
+        "", "words before every text, as `a photo of `, or around it, as `a video of {}.`"
+    )
     normalize: bool = field(True, "L2-normalise each vector, as the pair was trained")
 
 
@@ -234,3 +236,40 @@ class TransformersTextOptions(TowerOptions):
     """The text tower of a dual encoder of transformers (CLIP, SigLIP, SigLIP 2, X-CLIP, CLAP, ...)."""
 
     encoder: Literal["transformers_text"] = "transformers_text"
+
+
+TOWERS: dict[str, type[TowerOptions]] = {
+    "open_clip_text": OpenClipTextOptions,
+    "transformers_text": TransformersTextOptions,
+}
+
+
+class JoinedTextOptions(TextsOptions):
+    """The text towers of several dual encoders side by side: a pair with all their picture towers takes the mean of
+    their cosines."""
+
+    unit: ClassVar[Literal["word", "text"]] = "text"
+
+    encoder: Literal["joined_text"] = "joined_text"
+    of: list[dict[str, Any]] = field(
+        ..., "rows of text towers, written out, in the order of the pictures", min_length=2
+    )
+
+    @property
+    def towers(self) -> list[TowerOptions]:
+        """The rows of `of`."""
+        return [TOWERS[str(one["encoder"])].model_validate(one) for one in self.of]
+
+    @model_validator(mode="after")
+    def _of_towers(self) -> JoinedTextOptions:
+        for number, one in enumerate(self.of):
+            if one.get("encoder") not in TOWERS:
+                near = nearest(str(one.get("encoder")), TOWERS)
+                raise ValueError(f"of.{number}.encoder: got {one.get('encoder')!r}{near}")
+            try:
+                TOWERS[one["encoder"]].model_validate(one)
+            except ValidationError as error:
+                first = error.errors()[0]
+                key = ".".join(map(str, first["loc"]))
+                raise ValueError(f"of.{number}.{key}: {first['msg']}") from None
+        return self

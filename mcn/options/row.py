@@ -213,3 +213,8 @@ class TextsOptions(FeatureOptions):
     def not_known(self, languages: Iterable[str]) -> list[str]:
         """Those of some languages that the row does not know, where it is known what it knows."""
         return sorted(set(languages) - {"", *self.knows}) if self.knows else []
+
+    def prompted(self, text: str) -> str:
+        """A text with the `prompt` of the row before it, or in the place of its `{}`."""
+        prompt = str(getattr(self, "prompt", ""))
+        return prompt.replace("{}", text) if "{}" in prompt else prompt + text
