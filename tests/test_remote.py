@@ -27,6 +27,7 @@ from mcn.sources.address import Address, address_problem, place_of, shown, writt
 from mcn.sources.manifest import read_manifest
 from mcn.sources.partition import shard_videos
 from mcn.sources.remote import Downloads
+from mcn.sources.server import without_secrets
 from mcn.upkeep.estimate import probe_sample
 from tests.answers_fake import FakeAnswers, make_folder
 from tests.http_server import BODY, Server
@@ -159,6 +160,14 @@ def test_the_cache_keeps_its_bound_and_what_is_in_use(server):
         assert kept() == ["c.mp4", "d.mp4"]
 
 
+def test_what_was_used_longest_ago_goes_first(server):
+    server.files |= {name: bytes(1000) for name in ("a.mp4", "b.mp4", "c.mp4")}
+    for name in ("a.mp4", "b.mp4", "a.mp4", "c.mp4"):
+        fetched(server, "good", name, size_gb=2.5e-6)
+        time.sleep(0.02)  # longer than a step of the file system's clock
+    assert kept() == ["a.mp4", "c.mp4"]
+
+
 def test_who_finds_no_room_waits_for_it(server):
     server.files |= {name: bytes(1000) for name in ("a.mp4", "b.mp4")}
     cache = Downloads(options(size_gb=1.5e-6))
@@ -228,6 +237,14 @@ def test_addresses_that_cannot_be_asked_for_are_named_with_their_line(tmp_path, 
     manifest.write_text("video_id,path,narration\na,http://h/a.mp4,http://h/a.srt\n")
     with pytest.raises(Exception, match="narration is read from files"):
         read_manifest(manifest)
+
+
+def test_what_libraries_say_of_an_address_loses_its_secrets():
+    url = "http://me:hidden@example.org/a.mp4?key=sesame"
+    said = f"Max retries exceeded with url: /a.mp4?key=sesame (as me:hidden); {url}"
+    words = without_secrets(url, said)
+    assert words.startswith("Max retries exceeded with url: /a.mp4?")
+    assert not any(secret in words for secret in SECRETS)
 
 
 def test_no_secret_is_said_or_logged(server, caplog, capfd):
