@@ -16,6 +16,7 @@ from mcn.search import encoders, run
 from mcn.search.planning import about_training, make_plan
 from mcn.sources.manifest import read_manifest
 from tests.media_files import make
+from tests.mounts import filled, mounted
 
 
 @pytest.fixture
@@ -233,3 +234,18 @@ def test_a_run_never_takes_a_lock_that_was_removed(tmp_path, monkeypatch):
     monkeypatch.setattr(run.fcntl, "flock", removed_meanwhile)
     with pytest.raises(UserError, match="another `mcn run`"), run._alone(tmp_path / "out"):
         pass
+
+
+def test_a_full_disk_is_told_and_the_next_run_goes_on(folder, capsys):
+    root, asked = folder
+    output = root / "small" / "out"
+    words = ["run", str(root / "videos"), "--output", str(output)]
+    with mounted(root / "small", "size=64k"):
+        with filled(root / "small"):
+            assert main(words) == 1
+            assert [one.name for one in output.glob("*")] in ([], [".lock"])
+        assert "no space left while writing" in capsys.readouterr().err
+        assert asked == []
+        assert main(words) == 1
+        assert asked, "the workflow was started"
+        assert len(read_manifest(output / "manifest.csv")) == 3

@@ -5,7 +5,11 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
+from mcn.errors import UserError
 from mcn.search.progress import Progress, follow
+from tests.mounts import mounted
 
 SAID = """Job stats:
 job              count
@@ -69,3 +73,11 @@ def _when(found):
 def _alive(pid: int) -> bool:
     stat = Path(f"/proc/{pid}/stat")
     return stat.exists() and stat.read_text().split()[2] not in "ZX"
+
+
+def test_a_full_disk_is_told_and_the_run_is_ended(tmp_path):
+    said = f"print({SAID!r} * 1000)"
+    with mounted(tmp_path / "small", "size=64k"):
+        log = tmp_path / "small" / "logs" / "run.log"
+        with pytest.raises(UserError, match=f"no space left while writing {log}"):
+            follow([sys.executable, "-c", said], log, {})

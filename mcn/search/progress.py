@@ -20,6 +20,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mcn.files import writing_explained
+
 _COUNT = re.compile(r"^(\w+) +(\d+)$")
 _DONE = re.compile(r"^Finished jobid: \d+ \(Rule: (\w+)\)")
 _STEPS = re.compile(r"^(\d+) of (\d+) steps")
@@ -30,10 +32,15 @@ SECONDS_BETWEEN = 5.0  # of two lines where there is no terminal
 
 
 def follow(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> int:
-    """Run Snakemake, show its progress, and return its exit status. log: the file of all that it says."""
-    log.parent.mkdir(parents=True, exist_ok=True)
+    """Run Snakemake, show its progress, and return its exit status. log: the file of all that it says.
+
+    Errors: `UserError` where the disk of the log is full.
+    """
     progress = Progress()
+    with writing_explained(log):
+        log.parent.mkdir(parents=True, exist_ok=True)
     with (
+        writing_explained(log),
         open(log, "w", buffering=1, encoding="utf-8") as file,
         subprocess.Popen(
             command,
