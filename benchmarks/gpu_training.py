@@ -69,11 +69,11 @@ def steps(device: torch.device, sizes: Sizes) -> list[Figure]:
         for precision in PRECISIONS:
             if clips > 1024 and precision == "fp32":
                 continue  # takes longest and tells nothing that 1024 clips do not
-            mine, losses, peak = _timed_steps(options, batch, precision, device, sizes)
+            mine, losses, peak = timed_steps(options, batch, precision, device, sizes)
             rival = None
             if precision != "tf32":
                 with products(tf32=False, tuned=False):
-                    rival = median(_plain_steps(options, batch, precision, device, sizes))
+                    rival = median(plain_steps(options, batch, precision, device, sizes))
             if device.type == "cuda":
                 torch.cuda.empty_cache()
             what = f"step of {clips} clips, {precision}"
@@ -103,7 +103,7 @@ def step_variants(device: torch.device, sizes: Sizes) -> list[Figure]:
         tries["DAVEnet compiled"] = compiled
     figures, base = [], None
     for words, change in tries.items():
-        taken, _, peak = _timed_steps(options, batch, "bf16", device, sizes, change)
+        taken, _, peak = timed_steps(options, batch, "bf16", device, sizes, change)
         base = base or median(taken)
         what = f"step of {clips} clips, bf16: {words}"
         figures.append(
@@ -112,13 +112,14 @@ def step_variants(device: torch.device, sizes: Sizes) -> list[Figure]:
     return figures
 
 
-def _timed_steps(
+def timed_steps(
     options: ExperimentOptions,
     batch: Batch,
     precision: str,
     device: torch.device,
     sizes: Sizes,
     change: Callable[[Trainer], None] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[list[float], list[float], str]:
     data: Any = MadeSet(options.training.videos_per_batch)
     generator = torch.Generator().manual_seed(1)
@@ -135,16 +136,21 @@ def _timed_steps(
         taken, losses = [], []
         for number in range(sizes.steps + 2):
             wait(device)
-            began = time.perf_counter()
+            began = clock()
             report = trainer.step(batch, number)
             wait(device)
-            taken.append(time.perf_counter() - began)
+            taken.append(clock() - began)
             losses.append(report.losses["total"])
         return taken[2:], losses, peak()
 
 
-def _plain_steps(
-    options: ExperimentOptions, batch: Batch, precision: str, device: torch.device, sizes: Sizes
+def plain_steps(
+    options: ExperimentOptions,
+    batch: Batch,
+    precision: str,
+    device: torch.device,
+    sizes: Sizes,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> list[float]:
     """The released step's shape: autocast, a copied queue, one-hot centroids, Adam as it comes, pageable memory."""
     data: Any = MadeSet(options.training.videos_per_batch)
@@ -157,7 +163,7 @@ def _plain_steps(
     taken = []
     for _ in range(sizes.steps + 2):
         wait(device)
-        began = time.perf_counter()
+        began = clock()
         video, audio = batch.video.to(device), batch.audio.float().transpose(1, 2).to(device)
         words = F.embedding(batch.words.to(device), vectors)
         with torch.autocast(device.type, dtype=half, enabled=half is not None):
@@ -179,7 +185,7 @@ def _plain_steps(
         optimizer.step()
         float(loss.detach())
         wait(device)
-        taken.append(time.perf_counter() - began)
+        taken.append(clock() - began)
     return taken[2:]
 
 
