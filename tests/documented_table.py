@@ -111,6 +111,9 @@ TABLE: dict[str, Run | NotRun] = {
     "mcn export onnx answers/results/models/conse towers --encoders": help_of("ONNX"),
     'pip install "mcn[search]"': INSTALLS,
     'pip install "mcn[onnx]"': INSTALLS,
+    # docs/performance.md
+    "python -m benchmarks --videos FOLDER": NotRun("minutes: tests/test_benchmarks.py runs a row"),
+    "python benchmarks/gpu.py": NotRun("a GPU: tests/test_benchmarks.py runs it on a processor"),
     # docs/speech.md
     'pip install "mcn[speech]"': INSTALLS,
     "mcn transcribe --help": Run("finished", says="voice_threshold"),

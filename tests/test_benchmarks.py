@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import __main__ as processor
 from benchmarks import gpu
 from benchmarks.measuring import Figure, table
 
@@ -36,3 +37,19 @@ def test_ratios_say_how_many_times_ours_is_better() -> None:
 def test_the_variants_run_on_a_processor(tmp_path: Path) -> None:
     words = ["--tiny", "--device", "cpu", "--only", "variants"]
     assert gpu.main([*words, "--output", str(tmp_path / "gpu.json")])
+
+
+def test_a_row_of_a_processor_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "cpu.json"
+    figures = processor.main(
+        ["--only", "reads", "--output", str(output), "--videos", str(tmp_path)]
+    )
+    assert [one.work for one in figures] == [
+        "32 clips of a video, first read",
+        "32 clips of a video, later reads",
+    ]
+    assert all(one.ours > 0 for one in figures)
+    assert "later reads" in capsys.readouterr().out
+    assert len(json.loads(output.read_text())["figures"]) == 2
