@@ -77,6 +77,22 @@ def test_written_again_a_part_is_the_same_bytes_and_a_flipped_bit_is_found(tmp_p
         VectorIndex([path], "seen")
 
 
+@pytest.mark.parametrize("above", [10, 10_000])
+def test_no_flipped_bit_of_a_vector_changes_an_answer_unseen(tmp_path, monkeypatch, above):
+    monkeypatch.setattr("mcn.search.vectors.FAISS_ROWS", above)
+    (path,) = parts(tmp_path, [1])
+    data = path.read_bytes()
+    place = data.index(VectorIndex([path], "seen").parts[0].vectors.tobytes())
+    for offset, bit in ((0, 0), (77, 3), (5000, 6)):
+        changed = bytearray(data)
+        changed[place + offset] ^= 1 << bit
+        path.write_bytes(changed)
+        index = VectorIndex([path], "seen")
+        for _ in range(2):
+            with pytest.raises(DamagedShard, match="not those that were written"):
+                index.search(np.ones(WIDTH), 5)
+
+
 def test_parts_of_other_recipes_and_queries_of_other_widths_are_errors(tmp_path):
     paths = parts(tmp_path, [1, 2])
     index = VectorIndex(paths, "seen")

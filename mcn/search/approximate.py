@@ -150,8 +150,9 @@ def _list_part(cells: Path, part: Part, path: Path) -> None:
     faiss = load_faiss()
     lists = faiss.read_index(str(cells))
     first = _number(part) << _ROW_BITS
-    for start in range(0, len(part.vectors), _BLOCK):
-        values = part.vectors[start : start + _BLOCK].astype(np.float32)
+    vectors = part.whole()
+    for start in range(0, len(vectors), _BLOCK):
+        values = vectors[start : start + _BLOCK].astype(np.float32)
         lists.add_with_ids(values, np.arange(start, start + len(values)) + first)
     with atomic_path(path) as temporary:
         faiss.write_index(lists, str(temporary))

@@ -17,6 +17,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import mmap
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,7 +29,7 @@ import pyarrow.parquet as pq
 
 from mcn.errors import DamagedShard, UserError
 from mcn.shards import ShardReader
-from mcn.shards.mapped import value_in_page
+from mcn.shards.mapped import page_of, value_in_page
 from mcn.shards.schemas import WINDOW_SCHEMA
 from mcn.shards.shard import ShardWriter
 
@@ -119,10 +120,21 @@ class Part:
         with open(self.path, "rb") as file:
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         size = 2 * len(self.videos) * width
-        _, offset = value_in_page(data, chunk, size)
-        if offset is None:
+        header, offset = value_in_page(data, chunk, size)
+        self._page = page_of(header, chunk) if header else None
+        if offset is None or self._page is None:
             raise DamagedShard(self.path, "its vectors are not laid out as they were written")
+        self._data = data
         return np.frombuffer(data, "<f2", size // 2, offset).reshape(-1, width)
+
+    def whole(self) -> np.ndarray:
+        """`vectors`, for who reads all of them: compared with their CRC-32 once. Errors: `DamagedShard`."""
+        if self._page is not None:
+            page = memoryview(self._data)[self._page.start : self._page.end]
+            if zlib.crc32(page) != self._page.crc:
+                raise DamagedShard(self.path, "its vectors are not those that were written")
+            self._page = None
+        return self.vectors
 
 
 class VectorIndex:
@@ -210,8 +222,9 @@ class VectorIndex:
 
     def _blocks(self) -> Iterator[np.ndarray]:
         for part in self.parts:
-            for start in range(0, len(part.vectors), BLOCK_ROWS):
-                yield part.vectors[start : start + BLOCK_ROWS].astype(np.float32)
+            vectors = part.whole()
+            for start in range(0, len(vectors), BLOCK_ROWS):
+                yield vectors[start : start + BLOCK_ROWS].astype(np.float32)
 
     @cached_property
     def _flat(self) -> Any:
@@ -219,7 +232,7 @@ class VectorIndex:
         faiss = load_faiss()
         kind = faiss.ScalarQuantizer.QT_fp16
         flat = faiss.IndexScalarQuantizer(self.width, kind, faiss.METRIC_INNER_PRODUCT)
-        whole = np.concatenate([part.vectors for part in self.parts])
+        whole = np.concatenate([part.whole() for part in self.parts])
         faiss.copy_array_to_vector(whole.reshape(-1).view(np.uint8), flat.codes)
         flat.ntotal, flat.is_trained = len(self), True
         return flat
