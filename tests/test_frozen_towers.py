@@ -15,6 +15,7 @@ from PIL import Image
 
 from mcn.cli import main
 from mcn.config.configuration import configure
+from mcn.config.unseen import unseen_warnings
 from mcn.errors import UserError
 from mcn.evaluation.annotations import Moment
 from mcn.evaluation.basis import basis
@@ -29,6 +30,7 @@ from mcn.options.features import parse_row
 from mcn.options.row import TextsOptions
 from mcn.shards import FEATURE_SCHEMA, ShardWriter, feature_row
 from mcn.sources.annotation_tables import CAPTIONS
+from mcn.sources.outside import _rows
 from tests import library_models as models
 from tests.features_shards import pictures, write_audio, write_frames
 
@@ -300,3 +302,31 @@ def test_a_prompt_stands_before_a_text_or_around_it() -> None:
         "a photo of cutting {} onions",
         "a video of cutting {} onions.",
     ]
+
+
+def test_files_of_sound_alone_are_named_where_encoders_of_pictures_read_them(
+    tmp_path: Path,
+) -> None:
+    """A manifest of .wav files under CLAP and under conse: only the second is warned of; one video and none is."""
+    manifest = tmp_path / "manifest.csv"
+    values = configuration()
+    values["datasets"] = {"mine": {"manifest": str(manifest), "missing_files": "ledger"}}
+    seen = {"kind": "frozen", "model": {"video": ["efficientnet_lite2"], "text": "minilm"}}
+    heard = {"kind": "frozen", "model": {"audio": "clap", "text": "clap_text"}}
+    tower = {"model": "a/b", "reads": {"sample_rate": 48000}}
+    values["features"]["clap"] = {"encoder": "transformers_audio", **tower}
+    values["features"]["clap_text"] = {"encoder": "transformers_text", "model": "a/b"}
+    found = {}
+    for name, endings, experiment in (
+        ("conse", ("wav", "MP3"), seen),
+        ("clap", ("wav", "MP3"), heard),
+        ("mixed", ("wav", "mp4"), seen),
+    ):
+        rows = [f"{number},a{number}.{ending}" for number, ending in enumerate(endings)]
+        manifest.write_text("\n".join(["video_id,path", *rows]) + "\n")
+        values["experiments"] = {name: experiment}
+        _rows.cache_clear()
+        found[name] = unseen_warnings(configure(values))
+    assert found["clap"] == found["mixed"] == []
+    assert [line.partition(":")[0] for line in found["conse"]] == ["datasets.mine"]
+    assert "(.mp3, .wav), and efficientnet_lite2 will see nothing" in found["conse"][0]

@@ -114,6 +114,11 @@ def narrated_languages(manifest: str) -> set[str]:
     }
 
 
+def file_endings(manifest: str) -> set[str]:
+    """The endings of the files that a manifest names, in lower case; {} where it is not known."""
+    return {Path(str(row.path)).suffix.lower() for row in _rows(manifest) or []}
+
+
 def beside_digest(manifest: str, shards: int, shard: int, language: str | None) -> str:
     """A digest of the narration files beside the videos of a shard; '' where they are not known."""
     found = [

@@ -18,6 +18,7 @@ from mcn.options.published import IMPORTED, OF_CLIPS
 from mcn.config.left_out import leave_out
 from mcn.config.one_configuration import require_one_configuration
 from mcn.config.spoken import language_warnings
+from mcn.config.unseen import unseen_warnings
 from mcn.config.reruns import SETTINGS, arguments, code_of, rows_of_frozen
 from mcn.options.evaluation import TASKS
 from mcn.sources.official import ACCOUNTS, provenance
@@ -134,8 +135,8 @@ def say_what_other_code_made():
 
 
 def say_what_encoders_do_not_know():
-    """Name the texts in languages that the encoder of a text feature does not know."""
-    for line in language_warnings(settings):
+    """Name texts in languages that their encoder does not know, and files of sound that encoders of pictures read."""
+    for line in [*language_warnings(settings), *unseen_warnings(settings)]:
         logger.warning(line)
 
 
