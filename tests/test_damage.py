@@ -22,11 +22,14 @@ from hypothesis import strategies as st
 from mcn import files
 from mcn.config.configuration import configure
 from mcn.errors import DamagedShard, UserError
+from mcn.evaluation.basis import basis, model_config
 from mcn.files import atomic_path, scratch_folder, write_table, write_text
 from mcn.layout import Dataset
 from mcn.networks import MultimodalClusteringNetwork
 from mcn.networks.checkpoints import read_state_dict, save_model
 from mcn.networks.rows import save_rows
+from mcn.options.search import SearchOptions
+from mcn.search.limits import seen_limit
 from mcn.search.words import build_words
 from mcn.shards import (
     AUDIO_SCHEMA,
@@ -349,6 +352,28 @@ def test_damage_of_what_answers_is_found_by_verify(dataset: Dataset) -> None:
     *_, last, everything = cure(found).splitlines()
     assert str(words) in last
     assert everything == "snakemake --cores N"
+
+
+@pytest.mark.parametrize("damaged", [b"", b"\0" * 99, b"[]", b"{}", b"null", b"kind: fro", b"a: {"])
+def test_a_damaged_folder_of_a_model_is_named_by_who_asks_it(
+    tmp_path: Path, damaged: bytes
+) -> None:
+    """By the quick way of a query too, which loads no network."""
+    config = "kind: frozen\nbasis: x\noptions: {pairing: conse, center: true}\n"
+    write_text(tmp_path / "config.yaml", config)
+    (tmp_path / "model.safetensors").write_bytes(damaged)
+    limit = seen_limit(tmp_path, SearchOptions())
+    assert limit is not None
+    with pytest.raises(UserError, match=r"model\.safetensors: "):
+        limit(np.ones(4))
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"model\.safetensors: "):
+        limit(np.ones(4))
+    (tmp_path / "config.yaml").write_bytes(damaged)
+    if damaged != b"kind: fro":
+        for ask in (basis, model_config):
+            with pytest.raises(UserError, match=r"config\.yaml: "):
+                ask(tmp_path)
 
 
 def test_any_flipped_bit_of_seeded_weights_is_found_or_changes_nothing(dataset: Dataset) -> None:

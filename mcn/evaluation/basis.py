@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -11,16 +12,27 @@ from mcn.errors import UserError
 SEEDED = "seeded weights, which understand nothing"
 
 
-def basis(directory: Path) -> str:
-    """What the answers of the model of a folder rest on, in a sentence without its full stop.
-
-    Errors: `UserError` where there is no model.
-    """
+def model_config(directory: Path) -> dict[str, Any]:
+    """The configuration in the folder of a model. Errors: `UserError` where there is none, or it is damaged."""
     path = Path(directory) / "config.yaml"
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(config, dict) or not config:
+            raise ValueError("not the configuration of a model")
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}", "a model", "make it") from None
+    except (ValueError, yaml.YAMLError) as error:
+        wanted, cure = "the configuration of a model", f"delete it and make it again (rm {path})"
+        raise UserError(f"{path}: {str(error).splitlines()[0]}", wanted, cure) from error
+    return config
+
+
+def basis(directory: Path) -> str:
+    """What the answers of the model of a folder rest on, in a sentence without its full stop.
+
+    Errors: those of `model_config`.
+    """
+    config = model_config(directory)
     if config.get("kind") == "frozen":
         return str(config["basis"])
     if "imported" in config:

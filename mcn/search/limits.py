@@ -16,9 +16,10 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import yaml
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
+from mcn.errors import UserError
+from mcn.evaluation.basis import model_config
 from mcn.options.search import SearchOptions
 
 TAIL = 0.7
@@ -39,18 +40,24 @@ class SeenLimit:
     def _classes(self) -> np.ndarray:
         """Centred vectors of the classes, of unit length (K, D)."""
         found = []
-        with safe_open(self._weights, "numpy") as rows:
-            for key in rows.keys():  # noqa: SIM118 (a file of rows, which cannot be iterated)
-                if key.startswith("pictures.") and key.endswith(".names"):
-                    names = rows.get_tensor(key)
-                    found.append(names - names.mean(axis=0))
+        try:
+            with safe_open(self._weights, "numpy") as rows:
+                for key in rows.keys():  # noqa: SIM118 (a file of rows, which cannot be iterated)
+                    if key.startswith("pictures.") and key.endswith(".names"):
+                        names = rows.get_tensor(key)
+                        found.append(names - names.mean(axis=0))
+            if not found:
+                raise ValueError("it holds no names of classes")
+        except (OSError, ValueError, SafetensorError) as error:
+            cure = f"delete it and make it again (rm {self._weights})"
+            raise UserError(f"{self._weights}: {error}", "the rows of a model", cure) from error
         classes = np.concatenate(found)
         return classes / np.maximum(np.linalg.norm(classes, axis=1, keepdims=True), 1e-12)
 
 
 def seen_limit(model: Path, options: SearchOptions) -> SeenLimit | None:
     """The limit of a model folder, None where none is known for its kind."""
-    config = yaml.safe_load((model / "config.yaml").read_text(encoding="utf-8"))
+    config = model_config(model)
     chosen = config.get("options") or {}
     if chosen.get("pairing") != "conse" or not chosen.get("center"):
         return None

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import yaml
 
 from mcn.errors import UserError
+from mcn.evaluation.basis import model_config
 from mcn.options.base import nearest
 from mcn.search.model import LoadedModel, load
 from mcn.shards.clips import unit_length
@@ -118,7 +118,7 @@ def model_meta(model: LoadedModel) -> ModelMeta:
         from mteb.models.model_meta import ModelMeta, ScoringFunction
     except ImportError as error:
         raise UserError("no package mteb", "mteb, whose tasks are run", PIP) from error
-    config = yaml.safe_load((model.directory / "config.yaml").read_text(encoding="utf-8"))
+    config = model_config(model.directory)
     reads = model.features
     modalities = [
         *(["text"] if reads.text else []),
