@@ -1,5 +1,7 @@
 """Checkpoints: what survives a kill, damage, and another run's leftovers."""
 
+import threading
+
 import pytest
 import torch
 
@@ -149,3 +151,34 @@ def test_random_state_comes_back():
     expected = torch.rand(3)
     restore_random_state(before)
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_checkpoint_is_written_beside_training(tmp_path, monkeypatch):
+    """It holds what the state was when it was saved, whatever training does to it while the thread writes."""
+    state, may_write = RunState(tmp_path, {}), threading.Event()
+    original = torch.save
+    monkeypatch.setattr(torch, "save", lambda *given: (may_write.wait(60), original(*given)))
+    saved = {"nested": [{"rows": torch.zeros(3)}, (1, torch.ones(2))], "sums": {"loss": 1.0}}
+    state.save(4, saved, waits=False)
+    assert not list(tmp_path.glob("*.pt"))
+    saved["nested"][0]["rows"] += 7
+    saved["nested"][1][1].zero_()
+    saved["sums"]["loss"] = 2.0
+    may_write.set()
+    state.finish()
+    found = RunState(tmp_path, {}).latest()
+    assert found["nested"][0]["rows"].tolist() == [0, 0, 0]
+    assert found["nested"][1][1].tolist() == [1, 1]
+    assert found["sums"] == {"loss": 1.0}
+
+
+def test_what_goes_wrong_beside_training_is_told(tmp_path, monkeypatch):
+    state = RunState(tmp_path, {})
+
+    def fail(*given):
+        raise OSError("gone")
+
+    monkeypatch.setattr(torch, "save", fail)
+    state.save(4, state_at(4), waits=False)
+    with pytest.raises(OSError, match="gone"):
+        state.save(8, state_at(8), waits=False)

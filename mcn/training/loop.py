@@ -118,6 +118,7 @@ class Loop:
                 self._after_step(report)
             if self.saved_step != self.step:  # asked to stop after the last look
                 self._save()
+            self.state.finish()
         return self.step == total
 
     def _stopping(self) -> bool:
@@ -211,17 +212,15 @@ class Loop:
         self.saved_step = self.step
         if self.log is None:
             return
-        self.state.save(
-            self.step,
-            {
-                "step": self.step,
-                "metrics": self.log.text,
-                "trainer": self.trainer.state_dict(),
-                "random": random_state(),
-                "interval": vars(self.interval),
-                "epoch_means": vars(self.epoch_means),
-            },
-        )
+        state = {
+            "step": self.step,
+            "metrics": self.log.text,
+            "trainer": self.trainer.state_dict(),
+            "random": random_state(),
+            "interval": vars(self.interval),
+            "epoch_means": vars(self.epoch_means),
+        }
+        self.state.save(self.step, state, waits=self.trainer.device.type == "cpu")
 
     def _restore(self, saved: dict[str, Any]) -> None:
         self.trainer.load_state_dict(saved["trainer"])

@@ -7,6 +7,8 @@ Conventions
   go after that: a kill at any moment leaves a good one.
 - Nothing that lies there is trusted. A checkpoint or note that is damaged is set aside as `NAME.damaged`, with a
   message, and the one before is used; without one the run starts anew.
+- Where the state lies on a GPU, training goes on while a thread writes; the next checkpoint and the end of a run wait
+  for it. A kill in between leaves the one before.
 - `identity` says which run a checkpoint belongs to: options and content of the inputs. Checkpoints of another run are
   removed, and the log says so.
 - Checkpoints are PyTorch's files, of tensors and plain values, and are read with `weights_only=True`: no code is run.
@@ -30,6 +32,7 @@ import math
 import pickle
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +67,27 @@ class RunState:
         self.directory = directory
         self.identity = json.loads(canonical_json({**identity, "format": FORMAT}))
         directory.mkdir(parents=True, exist_ok=True)
+        self._writer = ThreadPoolExecutor(1, "checkpoint writer")
+        self._writing: Future[None] | None = None
 
-    def save(self, step: int, state: dict[str, Any]) -> None:
-        """Write the state after `step` steps; returns when it is safe on disk."""
+    def save(self, step: int, state: dict[str, Any], waits: bool = True) -> None:
+        """Write the state after `step` steps; returns when it is safe on disk.
+
+        waits: otherwise it returns when the state is copied to the processor's memory; `finish` waits for the rest.
+        """
+        self.finish()
+        if waits:
+            self._write(step, state)
+        else:
+            self._writing = self._writer.submit(self._write, step, copied(state))
+
+    def finish(self) -> None:
+        """Wait until what was saved is safe on disk; raises what went wrong there."""
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            writing.result()
+
+    def _write(self, step: int, state: dict[str, Any]) -> None:
         path = self.directory / f"step-{step:09d}.pt"
         with atomic_path(path) as temporary:
             torch.save(state, temporary)
@@ -93,6 +114,7 @@ class RunState:
 
     def clear(self) -> None:
         """Remove the folder: the run is finished."""
+        self.finish()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _notes(self) -> list[Path]:
@@ -140,6 +162,17 @@ class RunState:
                 shutil.rmtree(path, ignore_errors=True)
             elif path.suffix != DAMAGED:
                 path.unlink(missing_ok=True)
+
+
+def copied(state: Any) -> Any:
+    """A state whose tensors, in dictionaries, lists and tuples, are copies in the processor's memory."""
+    if isinstance(state, torch.Tensor):
+        return state.detach().to("cpu", copy=True)
+    if isinstance(state, Mapping):
+        return {key: copied(value) for key, value in state.items()}
+    if isinstance(state, (list, tuple)):
+        return type(state)(copied(one) for one in state)
+    return state
 
 
 class _AnotherRun(Exception):
