@@ -37,6 +37,7 @@ def train_vectors(tables: Sequence[Path], output: Path, options: TextOptions) ->
     train = options.train
     if train is None:
         raise UserError("a row without train", "how vectors are trained", "give it")
+    logging.getLogger("gensim").setLevel(logging.WARNING)  # it has a line for every pass
     sentences = [words for table in tables for words in _sentences(table, options.case)]
     try:
         model = Word2Vec(
