@@ -16,6 +16,8 @@ from torch import Tensor
 
 from mcn.config.configuration import configure
 from mcn.errors import UserError
+from mcn.evaluation.annotations import Moment
+from mcn.evaluation.retrieval.stage import evaluate
 from mcn.networks import SequenceNetwork
 from mcn.networks.checkpoints import load_model
 from mcn.objectives.cpc import info_nce
@@ -30,10 +32,12 @@ from mcn.objectives.objective import Setting, StepInputs, make_objective
 from mcn.objectives.odd_one_out import OddOneOutObjective, draw_questions
 from mcn.objectives.sequences import SequenceObjective
 from mcn.objectives.shuffle_and_learn import ShuffleAndLearnObjective, draw_places
+from mcn.options.evaluation import RetrievalOptions
 from mcn.options.objectives import Needs, PretextOptions
 from mcn.options.training import ExperimentOptions
 from mcn.shards.lines import vocabulary_vectors
 from mcn.training.data import TrainingSet
+from tests.evaluation_set import evaluated, make_set
 from tests.objective_inputs import vectors
 from tests.objective_runs import ALONE, options
 from tests.synthetic_shards import write_topic_shards
@@ -356,3 +360,29 @@ def test_a_configuration_names_one_feature() -> None:
     wrong = {"kind": "masked_prediction", "quantised": True, "projection_width": 9}
     with pytest.raises(UserError, match="projection_width 9 is no multiple of 2 codebooks"):
         configure(with_pretext(wrong, video=["resnet152"]))
+
+
+@pytest.mark.parametrize("modality", ["video", "audio"])
+def test_evaluations_take_such_a_network_as_any_model(tmp_path: Any, modality: str) -> None:
+    """Clips are the mean contexts of their rows; a feature of another width is refused."""
+    small = make_set(tmp_path)
+    width = 6 if modality == "video" else 8
+    torch.manual_seed(0)
+    network = SequenceNetwork(modality, width, 5, WIDTH, "gru")
+    network.text_map.copy_(torch.randn(5, WIDTH))
+    given = evaluated(small, RetrievalOptions(), network, video=["resnet152"])
+    scores = evaluate(given)
+    pair = {"video": "t->v", "audio": "t->a"}[modality]
+    assert scores["scores"][pair]["n"] > 0
+    clip = Moment("soup", 3.0, 6.5)
+    name = "resnet152" if modality == "video" else "davenet"
+    store = given.stores[name]["soup"]
+    first, last = (int(t / store.step_seconds) for t in (3.0, 6.5))
+    rows = torch.from_numpy(store.values[first : last + 1].astype("f4"))[None]
+    found = given.embed_video([clip]) if modality == "video" else given.embed_audio([clip], 5120)
+    with torch.inference_mode():
+        wanted = network.embed_rows(rows)[0].numpy()
+    np.testing.assert_allclose(found.vectors[0], wanted, atol=1e-5)
+    other = SequenceNetwork(modality, width + 1, 5, WIDTH, "gru")
+    with pytest.raises(UserError, match=f"of width {width}"):
+        evaluate(evaluated(small, RetrievalOptions(), other, video=["resnet152"]))

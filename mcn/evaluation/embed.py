@@ -255,7 +255,8 @@ class EvaluatedModel:
 
     def _run_sounds(self, clips: list[np.ndarray]) -> Tensor:
         """The mean of the embeddings of each clip's rows of sound, of unit length."""
-        wanted = self.model.settings["sound_width"]
+        wanted = self.model.sound_width
+        assert wanted is not None
         require_width(str(self.inputs.audio), clips[0].shape[1], wanted)
         means = [self._mean_of_rows(self.model.embed_sounds, rows) for rows in clips]
         return F.normalize(torch.stack(means), dim=1)
@@ -271,7 +272,7 @@ class EvaluatedModel:
 
     def _mean_of_frames(self, feature: int, rows: np.ndarray) -> Tensor:
         """The mean (d,) of the embeddings of rows (n, D) of a visual feature, so many at a time."""
-        wanted = self.model.settings["pictures"][feature]["width"]
+        wanted = self.model.video_widths[feature]
         require_width(self.inputs.video[feature], rows.shape[1], wanted)
         return self._mean_of_rows(partial(self.model.embed_frames, feature), rows)
 

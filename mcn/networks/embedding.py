@@ -29,6 +29,8 @@ class EmbeddingNetwork(nn.Module):
     takes_frames = False
     separate = False
     settings: dict[str, Any]
+    video_widths: Sequence[int] = ()  # of networks with `takes_frames`: rows of each video feature
+    sound_width: int | None = None  # and of the audio feature
     embedding_width: int
     has_video: bool
     has_audio: bool

@@ -91,6 +91,8 @@ class FrozenPair(EmbeddingNetwork):
             self.settings["sound_width"] = sound_width
         self.firsts = [one.get("first") for one in pictures]
         self.separate = any(first is not None for first in self.firsts)
+        self.video_widths = [one["width"] for one in pictures]
+        self.sound_width = sound_width
         self.embedding_width = word_width
         self.has_video, self.has_audio, self.has_text = (
             bool(pictures),

@@ -49,9 +49,13 @@ class ResidualPair(MultimodalClusteringNetwork):
         self.pair = FrozenPair(**pair)
         self.settings = {"hidden": hidden, **self.pair.settings}
         self.separate = self.pair.separate
-        self.widths = [one["width"] for one in pair["pictures"]]
-        self.has_video, self.has_audio, self.has_text = bool(self.widths), sound is not None, True
-        self.seen = nn.ModuleList(residual_map(one, hidden, width) for one in self.widths)
+        self.video_widths, self.sound_width = self.pair.video_widths, sound
+        self.has_video, self.has_audio, self.has_text = (
+            bool(self.video_widths),
+            sound is not None,
+            True,
+        )
+        self.seen = nn.ModuleList(residual_map(one, hidden, width) for one in self.video_widths)
         self.heard = None if sound is None else residual_map(sound, hidden, width)
         self.said = residual_map(width, hidden, width)
 
@@ -73,7 +77,7 @@ class ResidualPair(MultimodalClusteringNetwork):
         """(B, F, video widths side by side), zero rows pad -> (B, d) of unit length."""
         if not self.has_video:
             raise no_branch("video")
-        parts = features.split(self.widths, dim=-1)
+        parts = features.split(list(self.video_widths), dim=-1)
         means = [
             mean_of_rows(self.embed_frames(number, part), part) for number, part in enumerate(parts)
         ]

@@ -59,6 +59,8 @@ class SequenceNetwork(MultimodalClusteringNetwork):
             "layers": layers,
             "heads": heads,
         }
+        self.video_widths = [row_width] if video else []
+        self.sound_width = None if video else row_width
         self.has_video, self.has_audio, self.has_text = video, not video, word_width is not None
         width = embedding_width
         self.norm = nn.LayerNorm(row_width)

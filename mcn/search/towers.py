@@ -89,14 +89,14 @@ def _towers(
     settings = network.settings
     if network.has_video and network.takes_frames:
         for number, name in enumerate(video):
-            width = settings["pictures"][number]["width"]
+            width = network.video_widths[number]
             yield Tower(f"video_{name}", _frames(network, number), _rows("rows", width))
     elif network.has_video:
         units = (network.visual_units,) if network.visual_units else ()
         example = torch.rand(BATCH, *units, settings["video_width"])
         yield Tower("video", network.embed_video, {"features": (example, {0: "batch"})})
     if network.has_audio and network.takes_frames:
-        yield Tower(f"audio_{audio}", network.embed_sounds, _rows("rows", settings["sound_width"]))
+        yield Tower(f"audio_{audio}", network.embed_sounds, _rows("rows", network.sound_width or 0))
     elif network.has_audio and network.DAVEnet is None:
         yield Tower("audio", network.embed_audio, _rows("rows", settings["audio_width"]))
     elif network.has_audio and not _hears_as_mcn(network):
