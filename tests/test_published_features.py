@@ -217,7 +217,13 @@ def test_all_rows_of_clips_instead_of_the_maximum(tmp_path):
             "audio": sound,
             "caption": "cut it",
         },
-        {"id": "b", "2d": full.max(0), "3d": other.max(0), "caption": "no rows"},
+        {
+            "id": "b",
+            "2d": full.max(0),
+            "3d": other.max(0),
+            "audio": sound.copy(),
+            "caption": "no rows",
+        },
         {
             "id": "c",
             "2d_pooled": full.max(0),
@@ -229,7 +235,9 @@ def test_all_rows_of_clips_instead_of_the_maximum(tmp_path):
     (tmp_path / "youcook_val.pkl").write_bytes(pickle.dumps(clips, 4))
     found = import_clips(tmp_path / "youcook_val.pkl", tmp_path / "out", "full")
     assert found["features"]["resnet152"] == {"not_found": 1, "ok": 2}
-    assert found["left_out_keys"] == {"2d": 2, "2d_pooled": 1, "3d": 2, "3d_pooled": 1}
+    left_out = {"2d": 2, "2d_pooled": 1, "3d": 2, "3d_pooled": 1, "audio": 1, "caption": 1}
+    assert found["left_out_keys"] == left_out
+    assert found["captions"] == 1
     store = FeatureStore([tmp_path / "out" / "resnext101.parquet"])
     for name in "ac":
         np.testing.assert_array_equal(store[name].values, other)

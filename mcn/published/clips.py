@@ -10,7 +10,8 @@ Conventions
 - Every clip becomes a video of its own, and the one row of a pooled feature covers the whole video. A second clip of
   the same id is named `id.2`, and so on, in the order of the file. Pooled rows are kept as they are, since
   `mcn.shards.clips.pool` of one row is what the released loaders do with them. What is not asked for, pooled or full
-  rows (`rows`), is left out and counted. A clip without full rows has none: 11 of YouCook2's.
+  rows (`rows`), is left out and counted. A clip without full rows (11 of
+  YouCook2's) has neither sound nor text either, as the released loader leaves it out.
 - A clip lasts as long as its log-mel and two frames more, so that all of its columns are read, or as its full rows if
   they last longer; a clip without sound lasts 1 s.
 - The files written are manifest.csv, captions.csv (clips with text), one feature file for each of resnet152, resnext101
@@ -138,13 +139,20 @@ class _Importer:
             feature: next((key for key in keys if self._holds(clip, key)), None)
             for feature, keys in self.keys.items()
         }
+        whole = self.keys is not KEYS["full"] or None not in (
+            named["resnet152"],
+            named["resnext101"],
+        )
+        if not whole:
+            named = dict.fromkeys(named)
         seconds = self._seconds(clip, named)
         used = {"id"}
         for feature, key in named.items():
             self._write(feature, video_id, clip, key, seconds)
             used |= {key} if key else set()
         self.tables["manifest"].writerow([video_id, f"{name}.published", name])
-        used |= self._write_captions(video_id, clip, seconds)
+        if whole:
+            used |= self._write_captions(video_id, clip, seconds)
         self.left_out.update(str(key) for key in clip.keys() - used)
         self.progress.update()
 
