@@ -132,6 +132,13 @@ TABLE: dict[str, Run | NotRun] = {
     "pytest tests/test_clustering.py": NotRun("is some of the tests"),
     "pytest tests/test_partition.py -k one_more_video": NotRun("is one of the tests"),
     "pytest -m browser": NotRun("are tests"),
+    "python -m tests.kill_machine": NotRun(
+        "kills runs for minutes; tests/test_crashes.py does some of it"
+    ),
+    "python -m tests.media_matrix": NotRun(
+        "takes minutes; tests/test_media_matrix.py does a part of it"
+    ),
+    "python scripts/pictures.py": NotRun("wants a finished demo and Chromium"),
     "scripts/fuzz.sh 10": NotRun("searches for minutes; tests/test_fuzz.py runs a little of it"),
     "scripts/test.sh --all": NotRun("runs this test"),
     ".ci/run": NotRun("runs this test"),
@@ -228,8 +235,6 @@ TABLE: dict[str, Run | NotRun] = {
     "mcn doctor": help_of("--video"),
     "mcn compare features": help_of("--layout"),
     "mcn import checkpoint data/e16.pth --output results/models/mcn_released": help_of("--sha256"),
-    "mcn import features shard LIST FOLDER --layout crosstask --feature resnet152|i3d|vggish "
-    "--output FILE": Run(replace=((" LIST", " --help #"),), says="crosstask"),
     # scale.md
     "mcn estimate my/manifest.csv --benchmarks benchmarks/demo_two_cores.csv --sample 100": Run(
         "planned", says="resnet152"

@@ -67,8 +67,8 @@ def write_topic_shards(
 
 def step_tables(data: ModelShards) -> StepTables:
     """Which topic every video shows when, as annotated steps of one task."""
-    assert data.vocabulary is not None
-    folder = data.vocabulary.parent
+    shards = next(shards for shards in (*data.video.values(), *data.audio.values()) if shards)
+    folder = shards[0].parent.parent
     return StepTables(folder / "tasks.parquet", folder / "steps.parquet")
 
 

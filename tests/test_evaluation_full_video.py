@@ -163,7 +163,9 @@ def test_votes_ordered_as_the_released_program_orders_them() -> None:
 
 def test_clips_of_published_files_are_joined_by_the_first_letters_of_their_ids() -> None:
     ids = ["-1okAudsnAc_0", "-1okAudsnAc_1", "0123456789a_0"]
-    captions = Captions(ids, [Moment(one, 0, 1) for one in ids], ["a", "b", "c"], np.arange(3))
+    captions = Captions(
+        ids, [Moment(one, 0, 1) for one in ids], ["a", "b", "c"], np.arange(3), [""] * 3
+    )
     found = Embedded(np.eye(3, dtype=np.float32), [""] * 3)
     for letters, videos in ((None, [0, 1, 2]), (YOUTUBE_ID, [0, 0, 1])):
         embeddings = ClipEmbeddings(captions, {"t": found, "v": found}, "mistake", None, letters)
