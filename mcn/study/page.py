@@ -47,6 +47,7 @@ class Forest:
     intervals: list[Interval]
     zero: float
     worth: list[float]
+    smallest: float
     height: float
 
 
@@ -166,7 +167,8 @@ def _forest(title: str, effects: Sequence[Effect], scale: Scale) -> Forest:
         intervals.append(Interval(one.objective, *places, words, one.verdict))
     smallest = effects[0].smallest
     worth = [scale.at(-smallest), scale.at(smallest)] if smallest else []
-    return Forest(title, intervals, scale.at(0), worth, ROW * len(intervals))
+    height = ROW * len(intervals)
+    return Forest(title, intervals, scale.at(0), worth, smallest or 0.0, height)
 
 
 def write_page(page: Page, output: Path) -> None:
