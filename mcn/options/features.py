@@ -211,5 +211,5 @@ class RuntimeOptions(Options):
         True,
         strict=True,
         description="equal runs give equal bytes; false: on CUDA cuDNN times its algorithms and torch.compile fuses "
-        "layers of networks of frames, up to twice as fast, and the last bits vary; on a CPU nothing changes",
+        "layers of networks of frames, which pays in jobs of hours, and the last bits vary; on a CPU nothing changes",
     )
