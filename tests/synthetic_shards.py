@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from mcn.files import write_table
 from mcn.layout import ModelShards
-from mcn.options.training import ModelFeatures
+from mcn.options.model import ModelFeatures
 from mcn.shards import FEATURE_SCHEMA, TEXT_SCHEMA, ShardWriter, empty_row, feature_row
 from mcn.training.steps import StepTables
 

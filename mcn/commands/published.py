@@ -26,7 +26,7 @@ def register(verbs: Verbs) -> None:
     _register_annotations(imports)
     _register_features(add_group(imports, "features", "Published features.", "FORM"))
 
-    verb = add_verb(imports, "checkpoint", import_checkpoint, "mcn.options.training:ModelOptions")
+    verb = add_verb(imports, "checkpoint", import_checkpoint, "mcn.options.model:ModelOptions")
     verb.add_argument("source", type=Path, help=".pth of MCN, AVLnet(-Text-Tri) or HowTo100M")
     verb.add_argument("--output", type=Path, required=True, help="folder of the model")
     verb.add_argument("--sha256", help="stop unless the file has this sha256")
@@ -146,7 +146,7 @@ def import_clips(arguments: Namespace) -> None:
 def import_checkpoint(arguments: Namespace) -> None:
     """Read a published checkpoint; write a model folder that `mcn evaluate` uses like one trained here."""
     from mcn.options.base import parse_options
-    from mcn.options.training import ModelOptions
+    from mcn.options.model import ModelOptions
     from mcn.published.import_checkpoint import import_checkpoint
 
     features = parse_options(ModelOptions, arguments.options).features

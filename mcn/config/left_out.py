@@ -25,9 +25,9 @@ from pydantic import ValidationError
 from mcn.config.composition import compose
 from mcn.errors import UserError
 from mcn.options.features import with_default_rows
+from mcn.options.model import ModelOptions
 from mcn.options.official import OfficialOptions
 from mcn.options.row import NAMED, is_hub_name, path_of
-from mcn.options.training import ModelOptions
 from mcn.sources.official import adapter_of
 
 

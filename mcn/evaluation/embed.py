@@ -38,7 +38,7 @@ from mcn.networks.checkpoints import load_model
 from mcn.networks.embedding import EmbeddingNetwork
 from mcn.options.evaluation import EvaluationOptions, SecondsOptions
 from mcn.options.features import RuntimeOptions
-from mcn.options.training import ModelFeatures, ModelOptions
+from mcn.options.model import ModelFeatures, ModelOptions
 
 Item = TypeVar("Item")
 Input = TypeVar("Input", np.ndarray, list[np.ndarray])

@@ -12,7 +12,7 @@ from mcn.errors import UserError
 from mcn.evaluation.annotations import Moment, Vocabulary
 from mcn.networks.davenet import ResDavenet
 from mcn.networks.embedding import EmbeddingNetwork
-from mcn.options.training import ModelFeatures
+from mcn.options.model import ModelFeatures
 from mcn.shards import FeatureSequence, FeatureStore
 from mcn.shards.clips import (
     accurate_rows,

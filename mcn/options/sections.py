@@ -18,11 +18,12 @@ from mcn.options.evaluation import (
     Task,
 )
 from mcn.options.frozen import NOT_TRAINED, FrozenOptions, frozen_problems
+from mcn.options.model import ModelFeatures
 from mcn.options.official import OfficialOptions
 from mcn.options.published import PublishedFeatures
 from mcn.options.row import FeatureOptions, Name, Sha256
 from mcn.options.speech import TranscribeOptions
-from mcn.options.training import ExperimentOptions, ModelFeatures
+from mcn.options.training import ExperimentOptions
 
 CAPTIONS = "captions"  # `narration_table`: the texts are those of the data set's captions
 

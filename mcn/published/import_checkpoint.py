@@ -20,7 +20,7 @@ from mcn.errors import UserError
 from mcn.files import file_sha256, write_text
 from mcn.networks import EmbeddingNetwork, MultimodalClusteringNetwork
 from mcn.networks.checkpoints import load_published, save_model
-from mcn.options.training import ModelFeatures, ModelOptions
+from mcn.options.model import ModelFeatures, ModelOptions
 
 log = logging.getLogger(__name__)
 
