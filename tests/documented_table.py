@@ -81,6 +81,7 @@ TABLE: dict[str, Run | NotRun] = {
     "snakemake table1 table2 --cores 8 --configfile config.yaml config/paper.yaml": plan(),
     "mcn compare features OURS PUBLISHED": COMPARE_OURS,
     "pip install -e '.[slurm]'": INSTALLS,
+    "pip install pandas duckdb polars": INSTALLS,
     "snakemake --profile profiles/slurm": plan(extras=("slurm",)),
     "snakemake --cores N retry": done(("N", "2")),
     "mcn <verb> --help": NotRun("test_every_verb_has_help_that_says_what_it_does"),
