@@ -74,6 +74,22 @@ class DamagedShard(UserError):
         return type(self), (self.path, self.reason)
 
 
+def require_version(path: Path | str, found: int, known: int, again: str) -> None:
+    """Raise `UserError` where a file is of another version than the `known` one; `again`: the command that remakes it.
+
+    docs/files.md, "Versions", is the policy.
+    """
+    if found > known:
+        raise UserError(
+            f"{path} of version {found}, which a newer mcn wrote",
+            f"version {known}, or an mcn that reads version {found}",
+            f"install a newer mcn (pip install --upgrade mcn), or make the file again with this one: {again}",
+        )
+    if found < known:
+        got = f"{path} of version {found}, which an older mcn wrote"
+        raise UserError(got, f"version {known}", f"make it again: {again}")
+
+
 class VideoError(Exception):
     """One stream of one video cannot be used; `code` is a key of `ERROR_CODES`."""
 

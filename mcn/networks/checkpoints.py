@@ -3,9 +3,9 @@
 Conventions
 -----------
 - Our format is a directory: `model.safetensors` (names as in the network) and `config.yaml`, the caller's dictionary
-  with three keys added: `network_class` (one of `NETWORKS`; absent in older files:
-  `MultimodalClusteringNetwork`), `network` (the constructor's arguments) and `weights_sha256`. The configuration is
-  written last and atomically, so a directory whose digest agrees is complete.
+  with four keys added: `schema_version` (absent in older files, which are of version 1), `network_class` (one of
+  `NETWORKS`; absent in older files: `MultimodalClusteringNetwork`), `network` (the constructor's arguments) and
+  `weights_sha256`. The configuration is written last and atomically, so a directory whose digest agrees is complete.
 - Published files are PyTorch state dicts, read with `weights_only=True`: tensors and plain containers only, no code.
 - Loaded networks are on the CPU, in float32 and in eval mode.
 - Sources of the names: `brian7685/Multimodal-Clustering-Network`, `roudimit/AVLnet`, `antoine77340/howto100m`,
@@ -28,7 +28,7 @@ import yaml
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from mcn.errors import UserError, several
+from mcn.errors import UserError, require_version, several
 from mcn.files import atomic_path, file_sha256, write_text
 from mcn.networks import (
     NETWORKS,
@@ -81,6 +81,7 @@ def _shape(row: Tensor) -> str:
 logger = logging.getLogger(__name__)
 
 WEIGHTS, CONFIG = "model.safetensors", "config.yaml"
+SCHEMA_VERSION = 1  # raised where older code would misread the folder (docs/files.md, Versions)
 AUDIO_PREFIX = "DAVEnet."
 # Miech et al. name the text branch differently (its gates declare a batch norm that no computation uses), Everything at
 # Once the audio network
@@ -105,6 +106,7 @@ def save_model(directory: Path | str, model: EmbeddingNetwork, config: Mapping[s
         save_file(rows, temporary)
     described = {
         **config,
+        "schema_version": SCHEMA_VERSION,
         "network_class": type(model).__name__,
         "network": model.settings,
         "weights_sha256": file_sha256(weights),
@@ -120,6 +122,8 @@ def load_model(directory: Path | str) -> tuple[EmbeddingNetwork, dict[str, Any]]
     config_path, weights = Path(directory) / CONFIG, Path(directory) / WEIGHTS
     try:
         config = yaml.safe_load(config_path.read_text(encoding="utf-8"))
+        again = f"rm -r {directory}, and train or import it again"
+        require_version(directory, int(config.get("schema_version", 1)), SCHEMA_VERSION, again)
         kind = config.get("network_class", MultimodalClusteringNetwork.__name__)
         network = NETWORKS[kind](**config["network"])
         digest = config["weights_sha256"]

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mcn.errors import UserError
+from mcn.errors import UserError, require_version
 from mcn.files import write_json
 from mcn.options.search import SearchOptions
 from mcn.search.approximate import build
@@ -49,14 +49,13 @@ def read_catalogue(folder: Path) -> Mapping[str, Any]:
     path = folder / CATALOGUE
     try:
         found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        version = found["version"]
+        version = int(found["version"])
     except FileNotFoundError:
         cure = f"make it: `mcn run FOLDER --output DIR`, or snakemake --cores N {path}"
         raise UserError(f"no index {path}", "an index", cure) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         cure = f"delete it and run again (rm {path})"
         raise UserError(f"{path}: {error!r}", "an index", cure) from error
-    if version != VERSION:
-        got, cure = f"{path} of version {version}", "run `mcn run` again, which makes it anew"
-        raise UserError(got, f"version {VERSION}", cure)
+    again = f"rm {path}, then `mcn run FOLDER --output DIR`, or snakemake --cores N {path}"
+    require_version(path, version, VERSION, again)
     return found

@@ -28,7 +28,7 @@ import yaml
 
 from mcn.config.configuration import configure
 from mcn.config.workflow import workflow_file
-from mcn.errors import UserError, VideoError
+from mcn.errors import UserError, VideoError, require_version
 from mcn.files import scratch_folder, write_json, write_text
 from mcn.media.doctor import examine
 from mcn.media.folders import (
@@ -71,10 +71,8 @@ class Notes:
         path = output / NOTES
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
-            if found["version"] != VERSION:
-                got = f"{output} of version {found['version']}"
-                cure = "choose another folder, or delete that one"
-                raise UserError(got, f"one of version {VERSION}", cure)
+            again = f"rm -r {output}, then mcn run FOLDER --output {output}"
+            require_version(output, int(found["version"]), VERSION, again)
             return cls(found["shards"], found["files"], found.get("encoder", EMBEDDED))
         except FileNotFoundError:
             foreign = (

@@ -35,7 +35,7 @@ from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
 from mcn.content import require_sealed_sqlite, seal_sqlite
-from mcn.errors import DamagedShard, UserError
+from mcn.errors import DamagedShard, UserError, require_version
 from mcn.files import atomic_path, canonical_json, file_sha256, read_table
 from mcn.search.fusion import Hit
 from mcn.search.terms import Term, is_misspelling, parse, quoted, spaced, words_of
@@ -158,8 +158,10 @@ class WordsIndex:
                 f"no {path}", "the index of what is said", f"snakemake --cores N {path}"
             )
         found = _version_of(path)
-        if found != VERSION:
-            raise DamagedShard(path, f"version {found}, this code reads {VERSION}")
+        if not found:
+            raise DamagedShard(path, "not an index of what is said")
+        again = f"rm {path}, then `mcn run FOLDER --output DIR`, or snakemake --cores N {path}"
+        require_version(path, found, VERSION, again)
 
     def __len__(self) -> int:
         """The number of lines."""

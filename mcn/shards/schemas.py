@@ -87,6 +87,9 @@ SCHEMAS = {
     )
 }
 
+# columns that shards of a kind had in earlier versions of this package, under the same number of a version
+EARLIER_COLUMNS = {"text": [name for name in TEXT_SCHEMA.names if name != "languages"]}
+
 
 @dataclass(frozen=True)
 class FeatureSequence:

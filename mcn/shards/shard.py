@@ -14,13 +14,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mcn.errors import DamagedShard, UserError
+from mcn.errors import DamagedShard, UserError, require_version
 from mcn.files import atomic_path, canonical_json
 from mcn.shards.made_by import KEY, MadeBy, current_record
 from mcn.shards.origin import Origin, place_of, read_origin, require_place
 from mcn.shards.parts import STATUS as PART_STATUS
 from mcn.shards.parts import Parts, layout_metadata, row_groups
-from mcn.shards.schemas import BLOB, SCHEMAS
+from mcn.shards.schemas import BLOB, EARLIER_COLUMNS, SCHEMAS
 
 SCHEMA_VERSION = 1
 HEADER = {"schema_version", "kind", "recipe", "origin"}  # the last is not in shards of version 0.1
@@ -119,7 +119,7 @@ class ShardReader:
     """Read one shard, verifying checksums.
 
     Several threads may read rows and parts. Errors: `DamagedShard` for anything that is not an intact shard of `kind`
-    (None: of any kind); a missing file is a `UserError` that says how to make it.
+    (None: of any kind); a missing file, and one of another version, is a `UserError` that says how to make it.
     """
 
     def __init__(self, path: Path | str, kind: str | None = None) -> None:
@@ -134,11 +134,7 @@ class ShardReader:
             self.origin = read_origin(header.get("origin"))
         self.kind: str = header["kind"]
         self.recipe: dict[str, Any] = header["recipe"]
-        if header["schema_version"] != SCHEMA_VERSION:
-            found = header["schema_version"]
-            raise DamagedShard(path, f"schema version {found}, this code reads {SCHEMA_VERSION}")
-        if not self._file.schema_arrow.equals(SCHEMAS.get(self.kind, pa.schema([]))):
-            raise DamagedShard(path, f"its columns are not those of a shard of {self.kind}")
+        self._require_columns()
         with self._damage():
             found, wanted = self._file.metadata.num_rows, self._file.num_row_groups
             self._check_rows(found, wanted, "the file")
@@ -154,9 +150,26 @@ class ShardReader:
         if once[b"mcn"] != again.get(b"mcn"):
             raise ValueError("its two headers differ")
         header = json.loads(once[b"mcn"])
-        if not isinstance(header, dict) or {*header, "origin"} != HEADER:
+        if not isinstance(header, dict) or not isinstance(header.get("schema_version"), int):
+            raise ValueError("not the header of a shard")
+        require_version(self.path, header["schema_version"], SCHEMA_VERSION, self._again)
+        if {*header, "origin"} != HEADER:
             raise ValueError("not the header of a shard")
         return header
+
+    @property
+    def _again(self) -> str:
+        return f"rm {self.path}, then snakemake --cores N {self.path}"
+
+    def _require_columns(self) -> None:
+        found, wanted = self._file.schema_arrow, SCHEMAS.get(self.kind, pa.schema([]))
+        if found.equals(wanted):
+            return
+        if found.names == EARLIER_COLUMNS.get(self.kind):
+            absent = ", ".join(name for name in wanted.names if name not in found.names)
+            got = f"{self.path} without the column {absent}, which an older mcn wrote"
+            raise UserError(got, f"a shard of {self.kind} with it", f"make it again: {self._again}")
+        raise DamagedShard(self.path, f"its columns are not those of a shard of {self.kind}")
 
     @contextlib.contextmanager
     def _damage(self) -> Iterator[None]:
