@@ -1,4 +1,7 @@
-"""The wheel alone, installed into an environment of its own: it has the workflow in it and runs from any folder."""
+"""The wheel alone, installed into an environment of its own: it has the workflow in it and runs from any folder.
+
+It is built from the sdist, so that has all of it too; an index of packages would take both.
+"""
 
 from __future__ import annotations
 
@@ -41,18 +44,25 @@ def test_a_project_is_started_once(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bin folder of an environment with the wheel; its dependencies are those of this environment."""
-    folder = tmp_path_factory.mktemp("wheel")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist, and the wheel that was built from it."""
+    folder = tmp_path_factory.mktemp("built")
     source = folder / "source"
     shutil.copytree(
         ROOT, source, ignore=shutil.ignore_patterns(".*", "results", "build", "*.egg-info")
     )
-    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder]
-    subprocess.run([*build, source], check=True)
+    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, source]
+    subprocess.run(build, check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bin folder of an environment with the wheel; its dependencies are those of this environment."""
+    folder = tmp_path_factory.mktemp("wheel")
     venv.create(folder / "environment", symlinks=True)
     packages = next((folder / "environment/lib").glob("*/site-packages"))
-    (wheel,) = folder.glob("mcn-*.whl")
+    (wheel,) = built.glob("mcn-*.whl")
     shutil.unpack_archive(wheel, packages, "zip")
     (packages / "others.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     scripts = folder / "environment/bin"
@@ -60,6 +70,15 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (scripts / name).write_text(f'#!/bin/sh\nexec {scripts}/python -m {module} "$@"\n')
         (scripts / name).chmod(0o755)
     return scripts
+
+
+@pytest.mark.slow
+def test_an_index_of_packages_would_take_both(built: Path) -> None:
+    files = sorted(built.glob("mcn-*.*"))
+    assert [path.suffix for path in files] == [".whl", ".gz"]
+    for check in (["twine", "check", "--strict", *files], ["check_wheel_contents", files[0]]):
+        done = subprocess.run([sys.executable, "-m", *check], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.slow
