@@ -32,3 +32,10 @@ def test_two_models_that_see_are_one_source():
     assert {first.best.basis, second.best.basis} == {"one", "other"}, "each rests on its own model"
     assert first.score == second.score == pytest.approx(1 / 61)
     assert fuse({"words": [[]], "seen": []}) == []
+
+
+def test_a_hit_that_holds_a_part_of_the_query_stands_behind_one_that_fits_the_whole() -> None:
+    part = Hit("a", 0, 1, 9.0, share=0.25)
+    first, second = fuse({"words": [[part]], "seen": [[Hit("b", 0, 1, 0.3)]]})
+    assert (first.best.video_id, second.best.video_id) == ("b", "a")
+    assert second.score == pytest.approx(0.25 / 61)

@@ -162,6 +162,11 @@ def test_lines_that_follow_each_other_are_one_moment(index: WordsIndex) -> None:
     assert index.search("stir burn", allowed={"bike"}) == []
 
 
+def test_a_moment_says_what_part_of_the_query_it_holds(index: WordsIndex) -> None:
+    assert index.search("stir burn")[0].share == 1
+    assert index.search("stir zebras burn accordions")[0].share == 0.5
+
+
 def test_function_words_count_in_phrases_and_alone() -> None:
     assert [term.text for term in parse("stir the soup")] == ["stir", "soup"]
     assert len(parse("to be or not to be")) == 4

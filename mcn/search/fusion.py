@@ -6,7 +6,8 @@ Conventions
   are one moment, which is that of the best of them: a moment never grows along a chain of hits.
 - Moments of different sources are joined by the same rule. A joined moment begins and ends as the hit of the highest
   rank does (of equal ranks: in the order of `SOURCES`), so that it plays from the words that were said; its score is
-  the sum of 1 / (60 + rank) over its sources (Cormack, Clarke and Buettcher, SIGIR 2009).
+  the sum of 1 / (60 + rank) over its sources (Cormack, Clarke and Buettcher, SIGIR 2009), of which a hit that holds
+  a part of the query brings that part: one word of four that is said stands behind what fits the whole.
 - Equal scores come in the order of `SOURCES`, then of the video ids, so that equal queries give equal answers.
 """
 
@@ -25,7 +26,7 @@ class Hit(NamedTuple):
     """A moment that a source found, in seconds from the start of the video.
 
     score: of that source, higher is better; text: the words that were said; basis: what the score rests on; weak: too
-    far from the query to be an answer, and shown because that was asked for.
+    far from the query to be an answer, and shown because that was asked for; share: how much of the query it holds.
     """
 
     video_id: str
@@ -35,6 +36,7 @@ class Hit(NamedTuple):
     text: str = ""
     basis: str = ""
     weak: bool = False
+    share: float = 1.0
 
     def near(self, other: Hit) -> bool:
         """Whether both are one moment."""
@@ -92,5 +94,5 @@ def fuse(rankings: Mapping[str, Sequence[Sequence[Hit]]]) -> list[Moment]:
         elif source in moment.hits:
             continue  # a second model found it at a lower rank
         moment.hits[source] = hit
-        moment.score += 1 / (RANK_OFFSET + rank)
+        moment.score += hit.share / (RANK_OFFSET + rank)
     return sorted(moments, key=lambda one: -one.score)

@@ -185,7 +185,7 @@ class WordsIndex:
                 for moment in _moments(video_id, lines, scores)
             ]
             moments.sort(key=lambda moment: (-moment.score, moment.video_id, moment.start))
-            return [_hit(connection, moment) for moment in moments[:limit]]
+            return [_hit(connection, moment, len(sought)) for moment in moments[:limit]]
 
     def _sought(self, connection: sqlite3.Connection, term: Term) -> _Sought:
         """What is looked for in the place of a term."""
@@ -279,6 +279,7 @@ class _Moment(NamedTuple):
     end: float
     score: float
     lines: list[int]
+    terms: int
 
 
 def _by_video(
@@ -321,11 +322,12 @@ def _moments(
             for term, score in scores[line.number].items():
                 best[term] = max(best.get(term, 0.0), score)
         end, numbers = max(line.end for line in group), [line.number for line in group]
-        yield _Moment(video_id, group[0].start, end, math.fsum(best.values()), numbers)
+        score = math.fsum(best.values())
+        yield _Moment(video_id, group[0].start, end, score, numbers, len(best))
 
 
-def _hit(connection: sqlite3.Connection, moment: _Moment) -> Hit:
-    """A moment with the words that are said in it."""
+def _hit(connection: sqlite3.Connection, moment: _Moment, terms: int) -> Hit:
+    """A moment with the words that are said in it. terms: those of the query."""
     command = "SELECT text FROM lines WHERE id = ?"
     texts = [connection.execute(command, (number,)).fetchone()[0] for number in moment.lines]
-    return Hit(*moment[:4], " ".join(texts))
+    return Hit(*moment[:4], " ".join(texts), share=moment.terms / terms)
