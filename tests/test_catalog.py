@@ -1,4 +1,4 @@
-"""What the catalog of Snakemake workflows and snakedeploy expect of a repository is there, and its run is planned."""
+"""What the catalog of Snakemake workflows expects of a repository is there; its run, and the notebook over it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
+from nbclient import NotebookClient
 
 from mcn.config.configuration import configure
 
@@ -32,20 +34,43 @@ def test_the_test_run_is_a_valid_configuration() -> None:
     assert list(settings.experiments) == ["mcn"]
 
 
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the test run has been made, from the place where the catalog looks."""
+    folder = tmp_path_factory.mktemp("catalog")
+    shutil.copy(ROOT / ".test/config.yaml", folder)
+    command = ["snakemake", "--snakefile", ROOT / "workflow/Snakefile", "--directory", folder]
+    done = subprocess.run([*command, "--cores", "2"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
 @pytest.mark.workflow
 @pytest.mark.slow
-def test_the_test_run_makes_everything_in_the_place_where_the_catalog_looks(tmp_path: Path) -> None:
-    shutil.copy(ROOT / ".test/config.yaml", tmp_path)
-    workflow = ["snakemake", "--snakefile", ROOT / "workflow/Snakefile"]
-    done = subprocess.run(
-        [*workflow, "--directory", tmp_path, "--cores", "2"],
-        capture_output=True,
-        text=True,
-        check=False,
+def test_the_test_run_makes_everything(ran: Path) -> None:
+    assert (ran / "results/report.html").stat().st_size
+    assert (ran / "results/evaluation/mcn/demo_test.retrieval.json").exists()
+
+
+@pytest.mark.workflow
+@pytest.mark.slow
+def test_the_notebook_explores_a_run(ran: Path) -> None:
+    """Every cell runs; four answers are seen, and every moment with a vector has a place on the map."""
+    notebook = nbformat.read(ROOT / "docs/explore.ipynb", 4)
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(ran)}}).execute()
+    shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert sum("image/png" in output.get("data", {}) for output in shown) == 2
+    (counted,) = (
+        output.text for output in shown if "moments have a vector" in output.get("text", "")
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert (tmp_path / "results/report.html").stat().st_size
-    assert list(tmp_path.glob("results/evaluation/mcn/demo_test.retrieval.json"))
+    assert int(counted.split()[0]) > 4
+
+
+def test_the_notebook_is_kept_without_what_was_computed() -> None:
+    notebook = nbformat.read(ROOT / "docs/explore.ipynb", 4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert code
+    assert not any(cell.outputs or cell.execution_count for cell in code)
 
 
 @pytest.mark.workflow
