@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -88,3 +89,11 @@ def client(served: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[An
     app = create_app(Opened(lambda: served), tmp_path_factory.mktemp("cache"))
     with TestClient(app, base_url=LOCAL, raise_server_exceptions=False) as client:
         yield client
+
+
+@pytest.fixture(autouse=True)
+def _small_numbers_stay() -> Iterator[None]:
+    """A training takes denormal numbers for zero, in its whole process; the tests after it shall not."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)

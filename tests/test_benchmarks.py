@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,14 @@ from benchmarks import gpu
 from benchmarks.measuring import Figure, table
 
 
+@pytest.fixture(autouse=True)
+def _benchmarks_silence_libraries() -> Iterator[None]:
+    """They do so for the whole process, in which other tests listen to what is logged."""
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.slow
 def test_the_gpu_benchmark_runs_on_a_processor(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

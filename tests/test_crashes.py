@@ -44,7 +44,7 @@ def same_as(run: SmallRun, undisturbed: SmallRun) -> None:
     assert differences(run, undisturbed) == []
 
 
-@pytest.mark.parametrize("victim", ["head", "group"])
+@pytest.mark.parametrize("victim", ["head", pytest.param("group", marks=pytest.mark.slow)])
 def test_a_run_that_was_killed_continues(
     undisturbed: SmallRun, finished: SmallRun, victim: str
 ) -> None:
@@ -154,6 +154,7 @@ DAMAGED = {
 }
 
 
+@pytest.mark.slow
 def test_damage_is_mended_by_the_commands_that_verify_prints(
     undisturbed: SmallRun, finished: SmallRun
 ) -> None:

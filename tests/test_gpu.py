@@ -213,6 +213,7 @@ def equal_to_one(data: ModelShards, folder: Path) -> None:
         assert losses == pytest.approx(alone, rel=1e-2)
 
 
+@pytest.mark.slow
 @on_each_device
 def test_two_processes_on_one_device(device: str, data: ModelShards, tmp_path: Path) -> None:
     """Through gloo, which two processes on one GPU may use; NCCL refuses that."""

@@ -154,6 +154,7 @@ def as_results(shards, root):
     return len(shards.audio["logmel"])
 
 
+@pytest.mark.slow
 def test_the_verb_becomes_two_processes_and_one_model(folder, tmp_path):
     """`mcn train --processes 2` in a run's folder: a model, one log, no checkpoints left."""
     shards = as_results(folder, tmp_path / "results/set")

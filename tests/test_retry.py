@@ -97,6 +97,7 @@ def test_videos_that_work_now_are_merged_to_the_bytes_of_a_run_without_faults(
     assert [path.name for path in small.iterdir() if path.name.startswith(".")] == []
 
 
+@pytest.mark.slow
 @pytest.mark.workflow
 def test_what_fails_again_keeps_its_newest_reason_and_costs_nobody_else(finished: SmallRun) -> None:
     finished.configure({"datasets": {"small": {"missing_files": "ledger"}}})

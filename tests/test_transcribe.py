@@ -327,6 +327,7 @@ def hears_no_more(path: Path, folder: Path, options: TranscribeOptions, threads:
     raise VideoError("crashed", "heard again")
 
 
+@pytest.mark.slow
 def test_a_job_that_was_killed_goes_on_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recogniser: object
 ) -> None:

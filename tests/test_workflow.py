@@ -123,6 +123,7 @@ def test_a_second_run_does_nothing(project):
     assert "Nothing to be done" in snakemake(project)
 
 
+@pytest.mark.slow
 def test_verify_finds_all_well(project):
     assert "every shard is intact" in snakemake(project, "verify")
 
@@ -148,6 +149,7 @@ def test_a_stage_alone(project):
     assert counts == {"resnext101": 4, "resnext101_shards": 1}
 
 
+@pytest.mark.slow
 def test_a_lost_shard_is_made_again(project):
     shard = project / "results/demo_train/features/resnet152/00001.parquet"
     before = shard.read_bytes()
@@ -157,6 +159,7 @@ def test_a_lost_shard_is_made_again(project):
     assert shard.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_damage_is_found_named_and_repaired(project):
     shard = project / "results/odd/features/logmel/00000.parquet"
     raw = bytearray(shard.read_bytes())
