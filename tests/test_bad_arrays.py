@@ -17,8 +17,8 @@ from mcn.errors import UserError, VideoError
 from mcn.features.vectors import load_vectors
 from mcn.networks.checkpoints import read_state_dict
 from mcn.published.feature_files import LAYOUTS, read_matrix
-from mcn.published.unpickle import stream
 from mcn.sources.arrays import LARGEST_ARRAY, load_array
+from mcn.sources.unpickle import stream
 
 STREAM = LAYOUTS["howto100m"]["resnet152"]
 MATRIX = np.arange(12, dtype=np.float32).reshape(3, 4)

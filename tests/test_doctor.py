@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mcn.cli import main
-from mcn.media.doctor import Diagnosis, examine, format_report
 from mcn.options.decode import DecodeOptions
+from mcn.sources.doctor import Diagnosis, examine, format_report
 from mcn.sources.manifest import ManifestRow
 from tests.media_files import make
 

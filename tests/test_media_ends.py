@@ -12,11 +12,11 @@ import pytest
 from mcn.errors import VideoError
 from mcn.files import read_table, write_table
 from mcn.media.audio import mono_samples
-from mcn.media.doctor import examine
 from mcn.media.frames import rgb_frames
 from mcn.media.remarks import Remarks, remarks_of
 from mcn.options.decode import DecodeOptions, FrameOptions
 from mcn.shards import FEATURE_SCHEMA, ShardWriter, feature_row
+from mcn.sources.doctor import examine
 from mcn.sources.manifest import ManifestRow
 from mcn.upkeep.ledger import make_ledger
 from tests.media_files import run_ffmpeg

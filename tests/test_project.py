@@ -1,7 +1,10 @@
 """The project's own files agree with each other."""
 
+import ast
 import re
 import tomllib
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import yaml
@@ -136,3 +139,28 @@ def test_every_rule_asks_for_more_with_every_attempt():
     assert profile["retries"] > 0
     defaults = profile["default-resources"]
     assert all("attempt" in str(defaults[name]) for name in ("mem_mb", "runtime"))
+
+
+def imported(module: Path) -> Iterator[str]:
+    """The modules of the package that a module imports, also inside its functions."""
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mcn."):
+            yield from (f"{node.module}.{one.name}" for one in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (one.name for one in node.names if one.name.startswith("mcn."))
+
+
+def test_no_room_imports_one_that_imports_it():
+    """A room is a folder of mcn/ with what lies below it; the door and the ground, which lie flat, are none."""
+    package = ROOT / "mcn"
+    rooms = {one.name: one for one in package.iterdir() if (one / "__init__.py").exists()}
+    below = {
+        name: {
+            part
+            for m in folder.rglob("*.py")
+            for part in [one.split(".")[1] for one in imported(m)]
+        }
+        & rooms.keys() - {name}
+        for name, folder in rooms.items()
+    }
+    assert len(list(TopologicalSorter(below).static_order())) == len(rooms)

@@ -11,12 +11,12 @@ import pytest
 
 from mcn.cli import main
 from mcn.errors import UserError
+from mcn.media.download import Patience
+from mcn.media.server import Wanted
 from mcn.published.addresses import read_entries
 from mcn.published.download import download
 from mcn.published.fetch import fetch
 from mcn.published.unpack import unpack
-from mcn.sources.download import Patience
-from mcn.sources.server import Wanted
 from tests.http_server import BODY, OTHER, Server
 
 SHA256 = hashlib.sha256(BODY).hexdigest()

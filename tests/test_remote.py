@@ -13,8 +13,11 @@ from starlette.testclient import TestClient
 
 from mcn.cli import main
 from mcn.errors import VideoError
+from mcn.media import remote
+from mcn.media.address import Address, address_problem, place_of, shown, written
 from mcn.media.decode import decode
-from mcn.media.doctor import examine
+from mcn.media.remote import Downloads
+from mcn.media.server import without_secrets
 from mcn.options.decode import DecodeOptions, FrameOptions, SoundOptions
 from mcn.options.downloads import DownloadOptions
 from mcn.search.answers import Video
@@ -22,12 +25,10 @@ from mcn.search.serve import fetching
 from mcn.search.serve.app import create_app
 from mcn.search.serve.opened import Opened
 from mcn.shards import ShardReader
-from mcn.sources import outside, remote
-from mcn.sources.address import Address, address_problem, place_of, shown, written
+from mcn.sources import outside
+from mcn.sources.doctor import examine
 from mcn.sources.manifest import read_manifest
 from mcn.sources.partition import shard_videos
-from mcn.sources.remote import Downloads
-from mcn.sources.server import without_secrets
 from mcn.upkeep.estimate import probe_sample
 from tests.answers_fake import FakeAnswers, make_folder
 from tests.http_server import BODY, Server

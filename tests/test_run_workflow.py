@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mcn.media.folders import video_id_of
+from mcn.sources.folders import video_id_of
 from mcn.sources.partition import shard_of
 from tests.http_server import Server
 from tests.media_files import make

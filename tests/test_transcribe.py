@@ -20,13 +20,13 @@ from mcn.features.speech import Heard, SpokenLine, Word, find_recogniser, recogn
 from mcn.features.transcribe import transcribe
 from mcn.files import read_table, write_table
 from mcn.layout import Dataset
-from mcn.media.subtitles import subtitle_lines
 from mcn.options.speech import TranscribeOptions
 from mcn.shards import ShardReader
 from mcn.sources.annotation_tables import NARRATION
 from mcn.sources.beside import narration_beside
 from mcn.sources.languages import base_language
 from mcn.sources.narration import Line
+from mcn.sources.subtitles import subtitle_lines
 from mcn.upkeep.costs import measure
 from mcn.upkeep.verify import verify
 from tests.media_files import make, run_ffmpeg

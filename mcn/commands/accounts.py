@@ -89,13 +89,13 @@ def report(arguments: Namespace) -> None:
     """Write the offline HTML report of a run."""
     from mcn.config.configuration import Configuration
     from mcn.layout import Dataset
+    from mcn.media.remote import Downloads
     from mcn.options.base import parse_options
     from mcn.report.collect import ReportInputs
     from mcn.report.measured import read_results
     from mcn.report.published import TABLES
     from mcn.report.render import make_report
     from mcn.report.tables import build_page
-    from mcn.sources.remote import Downloads
 
     settings: Configuration = parse_options(Configuration, arguments.options)
     results: Path = arguments.results
@@ -193,8 +193,8 @@ def verify(arguments: Namespace) -> int:
     """Read every shard of a run with its checksums and compare inventories; 1 and a list if anything is wrong."""
     from mcn.config.configuration import Configuration
     from mcn.layout import Dataset
+    from mcn.media.remote import Downloads
     from mcn.options.base import parse_options
-    from mcn.sources.remote import Downloads
     from mcn.upkeep.verify import cure, verify, verify_content
 
     settings: Configuration = parse_options(Configuration, arguments.options)

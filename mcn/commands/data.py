@@ -93,10 +93,10 @@ def register(verbs: Verbs) -> None:
 
 def doctor(arguments: Namespace) -> int:
     """Probe every file of a manifest or a folder and say what will happen to it; exit status 1 if any will fail."""
-    from mcn.media.doctor import examine, format_report
-    from mcn.media.folders import choose, row_of, walk
     from mcn.options.base import parse_options
     from mcn.options.decode import DecodeOptions
+    from mcn.sources.doctor import examine, format_report
+    from mcn.sources.folders import choose, row_of, walk
     from mcn.sources.manifest import read_manifest
 
     if arguments.manifest.is_dir():

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
-    from mcn.sources.remote import Downloads
+    from mcn.media.remote import Downloads
 
 DOWNLOADS = "mcn.options.downloads:DownloadOptions"
 Verbs: TypeAlias = "argparse._SubParsersAction[ArgumentParser]"
@@ -122,9 +122,9 @@ def noting_code(arguments: Namespace) -> Iterator[None]:
 
 def downloads_of(arguments: Namespace) -> Downloads:
     """The cache of videos at addresses that a verb is told."""
+    from mcn.media.remote import Downloads
     from mcn.options.base import parse_options
     from mcn.options.downloads import DownloadOptions
-    from mcn.sources.remote import Downloads
 
     return Downloads(parse_options(DownloadOptions, arguments.downloads))
 

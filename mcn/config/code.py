@@ -38,10 +38,10 @@ GROUND = frozenset(
         "mcn.options.own_parts",
         "mcn.shards.made_by",
         "mcn.shards.origin",
-        "mcn.sources.address",
-        "mcn.sources.download",
-        "mcn.sources.remote",
-        "mcn.sources.server",
+        "mcn.media.address",
+        "mcn.media.download",
+        "mcn.media.remote",
+        "mcn.media.server",
     }
 )
 REGISTRIES = ("mcn.features.registry", "mcn.options")  # and what lies below

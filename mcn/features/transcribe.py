@@ -3,8 +3,8 @@
 Conventions
 -----------
 - The first of these that gives lines counts: the manifest's narration (`narration/NNNNN.parquet`), a narration file
-  beside the video (`mcn.sources.beside`), a text subtitle stream inside it (`mcn.media.subtitles`), speech recognition
-  (`mcn.features.speech`). One that cannot be read is passed over, with its reason in the account.
+  beside the video (`mcn.sources.beside`), a text subtitle stream inside it (`mcn.sources.subtitles`), speech
+  recognition (`mcn.features.speech`). One that cannot be read is passed over, with its reason in the account.
 - Lines: `SPEECH`, which begins with the columns of a narration table, one row a line, videos in the shard list's order,
   lines in order of time. `source` is narration, subtitles or speech. Where it is not speech, `confidence` is null and
   there are no words; `language` is that of the manifest's lines, of the tag of a file or stream, or else of the text
@@ -43,7 +43,7 @@ from mcn.media.decode import ListedVideo, LocalVideo, read_shard_list
 from mcn.media.files import require_sha256
 from mcn.media.isolation import Worker
 from mcn.media.probe import declared_seconds
-from mcn.media.subtitles import Subtitles, subtitle_lines
+from mcn.media.remote import Downloads
 from mcn.options.base import recipe as recipe_of
 from mcn.options.speech import TranscribeOptions
 from mcn.shards import SPEECH_SCHEMA, ShardWriter, empty_row
@@ -52,7 +52,7 @@ from mcn.sources.annotation_tables import NARRATION
 from mcn.sources.beside import language_in_name, narration_beside
 from mcn.sources.languages import language_of
 from mcn.sources.narration import Line, read_narration, unread_of
-from mcn.sources.remote import Downloads
+from mcn.sources.subtitles import Subtitles, subtitle_lines
 
 log = logging.getLogger(__name__)
 

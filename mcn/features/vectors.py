@@ -26,9 +26,9 @@ from gensim.models import KeyedVectors
 
 from mcn.errors import UserError
 from mcn.files import file_sha256
-from mcn.published.unpickle import RestrictedUnpickler, first_line
+from mcn.media.lines import LONGEST_LINE, require_lines
 from mcn.sources.arrays import bounded_memory
-from mcn.sources.lines import LONGEST_LINE, require_lines
+from mcn.sources.unpickle import RestrictedUnpickler, first_line
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ Conventions
 - Policy: all or nothing for each stream. What is cut short, damaged (beyond `tolerated_errors`), too slow or too large
   fails under its code; nothing is shortened, zeroed or skipped in silence. A failure never stops the run. What is
   worth knowing of a stream that is ok stands in its row (`mcn.media.remarks`).
-- A video at an address is fetched first (`mcn.sources.remote`), and fails under its code where it does not come.
+- A video at an address is fetched first (`mcn.media.remote`), and fails under its code where it does not come.
 - Each video is decoded in a child process under limits of time and memory (`mcn.media.isolation`). Its results come
   back through files in the folder for temporary files (TMPDIR), which are mapped: memory holds a part of a video's
   compressed frames at most (`mcn.shards.parts`), whatever its length.
@@ -34,20 +34,20 @@ from tqdm import tqdm
 
 from mcn.errors import UserError, VideoError
 from mcn.files import scratch_folder
+from mcn.media.address import Place, place_of
 from mcn.media.audio import GAP_SECONDS, QUALITY, mono_samples
 from mcn.media.files import require_sha256
 from mcn.media.frames import rgb_frames
 from mcn.media.isolation import Worker
+from mcn.media.lines import require_lines
 from mcn.media.lossless import LosslessWriter
 from mcn.media.probe import declared_seconds
 from mcn.media.remarks import Remarks
+from mcn.media.remote import Downloads
 from mcn.options.decode import DecodeOptions, FrameOptions, SoundOptions
 from mcn.shards import AUDIO_SCHEMA, FRAME_SCHEMA, ShardWriter, empty_row
 from mcn.shards.origin import list_digest
 from mcn.shards.parts import cut_file, file_parts
-from mcn.sources.address import Place, place_of
-from mcn.sources.lines import require_lines
-from mcn.sources.remote import Downloads
 
 log = logging.getLogger(__name__)
 

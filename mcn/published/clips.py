@@ -34,12 +34,12 @@ from mcn.errors import UserError, VideoError
 from mcn.features.registry import library_versions
 from mcn.files import file_sha256, write_json
 from mcn.published.feature_files import CLIPS, VERSION, failed_row, matrix_row
-from mcn.published.unpickle import first_line, stream
 from mcn.shards import FEATURE_SCHEMA, ShardWriter
 from mcn.sources.annotation_tables import CAPTIONS
 from mcn.sources.arrays import bounded_memory
 from mcn.sources.manifest import SAFE_ID
 from mcn.sources.official_text import csv_file
+from mcn.sources.unpickle import first_line, stream
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 Conventions
 -----------
-- `mcn.sources.download` brings the bytes; they are renamed to their place once length and digests fit.
+- `mcn.media.download` brings the bytes; they are renamed to their place once length and digests fit.
 - Lengths and digests that are published are required. Of a file without one the sha256 that is seen first is noted in
   `NAME.sha256` (the form of sha256sum) and required from then on.
 """
@@ -19,9 +19,9 @@ from pathlib import Path
 
 from mcn.errors import UserError
 from mcn.files import write_text, writing_explained
-from mcn.sources.address import shown
-from mcn.sources.download import Patience, forget_part, part_of, receive
-from mcn.sources.server import Wanted
+from mcn.media.address import shown
+from mcn.media.download import Patience, forget_part, part_of, receive
+from mcn.media.server import Wanted
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from mcn.errors import UserError, several
 from mcn.features.hub import hub_error, hub_folder
+from mcn.media.server import Wanted
 from mcn.options.base import nearest
 from mcn.published.addresses import Entry, FileSource, entry_of, read_entries
 from mcn.published.download import Fetched, download
 from mcn.published.unpack import unpack
-from mcn.sources.server import Wanted
 
 HUB = "hf:"
 

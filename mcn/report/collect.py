@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mcn.errors import several
+from mcn.media.remote import Downloads
 from mcn.report.accounts import Account, LeakCount, leak_count, read_account
 from mcn.report.curves import Panel, alarms, panels, read_metrics
 from mcn.report.evaluations import (
@@ -31,7 +32,6 @@ from mcn.report.health import FeatureHealth, TextHealth, feature_health
 from mcn.report.provenance import Record, flatten, model_records, recipe_records, words
 from mcn.report.tables import Page
 from mcn.report.thumbnails import Picture, Thumbnails
-from mcn.sources.remote import Downloads
 
 InTime = TypeVar("InTime", Localization, Alignment)
 QUERIES, TIMELINES = 16, 10  # shown of one evaluation, at most

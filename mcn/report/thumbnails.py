@@ -15,9 +15,9 @@ from pathlib import Path
 from PIL import Image
 
 from mcn.files import read_table
+from mcn.media.address import Place, place_of
 from mcn.media.frames import frame_at
-from mcn.sources.address import Place, place_of
-from mcn.sources.remote import Downloads
+from mcn.media.remote import Downloads
 
 log = logging.getLogger(__name__)
 

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 from mcn.errors import UserError
 from mcn.files import read_table
-from mcn.sources.address import Place, place_of
+from mcn.media.address import Place, place_of
 
 if TYPE_CHECKING:
-    from mcn.sources.remote import Downloads
+    from mcn.media.remote import Downloads
 
 KINDS = {"frame": ("video",), "clip": ("video",), "audio": ("audio",), "speech": ("video", "audio")}
 
@@ -175,8 +175,8 @@ def _worst(rows: list[dict[str, str]]) -> tuple[str, str]:
 
 def downloads_of(root: Path) -> Downloads:
     """The cache of videos at addresses that the runs of a folder keep; that of the defaults where no run says."""
+    from mcn.media.remote import Downloads
     from mcn.options.downloads import DownloadOptions
-    from mcn.sources.remote import Downloads
 
     try:
         settings = json.loads((root / "results" / "settings.json").read_text(encoding="utf-8"))

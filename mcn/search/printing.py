@@ -13,7 +13,7 @@ from mcn.search.answers import Answer, Answers
 from mcn.sources.languages import language_of
 
 if TYPE_CHECKING:
-    from mcn.sources.remote import Downloads
+    from mcn.media.remote import Downloads
 
 log = logging.getLogger(__name__)
 

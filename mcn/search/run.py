@@ -30,8 +30,16 @@ from mcn.config.configuration import configure
 from mcn.config.workflow import workflow_file
 from mcn.errors import UserError, VideoError, require_version
 from mcn.files import scratch_folder, write_json, write_text
-from mcn.media.doctor import examine
-from mcn.media.folders import (
+from mcn.media.address import Address
+from mcn.media.remote import ASKED_AT_ONCE, version_of
+from mcn.options.decode import DecodeOptions
+from mcn.options.downloads import DownloadOptions
+from mcn.search.answers import Answers
+from mcn.search.encoders import EMBEDDED
+from mcn.search.planning import DATASET, Plan, about_training, make_plan
+from mcn.search.progress import follow
+from mcn.sources.doctor import examine
+from mcn.sources.folders import (
     SUFFIXES,
     FoundFile,
     choose,
@@ -40,16 +48,8 @@ from mcn.media.folders import (
     size_and_time,
     walk,
 )
-from mcn.options.decode import DecodeOptions
-from mcn.options.downloads import DownloadOptions
-from mcn.search.answers import Answers
-from mcn.search.encoders import EMBEDDED
-from mcn.search.planning import DATASET, Plan, about_training, make_plan
-from mcn.search.progress import follow
-from mcn.sources.address import Address
 from mcn.sources.manifest import ManifestRow, read_manifest
 from mcn.sources.outside import KNOWN_BYTES
-from mcn.sources.remote import ASKED_AT_ONCE, version_of
 
 VERSION = 1
 NOTES = "run.json"

@@ -33,8 +33,8 @@ import pyarrow as pa
 
 from mcn.errors import UserError, several
 from mcn.files import read_table, write_table
+from mcn.media.lines import require_lines, require_size
 from mcn.sources.languages import base_language, languages_of
-from mcn.sources.lines import require_lines, require_size
 from mcn.sources.manifest import ManifestRow
 from mcn.sources.official_text import csv_lines
 

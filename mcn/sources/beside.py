@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
-from mcn.sources.address import Address, Place
+from mcn.media.address import Address, Place
 from mcn.sources.languages import base_language
 from mcn.sources.narration import READERS
 

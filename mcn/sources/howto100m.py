@@ -108,7 +108,7 @@ def _give(source: Path, take: Callable[[str, Any], None]) -> None:
         for path in sorted(source.glob("*.csv")):
             take(path.stem, path)
     elif source.suffix == ".pickle":
-        from mcn.published.unpickle import stream
+        from mcn.sources.unpickle import stream
 
         stream(source, lambda pair: take(*pair))
     else:

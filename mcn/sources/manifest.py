@@ -11,7 +11,7 @@ Conventions
 - A video with narration in several languages has a file for each of them: `talk.en.srt|talk.de.srt`, and
   `language` may say which, in the same order: `en|de`. Where it is empty, the file's name says it, or the text
   (`mcn.sources.languages`). Languages are codes as `en` or `pt-BR`, of which the first part counts.
-- Paths are relative to the manifest's folder; `path` may be an address (`mcn.sources.address`). Bytes that are
+- Paths are relative to the manifest's folder; `path` may be an address (`mcn.media.address`). Bytes that are
   not UTF-8 are kept as `\\xNN`: such a file is not found.
 - Ids are unique and safe as names: 1 to 128 letters, digits, `_`, `-` and `.`, the first of which is not `.`. Every
   YouTube id is safe, also those that start with `-`, which commands take as `--video=ID`.
@@ -35,9 +35,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mcn.errors import UserError, several
-from mcn.sources.address import Address, Place, address_problem, is_address, place_of, shown
+from mcn.media.address import Address, Place, address_problem, is_address, place_of, shown
+from mcn.media.lines import require_lines
 from mcn.sources.languages import base_language
-from mcn.sources.lines import require_lines
 
 COLUMNS = ("video_id", "path", "narration", "split", "sha256", "title", "language")
 SEPARATOR = "|"  # between the narration files of a video, and between their languages

@@ -22,7 +22,7 @@ from typing import Any, TextIO
 
 from mcn.errors import UserError
 from mcn.files import CsvWriter, atomic_path
-from mcn.sources.lines import require_lines, require_size
+from mcn.media.lines import require_lines, require_size
 from mcn.sources.manifest import SAFE_ID
 
 SUFFIXES = (".mp4", ".webm", ".mkv", ".avi", ".m4v")

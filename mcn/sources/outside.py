@@ -9,7 +9,7 @@ Conventions
   own, so that only the shards of what was changed are remade. The files of a
   larger manifest are not looked at before `prepare` reads them; `mcn verify --content` reads them all.
 - A video at an address is known by its sha256 in the manifest, else by what its server said of it when the workflow
-  started (`mcn.sources.remote`).
+  started (`mcn.media.remote`).
 - Decoding a shard notes size, time, inode and sha256 of its videos in `contents/NNNNN.csv` of the data set; a video is
   hashed once, right after it was read. One that cannot be read is not noted. Of a video at an address, its length,
   Last-Modified and ETag stand in their places.
@@ -28,11 +28,11 @@ from typing import Any
 
 from mcn.errors import UserError, VideoError
 from mcn.files import canonical_json, csv_text, file_sha256, write_text
-from mcn.sources.address import Address, Place, place_of, written
+from mcn.media.address import Address, Place, place_of, written
+from mcn.media.remote import Downloads, said_of, version_of
 from mcn.sources.beside import language_in_name, narration_beside
 from mcn.sources.manifest import ManifestRow, read_manifest
 from mcn.sources.partition import shard_of
-from mcn.sources.remote import Downloads, said_of, version_of
 
 HASHED_BYTES = 1_000_000
 KNOWN_BYTES = 200_000  # about 2,000 videos

@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from mcn.errors import UserError, VideoError, several
 from mcn.files import TableWriter, stream_table, table_batches
-from mcn.sources.address import Address, Place
+from mcn.media.address import Address, Place
 from mcn.sources.annotation_tables import NARRATION, VIDEOS, read_captions_csv
 from mcn.sources.beside import language_in_name
 from mcn.sources.languages import language_of

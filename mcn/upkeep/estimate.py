@@ -26,9 +26,9 @@ from tqdm import tqdm
 from mcn.errors import UserError, VideoError
 from mcn.media.isolation import Worker
 from mcn.media.probe import declared_seconds
+from mcn.media.remote import Downloads
 from mcn.options.decode import DecodeOptions
 from mcn.sources.manifest import ManifestRow
-from mcn.sources.remote import Downloads
 from mcn.upkeep.costs import JobCost
 
 LEVEL = 0.95

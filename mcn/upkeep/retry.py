@@ -29,11 +29,11 @@ from mcn.features.registry import make_extractor
 from mcn.files import csv_text, scratch_folder, write_text
 from mcn.layout import Dataset
 from mcn.media.decode import decode
+from mcn.media.remote import Downloads
 from mcn.shards import ShardReader, ShardWriter
 from mcn.shards.made_by import read_record
 from mcn.shards.schemas import SCHEMAS
 from mcn.sources.partition import shard_of
-from mcn.sources.remote import Downloads
 
 log = logging.getLogger(__name__)
 

@@ -28,16 +28,16 @@ from mcn.content import require_seal, require_sealed_sqlite
 from mcn.errors import DamagedShard, UserError
 from mcn.files import canonical_json, table_batches
 from mcn.layout import Dataset
+from mcn.media.address import Place
+from mcn.media.remote import Downloads
 from mcn.networks.checkpoints import CONFIG, WEIGHTS, load_model
 from mcn.networks.rows import load_rows_file
 from mcn.options.decode import FrameOptions
 from mcn.shards import ShardReader
 from mcn.shards.origin import require_inputs
 from mcn.shards.parts import Parts
-from mcn.sources.address import Place
 from mcn.sources.outside import changed_contents
 from mcn.sources.partition import list_text, shard_lists
-from mcn.sources.remote import Downloads
 
 log = logging.getLogger(__name__)
 

@@ -23,12 +23,12 @@ from mcn.errors import UserError, VideoError
 from mcn.features.vectors import load_vectors
 from mcn.media.isolation import Worker
 from mcn.networks.checkpoints import read_state_dict
-from mcn.published.unpickle import stream
 from mcn.search.terms import parse
 from mcn.shards import FEATURE_SCHEMA, ShardReader, ShardWriter, feature_row
 from mcn.sources.arrays import load_array
 from mcn.sources.manifest import read_manifest
 from mcn.sources.narration import read_narration
+from mcn.sources.unpickle import stream
 from tests import test_bad_arrays, test_bad_text
 from tests.fuzz.decoding import decode
 from tests.media_cases import CASES, make_case

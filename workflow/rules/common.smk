@@ -23,7 +23,7 @@ from mcn.config.reruns import SETTINGS, arguments, code_of, rows_of_frozen
 from mcn.options.evaluation import TASKS
 from mcn.sources.official import ACCOUNTS, provenance
 from mcn.sources.outside import addresses, digest_of, is_known
-from mcn.sources.remote import ask_all, keep_answers
+from mcn.media.remote import ask_all, keep_answers
 from mcn.upkeep.code_changes import change_lines
 
 note_head()

@@ -16,6 +16,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from mcn.errors import UserError, VideoError
+from mcn.media.remote import Downloads
 from mcn.search.serve import replies
 from mcn.search.serve.api import Api
 from mcn.search.serve.fetching import NotHere
@@ -24,7 +25,6 @@ from mcn.search.serve.making import Busy
 from mcn.search.serve.media import Media
 from mcn.search.serve.openapi import document
 from mcn.search.serve.opened import Opened
-from mcn.sources.remote import Downloads
 
 STATIC = Path(__file__).parent / "static"
 

@@ -2,7 +2,7 @@
 
 Conventions
 -----------
-- The browser never learns an address: what it plays comes from the cache (`mcn.sources.remote`), in ranges like a file.
+- The browser never learns an address: what it plays comes from the cache (`mcn.media.remote`), in ranges like a file.
 - A video is fetched by a child process, a few at a time, by one job whoever asks. Who asks waits `PATIENCE_SECONDS` for
   it and is then told how far it is (`NotHere`).
 - Whether the server still has the same video is asked every `CHECKED_SECONDS`; a failure is remembered so long too.
@@ -15,10 +15,10 @@ import time
 from pathlib import Path
 
 from mcn.errors import VideoError
+from mcn.media.address import Address, Place
+from mcn.media.remote import Downloads
 from mcn.options.downloads import DownloadOptions
 from mcn.search.serve.making import Children
-from mcn.sources.address import Address, Place
-from mcn.sources.remote import Downloads
 
 AT_ONCE = 2
 CHECKED_SECONDS = 60.0

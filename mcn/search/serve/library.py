@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from mcn.errors import UserError
+from mcn.media.address import Address
 from mcn.search.answers import Answers, Video
 from mcn.search.serve.replies import NotFound
-from mcn.sources.address import Address
 
 MAXIMUM_FOLDERS = 2000  # that the page offers to choose from
 

@@ -20,6 +20,7 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from mcn.errors import UserError
+from mcn.media.remote import Downloads
 from mcn.search.answers import Video
 from mcn.search.serve import parameters
 from mcn.search.serve.fetching import Fetching, NotHere
@@ -30,7 +31,6 @@ from mcn.search.serve.playback import Playback, playback_of
 from mcn.search.serve.previews import progress_of, write_preview
 from mcn.search.serve.replies import NotFound, error_reply
 from mcn.search.serve.thumbnails import write_thumbnail
-from mcn.sources.remote import Downloads
 
 THUMBNAIL_BYTES = 256 * 2**20  # kept on disk
 PREVIEW_BYTES = 8 * 2**30

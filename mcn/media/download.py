@@ -5,7 +5,7 @@ Conventions
 - The bytes go to `.NAME.part` beside the target. A cut download is taken up where it stopped (`Range`), in the same
   call or in a later one, if the server still has the same file (`If-Range` with its ETag or date, kept in
   `.NAME.part.json`); otherwise it begins anew. Checking and renaming are the caller's.
-- What may pass (`mcn.sources.server`) is tried again, with a pause, as long as bytes still come:
+- What may pass (`mcn.media.server`) is tried again, with a pause, as long as bytes still come:
   `Patience.attempts` tries in a row without a new byte end it, and `UNREACHED` tries where no server was reached at
   all. Every other refusal ends it at once.
 - Errors are `DownloadError`s, whose `code` is one of `mcn.errors.ERROR_CODES`: `not_found`, `http_status`,
@@ -32,8 +32,8 @@ from tqdm import tqdm
 
 from mcn.errors import UserError
 from mcn.files import write_text
-from mcn.sources.address import shown
-from mcn.sources.server import (
+from mcn.media.address import shown
+from mcn.media.server import (
     LONGEST_PAUSE_SECONDS,
     DownloadError,
     TryAgain,

@@ -4,7 +4,7 @@ Conventions
 -----------
 - Each file is probed, and decoded at its start, in its middle and from shortly before its end, in a child process under
   the limits of the decode options. Decoding the last seconds is enough to find a file that was cut short.
-- A video at an address is fetched first (`mcn.sources.remote`).
+- A video at an address is fetched first (`mcn.media.remote`).
 - The verdict is `failed` where a stream of the file cannot be used, or the file has no stream at all; `warning` where
   one kind of feature will be missing or the timing is unusual; `ok` otherwise. The codes of faults are those of
   `mcn.errors.ERROR_CODES`, the codes of what is unusual but no fault those of `NOTES` below and `mcn.errors.REMARKS`.
@@ -24,14 +24,14 @@ from typing import Literal
 from tqdm import tqdm
 
 from mcn.errors import VideoError
+from mcn.media.address import Place
 from mcn.media.files import require_sha256
 from mcn.media.isolation import Worker
 from mcn.media.probe import MediaFacts, probe, spot_check
 from mcn.media.remarks import remarks_of
+from mcn.media.remote import Downloads
 from mcn.options.decode import DecodeOptions
-from mcn.sources.address import Place
 from mcn.sources.manifest import ManifestRow
-from mcn.sources.remote import Downloads
 
 log = logging.getLogger(__name__)
 

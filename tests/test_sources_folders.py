@@ -8,9 +8,9 @@ from PIL import Image
 
 from mcn.errors import UserError
 from mcn.files import write_text
-from mcn.media.doctor import examine
-from mcn.media.folders import choose, manifest_text, row_of, video_id_of, walk
 from mcn.options.decode import DecodeOptions
+from mcn.sources.doctor import examine
+from mcn.sources.folders import choose, manifest_text, row_of, video_id_of, walk
 from mcn.sources.manifest import SAFE_ID, read_manifest
 from tests.media_files import make
 

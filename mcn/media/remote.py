@@ -14,7 +14,7 @@ Conventions
 - What servers say of the addresses of a manifest is asked once, when the workflow starts, and kept in `ANSWERS`: it
   identifies the videos as size, time and inode identify files. Of a server that does not answer, what it said last
   stays.
-- What cannot be had is a `VideoError` with the codes of `mcn.sources.download`, and `checksum`.
+- What cannot be had is a `VideoError` with the codes of `mcn.media.download`, and `checksum`.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from typing import Any
 
 from mcn.errors import VideoError
 from mcn.files import file_sha256, write_json, writing_explained
+from mcn.media.address import Address, Place
+from mcn.media.download import Patience, forget_part, part_of, receive
+from mcn.media.server import DownloadError, Version, Wanted, ask
 from mcn.options.downloads import DownloadOptions
-from mcn.sources.address import Address, Place
-from mcn.sources.download import Patience, forget_part, part_of, receive
-from mcn.sources.server import DownloadError, Version, Wanted, ask
 
 log = logging.getLogger(__name__)
 

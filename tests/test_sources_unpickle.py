@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from mcn.errors import UserError
-from mcn.published.unpickle import stream
+from mcn.sources.unpickle import stream
 
 # pickle.dumps({"a": table}, 4) of pandas 1.5.3 and numpy 1.26, compressed
 PANDAS_1_5_3 = (

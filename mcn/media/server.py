@@ -4,7 +4,7 @@ Conventions
 -----------
 - Errors are `DownloadError`s, whose `code` is one of `mcn.errors.ERROR_CODES`, and `TryAgain` for what may pass: a cut,
   a stall, and the statuses `TRIED_AGAIN`.
-- No message holds a password or the query of an address (`mcn.sources.address.shown`), whatever a library says.
+- No message holds a password or the query of an address (`mcn.media.address.shown`), whatever a library says.
 - Proxies, certificates and passwords come from where `requests` looks: HTTPS_PROXY, NO_PROXY, .netrc.
 """
 
@@ -22,7 +22,7 @@ import requests
 import urllib3
 
 from mcn.errors import UserError
-from mcn.sources.address import shown
+from mcn.media.address import shown
 
 LONGEST_PAUSE_SECONDS = 60.0
 CONNECT_SECONDS = 15.0

@@ -7,7 +7,7 @@ Conventions
 - Memory is bounded by the file's size (`mcn.sources.arrays`).
 - A tensor's storage inside a pickle is itself a pickled file; it is read by `torch.load(weights_only=True)`.
 - `stream` gives the items of a list, or the (key, value) pairs of a dictionary, one at a time
-  (`mcn.published.streaming`). `RestrictedUnpickler` makes a whole object.
+  (`mcn.sources.streaming`). `RestrictedUnpickler` makes a whole object.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mcn.errors import UserError
-from mcn.published.streaming import StreamingUnpickler
 from mcn.sources.arrays import bounded_memory
+from mcn.sources.streaming import StreamingUnpickler
 
 _NUMPY = {
     ("numpy", "ndarray"),

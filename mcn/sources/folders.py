@@ -26,10 +26,10 @@ from pathlib import Path
 
 from mcn.errors import UserError, VideoError
 from mcn.files import csv_text
+from mcn.media.address import Address, Place
 from mcn.media.files import open_media
 from mcn.media.isolation import Worker
 from mcn.media.probe import probe, spot_check
-from mcn.sources.address import Address, Place
 from mcn.sources.manifest import SAFE_ID, SEPARATOR, ManifestRow
 
 log = logging.getLogger(__name__)
