@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from mcn.evaluation.embed import EvaluatedModel, features_of
+from mcn.evaluation.embed import EvaluatedModel
+from mcn.evaluation.model import features_of
 from mcn.files import write_table
 from mcn.layout import ModelShards
 from mcn.networks import MultimodalClusteringNetwork

@@ -30,7 +30,7 @@ from mcn.networks.checkpoints import read_state_dict, save_model
 from mcn.networks.rows import save_rows
 from mcn.options.search import SearchOptions
 from mcn.search.limits import seen_limit
-from mcn.search.words import build_words
+from mcn.search.words_file import build_words
 from mcn.shards import (
     AUDIO_SCHEMA,
     FEATURE_SCHEMA,

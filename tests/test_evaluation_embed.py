@@ -10,8 +10,8 @@ import torch
 
 from mcn.errors import UserError
 from mcn.evaluation.annotations import Moment, read_captions, read_steps
-from mcn.evaluation.embed import evaluating, features_of
 from mcn.evaluation.inputs import audio_batch
+from mcn.evaluation.model import evaluating, features_of
 from mcn.evaluation.seconds import second_features, second_windows
 from mcn.files import read_table, write_table
 from mcn.networks import ResDavenet

@@ -14,7 +14,7 @@ import torch
 from mcn.evaluation.alignment import programme as alignment
 from mcn.evaluation.alignment.metrics import fill_background
 from mcn.evaluation.alignment.transcripts import ClassList
-from mcn.evaluation.embed import evaluating
+from mcn.evaluation.model import evaluating
 from mcn.evaluation.seconds import second_features
 from mcn.evaluation.stage import run_evaluation
 from mcn.options.evaluation import AlignmentOptions

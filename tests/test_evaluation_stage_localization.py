@@ -12,8 +12,8 @@ import torch
 
 from mcn.errors import UserError
 from mcn.evaluation.annotations import read_steps
-from mcn.evaluation.embed import evaluating
 from mcn.evaluation.localization import metrics as localization
+from mcn.evaluation.model import evaluating
 from mcn.evaluation.seconds import second_features
 from mcn.evaluation.stage import run_evaluation
 from mcn.files import read_table, write_table

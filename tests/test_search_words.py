@@ -15,7 +15,8 @@ from mcn.content import require_sealed_sqlite
 from mcn.errors import DamagedShard, UserError
 from mcn.files import read_table, write_table
 from mcn.search.terms import LONGEST_QUERY, check_query
-from mcn.search.words import WordsIndex, build_words, parse
+from mcn.search.words import WordsIndex, parse
+from mcn.search.words_file import build_words
 from mcn.sources.annotation_tables import NARRATION
 
 SAID = {
@@ -213,7 +214,7 @@ def test_only_shards_that_changed_are_read(tmp_path: Path, monkeypatch: pytest.M
         read.append(path)
         return read_table(path, columns)
 
-    monkeypatch.setattr("mcn.search.words.read_table", reading)
+    monkeypatch.setattr("mcn.search.words_file.read_table", reading)
     build_words(shards, output)
     assert read == [shards[2]]
     again = tmp_path / "again.sqlite"

@@ -23,8 +23,9 @@ from mcn.networks.checkpoints import load_model, save_model
 from mcn.search import catalogue
 from mcn.search.catalogue import CATALOGUE, read_catalogue
 from mcn.search.run import NOTES, Notes
-from mcn.search.words import VERSION as WORDS_VERSION
-from mcn.search.words import WordsIndex, build_words
+from mcn.search.words import WordsIndex
+from mcn.search.words_file import VERSION as WORDS_VERSION
+from mcn.search.words_file import build_words
 from mcn.shards import FEATURE_SCHEMA, FeatureStore, ShardReader, ShardWriter, feature_row, shard
 from tests.evaluation_set import make_model
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mcn.commands.verbs import Verbs, add_group, add_verb
-from mcn.options.evaluation import TASKS, EvaluationOptions
+from mcn.options.evaluation import EvaluationOptions
+from mcn.options.tasks import TASKS
 
 
 def register(verbs: Verbs) -> None:

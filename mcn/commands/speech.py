@@ -53,7 +53,7 @@ def transcribe(arguments: Namespace) -> None:
 
 def index_words(arguments: Namespace) -> None:
     """Bring the full-text index of what is said up to date with the tables of its shards."""
-    from mcn.search.words import build_words
+    from mcn.search.words_file import build_words
 
     build_words(arguments.lines, arguments.output)
 

@@ -29,12 +29,12 @@ from mcn.options.decode import DecodeOptions
 from mcn.options.demo import DemoOptions, RenderedOptions
 from mcn.options.downloads import DownloadOptions
 from mcn.options.encoders import PublishedOptions
-from mcn.options.evaluation import TASKS
 from mcn.options.features import MOVED, Features, RuntimeOptions, SeedingOptions, allow_partial_rows
 from mcn.options.row import FeatureReads, Name
 from mcn.options.search import SearchOptions
 from mcn.options.sections import CAPTIONS, DatasetOptions, Experiment
 from mcn.options.study import StudyOptions
+from mcn.options.tasks import TASKS
 from mcn.sources.manifest import read_manifest
 from mcn.sources.official import Adapter, adapter_of
 from mcn.sources.outside import KNOWN_BYTES

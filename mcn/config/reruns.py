@@ -32,9 +32,9 @@ from mcn.files import canonical_json
 from mcn.layout import Dataset
 from mcn.options.base import recipe, role_of
 from mcn.options.encoders import OwnOptions, OwnTextOptions
-from mcn.options.evaluation import TASKS
 from mcn.options.features import AnyFeature
 from mcn.options.row import FeatureOptions
+from mcn.options.tasks import TASKS
 
 SETTINGS = "results/settings.json"  # written by the head of a run, named by every job
 
@@ -109,7 +109,7 @@ STAGES: dict[str, Stage] = {
         "datasets.{dataset}.evaluations.{evaluation}", (), ("mcn.evaluation.stage",), DEVICE
     ),
     "index": Stage("search", WINDOWS, ("mcn.search.index",), DEVICE),
-    "words": Stage(None, (), ("mcn.search.words",)),
+    "words": Stage(None, (), ("mcn.search.words_file",)),
     "passages": Stage("features.{feature}", (), ("mcn.search.passages",), DEVICE),
     "join_passages": Stage("search", ("exact_windows",), ("mcn.search.catalogue",)),
     "join_index": Stage("search", ("exact_windows",), ("mcn.search.catalogue",)),

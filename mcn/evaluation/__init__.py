@@ -1,6 +1,6 @@
 """Zero-shot evaluation: text-to-video retrieval, step localization, ordered alignment, action recognition.
 
-`mcn.options.evaluation.TASKS` lists the evaluations; each is a folder or file here with its metrics, in numpy alone,
+`mcn.options.tasks.TASKS` lists the evaluations; each is a folder or file here with its metrics, in numpy alone,
 and its function `evaluate`. `embed` turns features and texts into embeddings of a model, `seconds` those of every
 second of a video, and `stage` runs an evaluation and writes its JSON.
 

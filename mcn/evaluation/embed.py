@@ -16,9 +16,8 @@ Conventions
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -32,13 +31,14 @@ from torch import Tensor
 from mcn.errors import UserError, several
 from mcn.evaluation.annotations import Moment, Vocabulary, read_vocabulary
 from mcn.evaluation.inputs import ClipReader, Stores, audio_batch, open_stores, require_width
+from mcn.evaluation.model import evaluating, features_of
 from mcn.features.runtime import resolve
 from mcn.layout import Dataset, ModelShards
 from mcn.networks.checkpoints import load_model
 from mcn.networks.embedding import EmbeddingNetwork
 from mcn.options.evaluation import EvaluationOptions, SecondsOptions
 from mcn.options.features import RuntimeOptions
-from mcn.options.model import ModelFeatures, ModelOptions
+from mcn.options.model import ModelFeatures
 
 Item = TypeVar("Item")
 Input = TypeVar("Input", np.ndarray, list[np.ndarray])
@@ -57,22 +57,6 @@ class Embedded:
     def present(self) -> np.ndarray:
         """Whether each item has an embedding: bool (N,)."""
         return np.array([not reason for reason in self.reasons], bool)
-
-
-def features_of(config: Mapping[str, Any], model: EmbeddingNetwork) -> ModelFeatures:
-    """The features that a model reads, as its config.yaml says, those of modalities without a branch left out.
-
-    Models of older versions name their audio feature alone; what else they read are the published features.
-    """
-    named = config.get("features") or {}
-    if not isinstance(named.get("video"), list):  # in older files: the recipes by feature
-        heard = config.get("audio_feature") or ("davenet" if model.DAVEnet is None else "logmel")
-        named = {**ModelOptions().features._asdict(), "audio": heard}
-    return ModelFeatures(
-        tuple(named["video"]) if model.has_video else (),
-        named.get("audio") if model.has_audio else None,
-        named.get("text") if model.has_text else None,
-    )
 
 
 @dataclass(frozen=True)
@@ -317,18 +301,3 @@ class EvaluatedModel:
             got = "a model that gives NaN or infinity"
             raise UserError(got, "a trained model", "train it again")
         return Embedded(vectors, reasons)
-
-
-@contextlib.contextmanager
-def evaluating(model: EmbeddingNetwork) -> Iterator[None]:
-    """Eval mode, no gradients, float32 convolutions that repeat themselves; what was set is restored."""
-    was_training = model.training
-    model.eval()
-    try:
-        exact = torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-        )
-        with torch.inference_mode(), exact:
-            yield
-    finally:
-        model.train(was_training)

@@ -21,7 +21,7 @@ from PIL import Image
 
 from mcn.errors import UserError
 from mcn.evaluation.annotations import Vocabulary
-from mcn.evaluation.embed import evaluating, features_of
+from mcn.evaluation.model import evaluating, features_of
 from mcn.features.registry import TextEncoder, derive_reads, make_extractor, make_text_encoder
 from mcn.features.runtime import Runtime, resolve
 from mcn.features.text import build_vocabulary

@@ -24,8 +24,9 @@ import mcn
 from mcn.errors import UserError
 from mcn.evaluation.embed import EvaluatedModel
 from mcn.files import write_json
-from mcn.options.evaluation import TASKS, OwnEvaluation
+from mcn.options.evaluation import OwnEvaluation
 from mcn.options.own_parts import load_part, part_errors
+from mcn.options.tasks import TASKS
 
 logger = logging.getLogger(__name__)
 

@@ -9,13 +9,11 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from mcn.options.base import Options, field
 from mcn.options.evaluation import (
-    TASKS,
     AlignmentOptions,
     LocalizationOptions,
     OwnEvaluation,
     RecognitionOptions,
     RetrievalOptions,
-    Task,
 )
 from mcn.options.frozen import NOT_TRAINED, FrozenOptions, frozen_problems
 from mcn.options.model import ModelFeatures
@@ -23,6 +21,7 @@ from mcn.options.official import OfficialOptions
 from mcn.options.published import PublishedFeatures
 from mcn.options.row import FeatureOptions, Name, Sha256
 from mcn.options.speech import TranscribeOptions
+from mcn.options.tasks import TASKS, Task
 from mcn.options.training import ExperimentOptions
 
 CAPTIONS = "captions"  # `narration_table`: the texts are those of the data set's captions

@@ -16,11 +16,12 @@ from typing import Literal
 from pydantic import model_validator
 
 from mcn.options.base import LanguageCode, Options, field, nearest
-from mcn.options.evaluation import TASKS, OwnEvaluation
+from mcn.options.evaluation import OwnEvaluation
 from mcn.options.model import ModelFeatures, ModelOptions
 from mcn.options.objectives import AnyObjective, ClusteringOptions, Needs
 from mcn.options.recipes import RecipeName
 from mcn.options.row import FeatureOptions
+from mcn.options.tasks import TASKS
 
 
 class TrainingOptions(Options):

@@ -26,8 +26,9 @@ from mcn.config.features import decode_passes, with_sources
 from mcn.errors import UserError, VideoError
 from mcn.evaluation.annotations import Moment
 from mcn.evaluation.basis import basis
-from mcn.evaluation.embed import Embedded, EvaluatedModel, features_of
+from mcn.evaluation.embed import Embedded, EvaluatedModel
 from mcn.evaluation.inputs import absence
+from mcn.evaluation.model import features_of
 from mcn.evaluation.queries import QueryEncoder, load_query_encoder
 from mcn.features.extraction import extract
 from mcn.features.registry import derive_reads, make_extractor

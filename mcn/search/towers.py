@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from mcn.errors import UserError
-from mcn.evaluation.embed import features_of
+from mcn.evaluation.model import features_of
 from mcn.files import atomic_path, write_json
 from mcn.networks.checkpoints import load_model
 from mcn.networks.embedding import EmbeddingNetwork

@@ -1,20 +1,13 @@
-"""The words that were said: one SQLite file for a data set, searched by words, stems, phrases, beginnings and spelling.
+"""The words that were said, searched by words, stems, phrases, beginnings and spelling (`mcn.search.words_file`).
 
 Conventions
 -----------
-- Full-text search is SQLite's FTS5 with its Porter stemmer; case and accents do not count. A row is a line of a
-  transcript (`mcn.features.transcribe`). Characters of scripts without spaces (Chinese, Japanese, Thai and others) are
-  words of their own, so that a query in them finds what stands inside a line.
 - A query is words, each found by its stem; "words in quotes" are a phrase; `word*` finds what begins so. Function words
   of English count in phrases, and where there is nothing else. A word that is said nowhere is replaced by the words
   that it may be a misspelling of (`mcn.search.terms.is_misspelling`), which count half.
 - Score: BM25 as FTS5 defines it, per word, higher is better. Matching lines of one video that follow each other within
   `NEAR_SECONDS` are one hit, up to `LONGEST_SECONDS`; each word counts once in it, where it scores best. Of a word
   the best `MOST_LINES` lines count; one in more than `COMMON_LINES` counts beside rarer ones, by its rarity alone.
-- The file is brought up to date shard by shard: shards whose bytes are as they were stay; the lines of shards that have
-  changed or are gone are taken out. It is written under another name and renamed.
-- SQLite has no checksums. A line has a CRC-32 that is compared when it answers, and the file is sealed
-  (`mcn.content`): `mcn verify` reads all of it, and a file that is not whole is not brought up to date but made anew.
 - Any text is a safe query: every word is handed to FTS5 quoted.
 """
 
@@ -22,11 +15,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-import shutil
 import sqlite3
-import zlib
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -34,13 +25,12 @@ from typing import NamedTuple
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
-from mcn.content import require_sealed_sqlite, seal_sqlite
 from mcn.errors import DamagedShard, UserError, require_version
-from mcn.files import atomic_path, canonical_json, file_sha256, read_table
+from mcn.files import canonical_json
 from mcn.search.fusion import Hit
-from mcn.search.terms import Term, is_misspelling, parse, quoted, spaced, words_of
+from mcn.search.terms import Term, is_misspelling, parse, quoted, words_of
+from mcn.search.words_file import VERSION, connect, crc_of, version_of
 
-VERSION = 2  # of the file
 NEAR_SECONDS = 2.0
 LONGEST_SECONDS = 20.0
 MOST_LINES = 1000  # of a word: the best by BM25
@@ -49,100 +39,6 @@ BEGINNINGS = 50  # words that take the place of a beginning, frequent ones first
 NEAR_WORDS = 5  # spellings that take the place of a word
 MOST_NEAR = 100  # of which they are chosen
 NEAR_WEIGHT = 0.5
-
-_SCHEMA = """
-CREATE TABLE shards (name TEXT PRIMARY KEY, sha256 TEXT NOT NULL);
-CREATE TABLE lines (id INTEGER PRIMARY KEY, shard TEXT NOT NULL, video_id TEXT NOT NULL, start REAL NOT NULL,
-  "end" REAL NOT NULL, text TEXT NOT NULL, crc INTEGER NOT NULL);
-CREATE INDEX lines_of_shard ON lines (shard);
-CREATE TABLE vocabulary (word TEXT PRIMARY KEY, lines INTEGER NOT NULL) WITHOUT ROWID;
-CREATE VIRTUAL TABLE found USING fts5(text, content='', tokenize='porter unicode61 remove_diacritics 2');
-"""
-
-
-def build_words(shards: Sequence[Path], output: Path) -> None:
-    """Bring `output` up to date with the tables of lines `shards`, whose names are those of shards (`00000.parquet`).
-
-    Errors: `DamagedShard` of a table; `UserError` for a full disk.
-    """
-    wanted = {path.stem: (path, file_sha256(path)) for path in shards}
-    with atomic_path(output) as temporary:
-        if _version_of(output) == VERSION and _is_whole(output):
-            shutil.copyfile(output, temporary)
-        with contextlib.closing(sqlite3.connect(temporary, isolation_level=None)) as connection:
-            connection.execute("PRAGMA journal_mode = OFF")
-            connection.execute("PRAGMA synchronous = OFF")
-            if _version_of(temporary) != VERSION:
-                connection.executescript(_SCHEMA)
-                connection.execute(f"PRAGMA user_version = {VERSION}")
-            present = dict(connection.execute("SELECT name, sha256 FROM shards"))
-            connection.execute("BEGIN")
-            for name in present:
-                if name not in wanted or wanted[name][1] != present[name]:
-                    _take_out(connection, name)
-            for name, (path, sha256) in sorted(wanted.items()):
-                if present.get(name) != sha256:
-                    _put_in(connection, name, path, sha256)
-            connection.execute("COMMIT")
-        seal_sqlite(temporary)
-
-
-def _is_whole(path: Path) -> bool:
-    try:
-        require_sealed_sqlite(path)
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-def _version_of(path: Path) -> int:
-    """The version of a file of words; 0 where there is none, or it is something else."""
-    if not path.is_file() or not path.stat().st_size:
-        return 0
-    try:
-        with contextlib.closing(_connect(path)) as connection:
-            return int(connection.execute("PRAGMA user_version").fetchone()[0])
-    except sqlite3.DatabaseError:
-        return 0
-
-
-def _take_out(connection: sqlite3.Connection, shard: str) -> None:
-    lines = connection.execute("SELECT id, text FROM lines WHERE shard = ?", (shard,)).fetchall()
-    command = "INSERT INTO found (found, rowid, text) VALUES ('delete', ?, ?)"
-    connection.executemany(command, ((number, spaced(text)) for number, text in lines))
-    _count(connection, (text for _, text in lines), -1)
-    connection.execute("DELETE FROM vocabulary WHERE lines <= 0")
-    connection.execute("DELETE FROM lines WHERE shard = ?", (shard,))
-    connection.execute("DELETE FROM shards WHERE name = ?", (shard,))
-
-
-def _put_in(connection: sqlite3.Connection, shard: str, path: Path, sha256: str) -> None:
-    columns = ["video_id", "start_seconds", "end_seconds", "text"]
-    rows = [tuple(row.values()) for row in read_table(path, columns).to_pylist()]
-    first = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM lines").fetchone()[0]
-    connection.executemany(
-        "INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?)",
-        ((first + place, shard, *row, _crc(*row)) for place, row in enumerate(rows)),
-    )
-    connection.executemany(
-        "INSERT INTO found (rowid, text) VALUES (?, ?)",
-        ((first + place, spaced(row[-1])) for place, row in enumerate(rows)),
-    )
-    _count(connection, (row[-1] for row in rows), 1)
-    connection.execute("INSERT INTO shards VALUES (?, ?)", (shard, sha256))
-
-
-def _crc(video_id: str, start: float, end: float, text: str) -> int:
-    return zlib.crc32(repr((video_id, start, end, text)).encode("utf-8", "surrogatepass"))
-
-
-def _count(connection: sqlite3.Connection, texts: Iterable[str], sign: int) -> None:
-    """Add to, or take from, the number of lines that each word stands in."""
-    counts = Counter(word for text in texts for word in set(words_of(text)))
-    connection.executemany(
-        "INSERT INTO vocabulary VALUES (?, ?) ON CONFLICT (word) DO UPDATE SET lines = lines + excluded.lines",
-        ((word, sign * count) for word, count in sorted(counts.items())),
-    )
 
 
 class WordsIndex:
@@ -157,7 +53,7 @@ class WordsIndex:
             raise UserError(
                 f"no {path}", "the index of what is said", f"snakemake --cores N {path}"
             )
-        found = _version_of(path)
+        found = version_of(path)
         if not found:
             raise DamagedShard(path, "not an index of what is said")
         again = f"rm {path}, then `mcn run FOLDER --output DIR`, or snakemake --cores N {path}"
@@ -217,15 +113,10 @@ class WordsIndex:
     @contextlib.contextmanager
     def _asking(self) -> Iterator[sqlite3.Connection]:
         try:
-            with contextlib.closing(_connect(self.path)) as connection:
+            with contextlib.closing(connect(self.path)) as connection:
                 yield connection
         except sqlite3.DatabaseError as error:
             raise DamagedShard(self.path, str(error)) from error
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    """A connection that reads only, and makes no file beside."""
-    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
 
 
 class _Sought(NamedTuple):
@@ -293,7 +184,7 @@ def _by_video(
     for video_id, start, end, text, number, crc in connection.execute(
         command, (canonical_json(list(numbers)),)
     ):
-        if _crc(video_id, start, end, text) != crc:
+        if crc_of(video_id, start, end, text) != crc:
             raise sqlite3.DatabaseError(f"line {number} is not as it was written")
         videos[video_id].append(_Line(start, end, number))
         found += 1

@@ -20,7 +20,7 @@ from mcn.config.one_configuration import require_one_configuration
 from mcn.config.spoken import language_warnings
 from mcn.config.unseen import unseen_warnings
 from mcn.config.reruns import SETTINGS, arguments, code_of, rows_of_frozen
-from mcn.options.evaluation import TASKS
+from mcn.options.tasks import TASKS
 from mcn.sources.official import ACCOUNTS, provenance
 from mcn.sources.outside import addresses, digest_of, is_known
 from mcn.media.remote import ask_all, keep_answers
