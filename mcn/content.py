@@ -34,9 +34,8 @@ KEY, MARK, SEAL = b"mcn_content", b"mcn_checked", b"mcn_sealed"
 _NOT_OURS = (KEY, SEAL, b"ARROW:schema")
 _OPEN = b"0" * 64  # a seal to come
 _CHUNK = 1 << 20
-_SQLITE_ID = slice(
-    68, 72
-)  # bytes of the application id in a SQLite file (its file format, section 1.3)
+# Bytes of the application id in a SQLite file (its file format, section 1.3)
+_SQLITE_ID = slice(68, 72)
 _DIGITS = re.compile(re.escape(SEAL) + rb".{1,4}?([0-9a-f]{64})", re.DOTALL)
 
 

@@ -36,9 +36,8 @@ from mcn.errors import DamagedShard, UserError
 
 BATCH_ROWS = 65_536  # rows read at a time where a table is read part by part
 STALE_SECONDS = 24 * 3600  # age at which a temporary file of another host counts as abandoned
-_FULL_BYTES = (
-    4096  # some libraries do not say why writing failed: with less room than this, it is the disk
-)
+# Some libraries do not say why writing failed: with less room than this, it is the disk
+_FULL_BYTES = 4096
 _UMASK = os.umask(0o022)
 os.umask(_UMASK)
 

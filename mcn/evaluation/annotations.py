@@ -24,9 +24,8 @@ from mcn.shards.clips import values_of
 from mcn.sources.annotation_tables import CAPTIONS, LENGTH
 from mcn.sources.words import text_units
 
-BEYOND_SECONDS = (
-    1.0  # more than half a window of any feature: what rounds times down still reaches the last row
-)
+# More than half a window of any feature: what rounds times down still reaches the last row
+BEYOND_SECONDS = 1.0
 
 
 class Moment(NamedTuple):

@@ -23,9 +23,8 @@ from mcn.features.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
-TURNS = (
-    3  # workers of a GPU: one's batch is computed, one's is filled, one's vectors are on their way
-)
+# Workers of a GPU: one's batch is computed, one's is filled, one's vectors are on their way
+TURNS = 3
 
 
 def frame_extractor(

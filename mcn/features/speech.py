@@ -41,9 +41,8 @@ SAMPLE_RATE = 16_000
 BLOCK_SECONDS = 300
 LONGEST_SECONDS = 30  # of a stretch: what Whisper hears at once
 LEAST_SECONDS = 0.25  # of a voice (Silero's min_speech_duration_ms)
-LONGEST_ANSWER = (
-    224  # tokens of a stretch (Whisper: half its text context); what goes on repeats itself
-)
+# Tokens of a stretch (Whisper: half its text context); what goes on repeats itself
+LONGEST_ANSWER = 224
 INSTALL = 'pip install "mcn[speech]"'
 
 

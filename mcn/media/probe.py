@@ -34,9 +34,8 @@ from mcn.media.spans import start_seconds, stream_end
 from mcn.media.streams import DecodedStream, marked_end, repeats
 
 _PACKETS = 300  # about 10 s of video
-_LAST_SECONDS = (
-    2.0  # before the declared end, where `spot_check` decodes on from the key frame before
-)
+# Before the declared end, where `spot_check` decodes on from the key frame before
+_LAST_SECONDS = 2.0
 
 
 @dataclass(frozen=True)

@@ -109,10 +109,8 @@ class Downloads:
             options.stall_seconds,
             options.time_limit_seconds,
         )
-        for old in (
-            _known_file(target),
-            target,
-        ):  # the note first: it is never that of another version
+        # The note first: it is never that of another version
+        for old in (_known_file(target), target):
             old.unlink(missing_ok=True)
         digests = {"sha256": sha256} if sha256 else {}
         wanted = Wanted(address.url, digests=digests, most=self._most)

@@ -30,10 +30,8 @@ from mcn.objectives.sequences import SequenceObjective, without_any
 from mcn.options.objectives import MaskedPredictionOptions
 
 HOTTEST, COOLEST, COOLING = 2.0, 0.5, 0.999995  # of the Gumbel softmax, wav2vec 2.0
-NO_MASK, MASKED = (
-    -1.0,
-    0.0,
-)  # in what is drawn: a masked row has a number above 0, the rank of it as a distractor
+# In what is drawn: a masked row has a number above 0, the rank of it as a distractor
+NO_MASK, MASKED = -1.0, 0.0
 
 
 def draw_masks(

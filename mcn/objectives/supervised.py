@@ -17,7 +17,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from mcn.objectives.objective import Objective, Setting, StepInputs, square
+from mcn.objectives.objective import Objective, StepInputs, square
 from mcn.options.objectives.contrast import SupervisedOptions
 
 
@@ -41,9 +41,6 @@ class SupervisedObjective(Objective):
     """Masked margin softmax over pairs of modalities whose positives are true."""
 
     options: SupervisedOptions
-
-    def __init__(self, options: SupervisedOptions, setting: Setting) -> None:
-        super().__init__(options, setting)
 
     def losses(self, views: Mapping[str, Tensor], inputs: StepInputs) -> dict[str, Tensor]:
         assert inputs.groups is not None, "the batch holds the steps that it was asked for"

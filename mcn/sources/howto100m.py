@@ -36,9 +36,8 @@ from mcn.sources.official_text import GET_AGAIN, csv_lines, identifier
 
 LINES_A_BATCH = 200_000
 LANGUAGE = "en"  # of the released captions (home page)
-TRANSLATED = (
-    "how2_"  # Multi-HowTo100M: how2_de.json and others (github.com/berniebear/Multi-HT100M)
-)
+# Multi-HowTo100M: how2_de.json and others (github.com/berniebear/Multi-HT100M)
+TRANSLATED = "how2_"
 CAPTIONS_FILES = (
     "caption.json",
     "raw_caption.json",

@@ -40,9 +40,8 @@ ERROR_SECONDS = 0.2
 USUAL_RATES = tuple(
     rate / part for rate in (24000 / 1001, 24, 25, 30000 / 1001, 30, 50, 60) for part in (1, 2)
 )
-_TOUCHING_SECONDS = (
-    0.05  # cues of one class that are closer than about a frame are one run of labels
-)
+# Cues of one class that are closer than about a frame are one run of labels
+_TOUCHING_SECONDS = 0.05
 _SHORT_SECONDS = 0.1  # a shorter cue may have no frame
 
 

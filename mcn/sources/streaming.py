@@ -14,9 +14,8 @@ from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
-SMALL_BYTES = (
-    1024  # strings up to this length stay in memory for later references: keys, type names, dtypes
-)
+# Strings up to this length stay in memory for later references: keys, type names, dtypes
+SMALL_BYTES = 1024
 _PythonUnpickler: Any = pickle._Unpickler
 
 

@@ -31,9 +31,8 @@ from mcn.sources.narration import Line
 
 log = logging.getLogger(__name__)
 
-_FIELDS_BEFORE_TEXT = (
-    8  # of a dialogue line as FFmpeg hands it out: order, layer, style, name, margins, effect
-)
+# Of a dialogue line as FFmpeg hands it out: order, layer, style, name, margins, effect
+_FIELDS_BEFORE_TEXT = 8
 
 
 class Subtitles(NamedTuple):
