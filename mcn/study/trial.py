@@ -206,7 +206,7 @@ def nmi_by_video(assigned: np.ndarray, truth: np.ndarray, videos: np.ndarray) ->
 
 
 def training_cost(metrics: Path) -> dict[str, float]:
-    """Median milliseconds of a step, and seconds of all of them."""
+    """Median milliseconds of a step; nothing where no step was timed."""
     seconds = [
         one["time/step_seconds"] for one in read_metrics(metrics) if "time/step_seconds" in one
     ]
