@@ -119,7 +119,7 @@ def pixels_of(name: str, frames: Tensor) -> Tensor:
 def ours(name: str, batch: int, frames: int, place: Runtime) -> tuple[Extractor, nn.Module]:
     """The extractor of a network as the package builds it, from random weights."""
     layout = torch.channels_last_3d if name == "resnext101" else torch.channels_last
-    network = folded_network(name).to(place.device, place.dtype).to(memory_format=layout)  # type: ignore[call-overload]
+    network = folded_network(name).to(place.device, place.dtype).to(memory_format=layout)
 
     def vectors(taken: Tensor) -> Tensor:
         return F.normalize(network(pixels_of(name, taken).to(place.dtype)).float(), dim=1)
@@ -245,7 +245,7 @@ def variants(device: torch.device, sizes: Sizes) -> list[Figure]:
             "batch norms not folded": (
                 made_network(name).to(device, place.dtype).to(memory_format=layout),
                 False,
-            ),  # type: ignore[call-overload]
+            ),
             "not folded, rows of pixels": (rows, False),
             "rows of pixels": (prepared, False),
         }

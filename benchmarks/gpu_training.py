@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from statistics import median
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from benchmarks.measuring import Figure, spread
 from mcn.evaluation.retrieval.metrics import places_from_embeddings
 from mcn.features.runtime import Runtime, products
 from mcn.objectives.clustering import assign, kmeans
+from mcn.options.objectives.clustering import ClusteringOptions
 from mcn.options.training import ExperimentOptions
 from mcn.training.batches import Batch, Widths
 from mcn.training.step import HALF, Trainer
@@ -91,11 +92,12 @@ def step_variants(device: torch.device, sizes: Sizes) -> list[Figure]:
     batch = made_batch(clips, options.training.audio_frames if clips > 8 else 64)
 
     def channels_last(trainer: Trainer) -> None:
-        trainer.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        trainer.network.to(memory_format=torch.channels_last)
 
     def compiled(trainer: Trainer) -> None:
-        assert trainer.network.DAVEnet is not None
-        trainer.network.DAVEnet.forward = torch.compile(trainer.network.DAVEnet.forward)
+        audio = trainer.network.DAVEnet
+        assert audio is not None
+        setattr(audio, "forward", torch.compile(audio.forward))  # noqa: B010 - a method, which mypy keeps
 
     tries: dict[str, Callable[[Trainer], None]] = {"as it is": lambda trainer: None}
     tries["DAVEnet channels_last"] = channels_last
@@ -158,8 +160,9 @@ def plain_steps(
     vectors = torch.randn(WORDS, WORD_WIDTH, device=device)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
     clips, half = len(batch.video), HALF.get(precision)
+    assert isinstance(options.objective, ClusteringOptions)
     queue = torch.randn(10 * clips, sizes.width, device=device)
-    centroids = torch.randn(experiment(clips, sizes).objective.clusters, sizes.width, device=device)
+    centroids = torch.randn(options.objective.clusters, sizes.width, device=device)
     taken = []
     for _ in range(sizes.steps + 2):
         wait(device)
@@ -281,4 +284,4 @@ def plain_ranks(
         own = scores.diagonal(start).unsqueeze(1)
         higher, same = (scores > own).sum(dim=1), (scores == own).sum(dim=1) - 1
         found.append(higher + same / 2)
-    return cast(np.ndarray, torch.cat(found).cpu().numpy())
+    return torch.cat(found).cpu().numpy()
