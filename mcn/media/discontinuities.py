@@ -52,7 +52,6 @@ class JoinedTime:
         self._taken_off = 0  # microseconds
         self._before: int | None = None  # decoding time of the last packet of any stream
         self._expected: dict[int, _Expected] = {}
-        self.joints = 0
 
     def move(self, packet: Packet) -> None:
         """Set the packet's times; those from container start stay so."""
@@ -67,7 +66,6 @@ class JoinedTime:
         if dts is not None:
             delta = self._jump(_microseconds(dts, base), expected)
             if delta:
-                self.joints += 1
                 self._taken_off += delta
                 pts, dts = _plus(pts, -_ticks(delta, base)), dts - _ticks(delta, base)
             self._before = _microseconds(dts, base)

@@ -78,14 +78,6 @@ class FileMaker:
         self._jobs: dict[str, asyncio.Task[Path]] = {}
         self._failures: OrderedDict[str, VideoError] = OrderedDict()
 
-    def is_making(self, name: str) -> bool:
-        """Whether the file is being made, or waits for it."""
-        return name in self._jobs
-
-    def failure(self, name: str) -> VideoError | None:
-        """Why the file could not be made, where that was tried."""
-        return self._failures.get(name)
-
     async def get(
         self, name: str, make: Callable[..., None], *arguments: Any, seconds: float
     ) -> Path:
