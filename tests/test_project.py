@@ -80,6 +80,21 @@ def test_every_cell_of_the_fault_matrix_names_a_test_that_exists():
         assert f"def {name}(" in (ROOT / "tests" / file).read_text(), f"{file}::{name}"
 
 
+def test_the_fault_matrix_says_which_tests_are_left_out_of_the_short_run():
+    text = (ROOT / "docs/faults.md").read_text()
+    for file, name, said in re.findall(r"`(test_\w+\.py)::(test_\w+)`(?: \((slow|slurm)\))?", text):
+        source = (ROOT / "tests" / file).read_text()
+        whole = re.search(r"^pytestmark = (?:.*\[\n(?: .*\n)*\]|.*)", source, re.MULTILINE)
+        decorators = re.search(
+            rf"((?:^@.*\n(?:[ )].*\n)*)*)^(?:async )?def {name}\(", source, re.MULTILINE
+        )
+        marks = (whole[0] if whole else "") + re.sub(r"marks=[^)]*", "", decorators[1])
+        marked = re.findall(r"pytest\.mark\.(slow|slurm)\b", marks)
+        assert (said in marked) if said else not marked, (
+            f"{file}::{name} is marked {marked}, said {said!r}"
+        )
+
+
 def test_no_path_of_a_machine_is_named():
     tracked = [
         p for folder in ("mcn", "workflow", "docs", "config") for p in (ROOT / folder).rglob("*")
