@@ -219,7 +219,7 @@ def test_what_is_shown_of_an_address_holds_no_secret():
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("s3://bucket/a.mp4", "s3:// is not read"),
+        ("gs://bucket/a.mp4", "gs:// is not read"),
         ("https:///a.mp4", "is no address"),
         ("http://host:99999999/a.mp4", "is no address"),
         ("http://a b/c", "is no address"),

@@ -2,7 +2,7 @@
 
 Conventions
 -----------
-- A text that begins with `scheme://` is an address, everything else a path. http and https are read.
+- A text that begins with `scheme://` is an address, everything else a path. http, https and s3 are read.
 - An address may hold a password or a key (`https://NAME:PASSWORD@HOST`, `?token=...`). `str()` and f-strings give what
   people may see, without either; whoever opens the address, or writes a list that a job reads, takes `url`.
 """
@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from mcn.media.s3 import bucket_and_key, is_s3, s3_problem
+
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://")
-READ = ("http", "https")
+READ = ("http", "https", "s3")
 
 
 @dataclass(frozen=True)
@@ -39,14 +41,23 @@ class Address:
     @property
     def name(self) -> str:
         """The last part of the path, or the host where there is none."""
-        parts = urlsplit(self.url)
-        return unquote(parts.path.rpartition("/")[2]) or str(parts.hostname)
+        return self._path.rpartition("/")[2] or self._host
 
     @property
     def folder(self) -> Path:
         """Host and folders, as an absolute path for filters and pages: /example.org/videos."""
-        parts = urlsplit(self.url)
-        return Path(f"/{parts.hostname}{unquote(parts.path.rpartition('/')[0])}")
+        return Path(f"/{self._host}{self._path.rpartition('/')[0]}")
+
+    @property
+    def _host(self) -> str:
+        return bucket_and_key(self.url)[0] if is_s3(self.url) else str(urlsplit(self.url).hostname)
+
+    @property
+    def _path(self) -> str:
+        """What stands behind the host; a key is taken as it stands."""
+        if is_s3(self.url):
+            return f"/{bucket_and_key(self.url)[1]}"
+        return unquote(urlsplit(self.url).path)
 
 
 Place: TypeAlias = Path | Address
@@ -81,7 +92,9 @@ def address_problem(url: str) -> str:
     """What is wrong with an address, '' where it can be asked for."""
     scheme = url.partition("://")[0].lower()
     if scheme not in READ:
-        return f"{scheme}:// is not read; of addresses, http:// and https:// are"
+        return f"{scheme}:// is not read; of addresses, http://, https:// and s3:// are"
+    if scheme == "s3":
+        return s3_problem(url)
     try:
         parts = urlsplit(url)
         usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)

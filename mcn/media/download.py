@@ -1,4 +1,4 @@
-"""One file over HTTP: resumed after a cut, tried again a stated number of times, whole at the end.
+"""One file from a server: resumed after a cut, tried again a stated number of times, whole at the end.
 
 Conventions
 -----------
@@ -135,6 +135,10 @@ def _first_byte(answer: requests.Response, wanted: Wanted, part: Path, have: int
     refuse(answer, wanted)
     if answer.status_code != 206:
         return 0
+    begun, now = _read_state(part, wanted.address).get("etag", ""), answer.headers.get("ETag", "")
+    if begun and now and begun != now:  # servers of buckets pass over If-Range
+        part.unlink()
+        raise TryAgain("truncated", "the file was replaced while it came")
     span = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
     if not span or int(span[1]) != have:
         raise TryAgain("truncated", "the server sends another part than the one that was asked for")

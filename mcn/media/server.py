@@ -5,7 +5,8 @@ Conventions
 - Errors are `DownloadError`s, whose `code` is one of `mcn.errors.ERROR_CODES`, and `TryAgain` for what may pass: a cut,
   a stall, and the statuses `TRIED_AGAIN`.
 - No message holds a password or the query of an address (`mcn.media.address.shown`), whatever a library says.
-- Proxies, certificates and passwords come from where `requests` looks: HTTPS_PROXY, NO_PROXY, .netrc.
+- Proxies, certificates and passwords come from where `requests` looks: HTTPS_PROXY, NO_PROXY, .netrc. A file of a
+  bucket is asked for by an address that boto3 signs (`mcn.media.s3`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import urllib3
 
 from mcn.errors import UserError
 from mcn.media.address import shown
+from mcn.media.s3 import is_s3, refusal, signed
 
 LONGEST_PAUSE_SECONDS = 60.0
 CONNECT_SECONDS = 15.0
@@ -99,6 +101,7 @@ def request(
     """An answer whose body has not been read yet. Errors: `TryAgain`, `DownloadError`."""
     url, asked = wanted.address, {"Accept-Encoding": "identity", **headers}
     try:
+        url = signed(url) if is_s3(url) else url
         with requests.get(
             url, headers=asked, stream=True, timeout=(CONNECT_SECONDS, stall)
         ) as answer:
@@ -107,7 +110,7 @@ def request(
         requests.TooManyRedirects,
         ValueError,
     ) as error:  # requests' errors of an address are ValueErrors
-        got = f"{shown(url)}: {without_secrets(url, str(error))}"
+        got = f"{shown(wanted.address)}: {without_secrets(url, str(error))}"
         ends = "an address that ends somewhere"
         raise DownloadError("http_status", got, ends, elsewhere(wanted)) from error
     except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
@@ -130,13 +133,16 @@ def refuse(answer: requests.Response, wanted: Wanted) -> None:
         after = answer.headers.get("Retry-After", "")
         asked = min(float(after), LONGEST_PAUSE_SECONDS) if after.isdigit() else 0.0
         raise TryAgain("http_status", f"the server answers {status} {answer.reason}", asked)
-    if not answer.ok:
+    bucket = is_s3(wanted.address)
+    place = shown(wanted.address if bucket else answer.url)
+    if not answer.ok or answer.is_redirect or status == 301:  # S3 says 301 without saying where to
         words = REFUSALS.get(status, "the server refuses")
-        got = f"{shown(answer.url)}: {words} ({status} {answer.reason})"
+        more = refusal(answer.headers, answer.raw.read(4096)) if bucket else ""
+        got = f"{place}: {words} ({status} {answer.reason}{f'; {more}' if more else ''})"
         code = "not_found" if status in GONE else "http_status"
         raise DownloadError(code, got, "a file", elsewhere(wanted))
     if answer.headers.get("Content-Type", "").startswith("text/html"):
-        got = f"{shown(answer.url)}: a page for people (text/html) in the place of the file"
+        got = f"{place}: a page for people (text/html) in the place of the file"
         raise DownloadError("unreadable", got, "a file", elsewhere(wanted))
 
 

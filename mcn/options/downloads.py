@@ -6,7 +6,7 @@ from mcn.options.base import Options, field
 
 
 class DownloadOptions(Options):
-    """Videos that manifests name by address (http, https): their cache, and the patience with servers."""
+    """Videos that manifests name by address (http, https, s3): their cache, and the patience with servers."""
 
     folder: str = field(
         "results/downloads",
