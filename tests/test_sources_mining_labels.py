@@ -83,6 +83,21 @@ def test_the_sample_is_read_at_29_97_frames_a_second_although_it_stops_early():
     ]
 
 
+def test_labels_that_stop_within_a_cue_have_its_rest():
+    labels = labels_of(CUES, 25)
+    last = next(cue for cue in reversed(CUES) if cue.label)
+    cut = labels[: round(25 * (last.start + (last.end - last.start) / 3))]
+    found = fit_rate(cut, CUES)
+    assert isinstance(found, LabelRate)
+    assert found.frames_per_second == 25
+    whole = fit_rate(labels, CUES)
+    for one, other in zip(
+        segments_of_labels(cut, found, CUES), segments_of_labels(labels, whole, CUES), strict=False
+    ):
+        assert one.label == other.label
+        assert one.end == pytest.approx(other.end, abs=0.05)
+
+
 def test_a_cue_without_a_class_may_have_a_run_of_any_label():
     labels = labels_of(CUES, 25, lambda cue: cue.label or "fill_tomato")
     found = fit_rate(labels, CUES)

@@ -101,9 +101,12 @@ def test_without_cues_labels_last_as_long_as_the_video_at_its_rate(tmp_path):
 def test_frames_with_neither_cues_nor_video_are_left_out(tmp_path):
     folder = mining_youtube(tmp_path / "data")
     (folder / f"annotations/{FRAMES}.srt").unlink()
-    output = again(tmp_path, folder, "validation")
-    assert "neither cues nor a readable video" in rows(output / "left_out.csv")[0]["reason"]
-    assert rows(output / "manifest.csv") == []
+    reason = "neither cues nor a readable video"
+    with pytest.raises(UserError, match=f"not a single video.*\n.*{reason}"):
+        again(tmp_path, folder, "validation")
+    output = again(tmp_path, folder, "test")
+    assert any(reason in row["reason"] for row in rows(output / "left_out.csv"))
+    assert FRAMES not in {row["video_id"] for row in rows(output / "manifest.csv")}
 
 
 def test_cues_alone_give_segments_with_background_between(tmp_path):

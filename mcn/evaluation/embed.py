@@ -271,10 +271,9 @@ class EvaluatedModel:
         return self.model.embed_video(self._visual_tensor(rows))
 
     def _visual_tensor(self, rows: list[np.ndarray]) -> Tensor:
-        features = np.stack(rows)
-        wanted = self.model.settings["video_width"]
-        require_width("visual features", features.shape[-1], wanted)
-        return self._tensor(features)
+        for width in {row.shape[-1] for row in rows}:
+            require_width("visual features", width, self.model.settings["video_width"])
+        return self._tensor(np.stack(rows))
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.from_numpy(values).to(self.device)

@@ -22,12 +22,14 @@ import shutil
 import uuid
 from pathlib import Path
 
+import numpy as np
 from gensim.models import KeyedVectors
 
 from mcn.errors import UserError
 from mcn.files import file_sha256
 from mcn.media.lines import LONGEST_LINE, require_lines
 from mcn.sources.arrays import bounded_memory
+from mcn.sources.first_bytes import what_it_is
 from mcn.sources.unpickle import RestrictedUnpickler, first_line
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,7 @@ log = logging.getLogger(__name__)
 NATIVE_SUFFIXES = (".kv", ".wordvectors")
 CONVERTED = "vectors.kv"
 LONGEST_WORD = 10_000  # bytes
+_CHECKED = 100_000  # vectors that are looked at together
 
 
 def load_vectors(path: Path | str, cache: Path | str) -> tuple[KeyedVectors, str]:
@@ -60,7 +63,7 @@ def load_vectors(path: Path | str, cache: Path | str) -> tuple[KeyedVectors, str
 def _convert(source: Path, target: Path) -> None:
     """Write `source` in gensim's format into the directory `target`, which appears whole or not at all."""
     log.info("converting %s to %s, once", source, target)
-    vectors = _read(source)
+    vectors = _usable(_read(source), source)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.part")
     temporary.mkdir()
@@ -120,6 +123,18 @@ def _require_words(source: Path, count: int, width: int) -> None:
             place = blank + 1 + 4 * width
 
 
+def _usable(vectors: KeyedVectors, source: Path) -> KeyedVectors:
+    """The vectors; `UserError` where there is none, or one holds NaN or infinity."""
+    if not vectors.vectors.size:
+        raise _unreadable(source, ValueError(f"{vectors.vectors.shape[0]} words"))
+    for first in range(0, len(vectors), _CHECKED):
+        odd = ~np.isfinite(vectors.vectors[first : first + _CHECKED]).all(axis=1)
+        if odd.any():
+            word = vectors.index_to_key[first + int(np.flatnonzero(odd)[0])]
+            raise _unreadable(source, ValueError(f"NaN or infinity in the vector of {word!r}"))
+    return vectors
+
+
 def _load_native(path: Path) -> KeyedVectors:
     """Gensim's own format, arrays mapped."""
     try:
@@ -141,8 +156,12 @@ class _VectorsUnpickler(RestrictedUnpickler):
 
 
 def _unreadable(path: Path, error: BaseException) -> UserError:
+    kind = what_it_is(path)
+    usual = {".gz": "a gzip archive, not unpacked"} | dict.fromkeys(NATIVE_SUFFIXES, "a pickle")
+    told = kind and kind != usual.get(path.suffix)
+    reason = f"it is {kind}" if told else first_line(error)
     return UserError(
-        f"{path}, which cannot be read as word vectors ({first_line(error)})",
+        f"{path}, which cannot be read as word vectors ({reason})",
         "word2vec .bin, word2vec or GloVe text (also .gz), or gensim's .kv of KeyedVectors",
         "check the file's name and that it was downloaded whole",
     )

@@ -42,6 +42,7 @@ from mcn.networks import (
 from mcn.networks.everything_at_once import settings_of_rows
 from mcn.networks.resnext3d import CLASSIFIER_ROWS, unwrap
 from mcn.networks.rows import load_rows_file
+from mcn.sources.first_bytes import what_it_is
 
 
 def below(rows: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -89,6 +90,14 @@ RENAMES = {
     "text_pooling.": "text_pooling_caption.",
     "GU_text.": "GU_text_captions.",
     "davenet.": AUDIO_PREFIX,
+}
+# a row of a file that is no model -> what the file is, and what reads it
+OTHER_NETWORKS = {
+    "conv_2c.conv1.weight": "an S3D of MIL-NCE, which embeds pixels; it is not read here",
+    "text_module.fc1.weight": "an S3D of MIL-NCE, which embeds pixels; it is not read here",
+    "layer1.0.conv3.weight": "a ResNet of pictures or frames: name it in features.resnet152.weights or "
+    "features.resnext101.weights",
+    "layer4.0.conv1.weight": "a ResDAVEnet alone: name it in model.audio_weights or features.davenet.weights",
 }
 UNUSED_BATCH_NORM = ".cg.batch_norm."
 # heads of the Sinkhorn variant: they see the clustering objective, never an embedding
@@ -181,6 +190,9 @@ def _filled(
 ) -> EmbeddingNetwork:
     with torch.device("meta"):  # nothing is initialised that the file replaces
         network = kind(**settings)
+    odd = [name for name, row in rows.items() if not torch.isfinite(row).all()]
+    if odd:
+        raise _unreadable(source, f"holds NaN or infinity in {', '.join(odd[:5])}")
     network.to_empty(device="cpu")
     for name, buffer in network.named_buffers():
         if name.endswith("num_batches_tracked"):
@@ -220,18 +232,26 @@ def read_state_dict(path: Path | str) -> dict[str, Tensor]:
         raise UserError(
             f"{path}, which does not exist", "a file of weights", "correct the path"
         ) from None
-    except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
-        raise _unreadable(path, f"holds more than tensors, or is cut short ({reason})") from error
     except UserError:
         raise
     except Exception as error:  # a damaged file raises many kinds
-        raise _unreadable(path, f"cannot be read ({error})") from error
+        raise _unreadable(path, _not_read(path, error)) from error
     rows = unwrap(state) if isinstance(state, Mapping) else {}
     others = [name for name, row in rows.items() if not isinstance(row, Tensor)]
     if not rows or others:
         raise _unreadable(path, f"is no state dict (not tensors: {', '.join(others[:5]) or 'all'})")
     return rows
+
+
+def _not_read(path: Path | str, error: Exception) -> str:
+    """Why a file of weights cannot be read, in the words of `_unreadable`."""
+    kind = what_it_is(path)
+    if kind and kind not in ("a PyTorch file", "a pickle"):
+        return f"is {kind}"
+    if isinstance(error, pickle.UnpicklingError):
+        return "holds more than tensors, or is cut short"
+    reason = (str(error).splitlines() or [type(error).__name__])[0].partition(". ")[0]
+    return f"cannot be read ({reason})"
 
 
 def published_name(name: str) -> str:
@@ -291,7 +311,9 @@ def _matrix(rows: Mapping[str, Tensor], name: str, source: str) -> tuple[int, in
 def _row(rows: Mapping[str, Tensor], name: str, source: str) -> Tensor:
     if name not in rows:
         found = ", ".join(sorted(rows)[:5])
-        raise _unreadable(source, f"has no {name}; it begins with {found}")
+        other = next((what for row, what in OTHER_NETWORKS.items() if row in rows), "")
+        known = f"is {other}" if other else f"has no {name}; it begins with {found}"
+        raise _unreadable(source, known)
     return rows[name]
 
 

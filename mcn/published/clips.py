@@ -14,6 +14,8 @@ Conventions
   YouCook2's) has neither sound nor text either, as the released loader leaves it out.
 - A clip lasts as long as its log-mel and two frames more, so that all of its columns are read, or as its full rows if
   they last longer; a clip without sound lasts 1 s.
+- What a feature's first usable clip has is its width; another width is bad_shape, as are log-mels of other than 40
+  bands. A file without a clip, or without a single usable row of any feature, is an error that names its keys.
 - The files written are manifest.csv, captions.csv (clips with text), one feature file for each of resnet152, resnext101
   and logmel, and accounting.json. Memory holds one clip.
 """
@@ -33,10 +35,11 @@ from tqdm import tqdm
 from mcn.errors import UserError, VideoError
 from mcn.features.registry import library_versions
 from mcn.files import file_sha256, write_json
-from mcn.published.feature_files import CLIPS, VERSION, failed_row, matrix_row
+from mcn.published.feature_files import CLIPS, VERSION, failed_row, log_mel_rows, matrix_row
 from mcn.shards import FEATURE_SCHEMA, ShardWriter
 from mcn.sources.annotation_tables import CAPTIONS
 from mcn.sources.arrays import bounded_memory
+from mcn.sources.first_bytes import what_it_is
 from mcn.sources.manifest import SAFE_ID
 from mcn.sources.official_text import csv_file
 from mcn.sources.unpickle import first_line, stream
@@ -68,10 +71,15 @@ def import_clips(source: Path, output: Path, rows: str = "pooled") -> dict[str, 
 
     Errors: `UserError` for a file that is no such list, and for a clip without a usable id.
     """
+    try:
+        digest = file_sha256(source)
+    except OSError as error:
+        wanted = "a pickle of clips, or a .pth of Miech et al."
+        raise UserError(f"{source}: {error.strerror}", wanted, "correct the path") from None
     output.mkdir(parents=True, exist_ok=True)
     recipe = {
         "version": VERSION,
-        "published": {"layout": CLIPS, "source": source.name, "sha256": file_sha256(source)},
+        "published": {"layout": CLIPS, "source": source.name, "sha256": digest},
         "libraries": library_versions("numpy"),
     }
     with contextlib.ExitStack() as stack:
@@ -95,6 +103,7 @@ def import_clips(source: Path, output: Path, rows: str = "pooled") -> dict[str, 
             _each_of_pth(source, importer.take)
         else:
             stream(source, importer.take)
+        importer.require_rows()
     accounting = importer.accounting()
     write_json(output / "accounting.json", accounting)
     log.info("%s: %s", source, accounting)
@@ -124,6 +133,7 @@ class _Importer:
         self.outcomes: dict[str, Counter[str]] = {feature: Counter() for feature in keys}
         self.types: dict[str, Counter[str]] = {feature: Counter() for feature in keys}
         self.left_out: Counter[str] = Counter()
+        self.widths: dict[str, int] = {}
         self.captions = 0
 
     def take(self, clip: Any) -> None:
@@ -180,11 +190,15 @@ class _Importer:
             values = np.asarray(clip[key])
             self.types[feature][str(values.dtype)] += 1
             if feature == "logmel":
-                row = matrix_row(video_id, _columns(values), MEL_STEP)
+                row = matrix_row(video_id, log_mel_rows(values, key), MEL_STEP)
             elif values.ndim == 1:
                 row = matrix_row(video_id, values[np.newaxis], seconds)
             else:
                 row = matrix_row(video_id, values, ROW_SECONDS[key[:2]])
+            usual = self.widths.setdefault(feature, row["width"])
+            if row["width"] != usual:
+                wanted = f"{usual} as in the clips before it"
+                raise VideoError("bad_shape", f"{key} of width {row['width']}, wanted {wanted}")
         except VideoError as error:
             row = failed_row(video_id, feature, error)
         self.outcomes[feature][row["error"].partition(":")[0] or "ok"] += 1
@@ -202,6 +216,21 @@ class _Importer:
             self.tables["captions"].writerow([video_id, video_id, 0.0, seconds, text])
         self.captions += len(texts)
         return {key}
+
+    def require_rows(self) -> None:
+        """Raise `UserError` where there is no clip, or no clip has a usable row of any feature."""
+        if any(found["ok"] for found in self.outcomes.values()):
+            return
+        if not self.seen:
+            raise self._not_clips("not a single clip")
+        counts = "; ".join(f"{name} {dict(found)}" for name, found in self.outcomes.items())
+        others = f"; other keys: {', '.join(map(str, self.left_out))}" if self.left_out else ""
+        keys = ", ".join(" or ".join(names) for names in self.keys.values())
+        raise UserError(
+            f"{self.source}: no usable feature in {self.seen.total()} clips ({counts}{others})",
+            f"clips with some of {keys}",
+            "give a file that has these features; `rows: full` reads all rows of clips, `rows: pooled` their maximum",
+        )
 
     def accounting(self) -> dict[str, Any]:
         """Counts of clips, captions, each feature's outcomes and number types, and of keys that were left out."""
@@ -224,15 +253,6 @@ def _sorted(counts: Counter[str]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _columns(values: np.ndarray) -> np.ndarray:
-    """(40, T) -> (T, 40); a clip without a column has no sound."""
-    if values.ndim != 2:
-        raise VideoError("bad_shape", f"audio of shape {values.shape}, wanted (40, T)")
-    if 0 in values.shape:
-        raise VideoError("not_found", f"audio of shape {values.shape}")
-    return values.T
-
-
 def _each_of_pth(source: Path, sink: Callable[[Any], None]) -> None:
     """The videos of {'2d': {id: tensor}, '3d': {id: tensor}} as clips; `UserError` for another content."""
     import torch
@@ -241,7 +261,9 @@ def _each_of_pth(source: Path, sink: Callable[[Any], None]) -> None:
         with bounded_memory(source):
             loaded = torch.load(source, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file raises many kinds
-        reason = first_line(error)
+        kind = what_it_is(source)
+        known = kind and kind != "a PyTorch file"
+        reason = f"it is {kind}" if known else first_line(error).partition(". ")[0]
         cure = "check that it was downloaded whole"
         raise UserError(f"{source}, which cannot be read ({reason})", "a .pth", cure) from error
     found = loaded if isinstance(loaded, dict) else {}

@@ -13,6 +13,8 @@ Conventions
 - A shard has the videos of its shard list, each once and in the same order. A video without a file is `failed:
   not_found` (sound: `missing: no_audio`), a file without a usable matrix is failed with its code; the ledger counts
   both.
+- What the first usable file of a shard has is the width of all; a file of another width is failed: bad_shape. Where
+  whole shards differ, training and evaluation name both widths.
 - Values are kept as they are and stored as float16, which is what was published except for CrossTask (float32); the
   recipe says which layout, stream, columns and step. NaN, infinity and values beyond float16 are failed: bad_values.
 - A source is a folder of such files, or a folder that `import features clips` made, whose `resnet152.parquet`, ... hold
@@ -69,7 +71,7 @@ LAYOUTS: dict[str, dict[str, PublishedStream]] = {
         "vggish": PublishedStream((".npy",), _SECOND, (3072, 3200)),
     },
 }
-CROSSTASK_WIDTH = 3200
+CROSSTASK_WIDTH, MEL_BANDS = 3200, 40
 
 
 def find_file(folder: Path, video_id: str, path: str, stream: PublishedStream) -> Path:
@@ -99,12 +101,12 @@ def read_matrix(path: Path, stream: PublishedStream) -> np.ndarray:
         values = load_array(path)
     except (OSError, ValueError) as error:
         raise VideoError("unreadable", f"{path}: {error}") from error
-    if values.ndim == 2 and stream.transposed:
-        values = values.T
-    if values.ndim != 2:
-        raise VideoError("bad_shape", f"{path} has shape {values.shape}, wanted a matrix")
     if 0 in values.shape:
         raise VideoError("no_frames", f"{path} has shape {values.shape}")
+    if stream.transposed:
+        values = log_mel_rows(values, str(path))
+    if values.ndim != 2:
+        raise VideoError("bad_shape", f"{path} has shape {values.shape}, wanted a matrix")
     if stream.columns:
         if values.shape[1] != CROSSTASK_WIDTH:
             raise VideoError("bad_shape", f"{path} has width {values.shape[1]}, wanted 3200")
@@ -151,10 +153,18 @@ def published_stream(layout: str, feature: str) -> PublishedStream:
 def _reader_of_files(
     source: Path, feature: str, stream: PublishedStream
 ) -> Callable[[str, str], dict[str, Any]]:
+    usual = 0  # width of the first video
+
     def read(video_id: str, path: str) -> dict[str, Any]:
+        nonlocal usual
         try:
             found = find_file(source, video_id, path, stream)
-            return matrix_row(video_id, read_matrix(found, stream), stream.step_seconds)
+            row = matrix_row(video_id, read_matrix(found, stream), stream.step_seconds)
+            usual = usual or row["width"]
+            if row["width"] != usual:
+                wanted = f"{usual} as the videos before it"
+                raise VideoError("bad_shape", f"{found} has width {row['width']}, wanted {wanted}")
+            return row
         except VideoError as error:
             return failed_row(video_id, feature, error)
 
@@ -171,12 +181,25 @@ def _reader_of_clips(rows: RowStore) -> Callable[[str, str], dict[str, Any]]:
     return read
 
 
+def log_mel_rows(values: np.ndarray, source: str) -> np.ndarray:
+    """(40, T) -> (T, 40); `VideoError` not_found without a column, bad_shape for anything but 40 bands."""
+    if values.ndim == 2 and 0 in values.shape:
+        raise VideoError("not_found", f"{source} of shape {values.shape}")
+    if values.ndim != 2 or len(values) != MEL_BANDS:
+        raise VideoError(
+            "bad_shape", f"{source} of shape {values.shape}, wanted ({MEL_BANDS}, columns)"
+        )
+    return values.T
+
+
 def matrix_row(
     video_id: str, values: np.ndarray, step_seconds: float, start_seconds: float = 0.0
 ) -> dict[str, Any]:
     """A feature row of (T, D) numbers of any type; `VideoError` where they are no numbers that float16 can hold."""
     if values.dtype.kind not in "fiu":
         raise VideoError("bad_shape", f"{values.dtype}, wanted numbers")
+    if values.ndim != 2 or 0 in values.shape:
+        raise VideoError("bad_shape", f"shape {values.shape}, wanted a matrix of rows")
     try:
         return feature_row(video_id, values, start_seconds, step_seconds)
     except ValueError as error:

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow.parquet as pq
 
+from mcn.errors import UserError
 from mcn.files import canonical_json
 from mcn.shards.clips import values_of
 from mcn.shards.schemas import FeatureSequence
@@ -70,7 +71,12 @@ class MappedFeatures(FeatureStore):
         for shard in range(len(self.paths)):
             self._locate(shard, digest)
         self.fingerprint = digest.hexdigest()
-        self.width = next((blob.width for blob in self._blobs.values()), 0)
+        widths = {blob.width: video_id for video_id, blob in self._blobs.items()}
+        if len(widths) > 1:
+            found = ", ".join(f"{width} ({video_id})" for width, video_id in widths.items())
+            got = f"{self.paths[0]} and its sibling shards: rows of widths {found}"
+            raise UserError(got, "one width for all videos", "give features of one kind")
+        self.width = next(iter(widths), 0)
 
     @property
     def log_mel(self) -> bool:

@@ -22,6 +22,8 @@ from typing import BinaryIO
 
 import numpy as np
 
+from mcn.sources.first_bytes import what_it_is
+
 ARRAY_NAMES = ("features", "arr_0")
 LARGEST_ARRAY = 2 << 30  # bytes; a day of log-mels in float32 takes 1.4e9
 ROOM = 1 << 30  # bytes
@@ -43,7 +45,9 @@ def load_array(path: Path) -> np.ndarray:
     except OSError:
         raise
     except Exception as error:  # zlib, zipfile, tokenize and numpy raise many kinds
-        raise ValueError(f"{type(error).__name__}: {error}") from error
+        kind = what_it_is(path)
+        known = kind and kind not in ("a numpy array", "an archive of numpy arrays")
+        raise ValueError(kind if known else f"{type(error).__name__}: {error}") from error
 
 
 def _member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:

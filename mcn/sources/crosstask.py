@@ -193,9 +193,11 @@ def _from_table(path: Path, steps: int) -> Times:
         table = load_array(path)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: {error}", "an array of numbers", GET_AGAIN) from error
-    if table.ndim != 2 or table.shape[1] != steps:
-        got = f"{path}: shape {table.shape}"
-        raise UserError(got, f"seconds by {steps} steps", GET_AGAIN)
+    if table.ndim != 2 or table.shape[1] != steps or table.dtype.kind not in "bfiu":
+        got = f"{path}: shape {table.shape} of {table.dtype}"
+        raise UserError(got, f"seconds by {steps} steps, numbers", GET_AGAIN)
+    if not np.isfinite(table).all():
+        raise UserError(f"{path}: NaN or infinity", "1 where a step is shown, else 0", GET_AGAIN)
     found = []
     for step in range(steps):
         edges = np.flatnonzero(np.diff(table[:, step] > 0, prepend=False, append=False))

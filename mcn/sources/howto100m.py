@@ -78,6 +78,7 @@ class HowTo100M(Adapter):
             narration = _Narration(expected, source, account, writer)
             _give(source, narration.take)
             narration.flush()
+            narration.require_lines()
         account.count("videos with captions", len(narration.seen))
         account.count("lines", narration.lines, note="the home page says 136 million")
 
@@ -109,10 +110,18 @@ def _give(source: Path, take: Callable[[str, Any], None]) -> None:
     elif source.suffix == ".pickle":
         from mcn.sources.unpickle import stream
 
-        stream(source, lambda pair: take(*pair))
+        stream(source, lambda pair: take(*_pair(source, pair)))
     else:
         for video_id, value in json_members(source):
             take(video_id, value)
+
+
+def _pair(source: Path, item: Any) -> tuple[str, Any]:
+    """(video id, captions) of an item of a pickle; `UserError` where it is none."""
+    if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str):
+        return item[0], item[1]
+    got = f"{source}: its first item is a {type(item).__name__}"
+    raise UserError(got, "a dictionary: video id -> start, end and text", GET_AGAIN)
 
 
 class _Narration:
@@ -123,7 +132,7 @@ class _Narration:
     ) -> None:
         self.videos, self.source, self.account, self.writer = videos, source, account, writer
         self.seen: set[str] = set()
-        self.lines = 0
+        self.lines = self.given = 0
         translated = source.stem.startswith(TRANSLATED)
         named = base_language(source.stem.removeprefix(TRANSLATED)) if translated else ""
         self.language = named or LANGUAGE
@@ -131,6 +140,7 @@ class _Narration:
 
     def take(self, video_id: str, value: Any) -> None:
         """Keep the usable lines of a video; `value` is a file, or the lists start, end and text."""
+        self.given += 1
         if video_id not in self.videos:
             self._leave_out(video_id, "captions of a video that is not listed")
         elif video_id in self.seen:
@@ -150,6 +160,15 @@ class _Narration:
         self.lines += len(self._waiting)
         self._waiting = []
 
+    def require_lines(self) -> None:
+        """Raise `UserError` where there are captions, and not a single line of a listed video among them."""
+        if self.videos and self.given and not self.lines:
+            got = (
+                f"{self.source}: no usable line of the {len(self.videos)} videos of the list, "
+                f"captions of {len(self.seen)} of them"
+            )
+            raise UserError(got, "captions of the listed videos", GET_AGAIN)
+
     def _leave_out(self, item: str, reason: str) -> None:
         self.account.leave_out(self.source, None, item, reason)
 
@@ -163,6 +182,8 @@ class _Narration:
                 return []
         try:
             start, end = ([float(time) for time in value[name]] for name in ("start", "end"))
+            if isinstance(value["text"], str):
+                raise TypeError("text is one string")
             text = list(value["text"])
         except (KeyError, TypeError, ValueError) as error:
             raise self._wrong(video_id, f"{type(error).__name__}: {error}") from error

@@ -13,7 +13,8 @@ Conventions
   without a class may have a run of any label, or none. The rate is the one that lies in the middle of frame / seconds
   over the boundaries of matched runs and cues, late ones weighing more; a usual rate within 0.1 % of it is taken.
 - Labels that do not follow their cues, or whose boundaries lie further than `ERROR_SECONDS` from those of their cues,
-  are refused with the figures. Labels that stop early (the official sample does) are followed by the cues behind them.
+  are refused with the figures. Labels that stop early (the official sample does) are followed by the cues behind them;
+  where they stop within a cue, its rest has its label.
 - Without cues the rate is that of the video file, and labels have to last as long as the file does.
 
 Source: hildekuehne/Mining_YouTube_dataset: README files, class lists, annotations, and the sample of video_alignment,
@@ -93,7 +94,7 @@ def read_classes(path: Path) -> dict[str, int]:
         if len(cells) != 2 or cells[0] != str(place) or cells[1] in classes:
             raise wrong(path, line, repr(text), wanted)
         classes[cells[1]] = place
-    if classes.get(BACKGROUND, 0) != len(classes) - 1 or not classes:
+    if classes.get(BACKGROUND) != len(classes) - 1:
         got = f"{BACKGROUND} as class {classes.get(BACKGROUND)} of {len(classes)}"
         raise wrong(path, len(classes), got, f"{BACKGROUND} as the last class")
     return classes
@@ -157,9 +158,13 @@ def fit_rate(labels: Sequence[str], cues: Sequence[Cue]) -> LabelRate | str:
     pairs = [(frame, seconds) for frame, seconds in pairs if seconds > 0]
     if len(pairs) < 2:
         return f"{len(pairs)} boundaries of labels and cues to tell the frame rate by, 2 are needed"
-    rate = _usual(_middle_rate(pairs))
+    rate, reached = _usual(_middle_rate(pairs)), written[matched[-1]].end
+    if runs[-1][2] == len(labels) and len(pairs) > 2 and pairs[-1] == (len(labels), reached):
+        others = _usual(_middle_rate(pairs[:-1]))
+        if len(labels) / others < reached - ERROR_SECONDS:  # they stop within their last cue
+            rate, reached, pairs = others, written[matched[-1]].start, pairs[:-1]
     error = max(abs(frame / rate - seconds) for frame, seconds in pairs)
-    covered = sum(cue.start < written[matched[-1]].end for cue in cues)
+    covered = sum(cue.start < reached for cue in cues)
     found = LabelRate(rate, len(pairs), error, covered)
     if error > ERROR_SECONDS:
         return f"labels at {found} of their cues, {ERROR_SECONDS} s are allowed"
@@ -194,7 +199,11 @@ def segments_of_labels(
     segments = [
         Segment(label, first * second, last * second) for label, first, last in label_runs(labels)
     ]
-    return [*segments, *segments_of_cues(cues[rate.cues :], segments[-1].end)]
+    *before, last = segments
+    behind = segments_of_cues(cues[rate.cues :], last.end)
+    if behind and behind[0].label == last.label:  # the rest of the cue that the labels stop in
+        last = last._replace(end=behind.pop(0).end)
+    return [*before, last, *behind]
 
 
 def segments_of_cues(cues: Sequence[Cue], reached: float = 0.0) -> list[Segment]:

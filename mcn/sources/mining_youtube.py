@@ -100,6 +100,12 @@ class MiningYouTube(Adapter):
             else:
                 truths[video_id] = truth
                 steps[video_id] = _steps(truth, lines, texts.get(video_id))
+        if texts and truths and not texts.keys() & truths.keys():
+            got = f"{self.find(_STEP_TEXTS)[0]}: steps of {len(texts)} videos, none of them labelled here"
+            cure = (
+                "get the file of these videos, or take it away: steps are then those of the labels"
+            )
+            raise UserError(got, f"steps of the {len(truths)} videos of the list", cure)
         rates.finish(account)
         cues.finish(account, CUE_COUNTS.get(self.split))
         _write_alignment(account, classes, truths)
@@ -125,7 +131,11 @@ class MiningYouTube(Adapter):
         """Video id -> texts of its steps, where a list of them is there."""
         lists = self.find(_STEP_TEXTS)
         texts: Any = read_json(lists[0]) if lists else {}
-        if not isinstance(texts, dict) or not all(isinstance(one, list) for one in texts.values()):
+        form = isinstance(texts, dict) and all(
+            isinstance(one, list) and all(isinstance(text, str) for text in one)
+            for one in texts.values()
+        )
+        if not form:
             raise UserError(f"{lists[0]}: another form", "{video id: [texts]}", GET_AGAIN)
         return texts
 
@@ -136,6 +146,8 @@ class MiningYouTube(Adapter):
         for line, text in text_lines(path):
             seen.add(text)
             yield path, line, identifier(path, line, text)
+        if not seen:
+            raise wrong(path, 1, "an empty file", "the id of a video a line")
         labelled = (_places("groundTruth"), _places("annotations")) if self.split == "test" else ()
         for folder in (found for names in labelled for found in self.find(names)[:1]):
             for file in sorted(folder.iterdir()):

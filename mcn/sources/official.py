@@ -14,7 +14,8 @@ Conventions
 - `accounting.json` has `counts` (the number found, and the published number, null where none is known), `left_out`
   (reason -> number of rows) and `absent_videos`. `left_out.csv` has every row that was left out (file, line, item,
   reason), `absent.csv` has every video without a file (video_id, expected).
-- A count that differs from the published one is a warning in the log, never an error.
+- A count that differs from the published one is a warning in the log, never an error; an import without a single video
+  is an error, with what was left out and why.
 - A video without a file stays in the manifest, with the path where its file was expected. Paths in manifest.csv are
   relative to the manifest.
 """
@@ -43,7 +44,13 @@ from mcn.files import write_json
 from mcn.options.base import nearest
 from mcn.options.official import OfficialOptions
 from mcn.options.own_parts import contract_words, load_part, part_errors, part_file
-from mcn.sources.official_text import SUFFIXES, csv_file, find_videos, write_csv
+from mcn.sources.official_text import (
+    SUFFIXES,
+    csv_file,
+    ends_within_a_line,
+    find_videos,
+    write_csv,
+)
 
 log = logging.getLogger(__name__)
 
@@ -210,10 +217,14 @@ def import_annotations(adapter: Adapter, output: Path) -> None:
     if refused:
         raise UserError("; ".join(refused), "options of this data set", "correct them")
     adapter.require_files()
+    for path in adapter.files():
+        if path.suffix in (".csv", ".txt") and ends_within_a_line(path):
+            log.warning("%s ends within a line: was it downloaded whole?", path)
     output.mkdir(parents=True, exist_ok=True)
     with Account(adapter, output) as account:
         with part_errors(f"{type(adapter).__module__}:", contract_words(Adapter)):
             adapter.read(account)
+        account.require_videos()
         absent = [name for name in adapter.makes.values() if not (output / name).exists()]
         if absent:
             got = f"{type(adapter).__module__}: read of {adapter.kind} did not write {', '.join(absent)}"
@@ -228,7 +239,7 @@ class Account(contextlib.AbstractContextManager["Account"]):
         self.adapter, self.output = adapter, output
         self._counts: dict[str, dict[str, Any]] = {}
         self._reasons: Counter[str] = Counter()
-        self._absent = 0
+        self._absent, self._videos = 0, 0
         self._files = contextlib.ExitStack()
 
     def __enter__(self) -> Account:
@@ -272,6 +283,18 @@ class Account(contextlib.AbstractContextManager["Account"]):
         if published not in (None, counted):
             log.warning("%s: %d found, %d published", name, counted, published)
 
+    def require_videos(self) -> None:
+        """Raise `UserError` with what was left out, and why, where the manifest has not a single video."""
+        if self._videos:
+            return
+        files = ", ".join(str(path) for path in self.adapter.files())
+        reasons = [f"{times} times: {reason}" for reason, times in self._reasons.most_common()]
+        raise UserError(
+            "\n  ".join([f"not a single video of {self.adapter.kind} in {files}", *reasons]),
+            f"lists and annotations of one release, for the split {self.adapter.split}",
+            "check that these files belong together and were downloaded whole",
+        )
+
     def leave_out(self, path: Path, line: int | None, item: str, reason: str) -> None:
         """Note a row that is not used, and why; `line` is None for the file as a whole."""
         self._left_out.writerow([path, "" if line is None else line, item, reason])
@@ -291,6 +314,7 @@ class Account(contextlib.AbstractContextManager["Account"]):
         base = os.path.relpath(folder.resolve(), self.output.resolve())
         with csv_file(self.output / "manifest.csv", ("video_id", "path", "split")) as writer:
             for video_id, split, expected in videos:
+                self._videos += 1
                 path = files.get(video_id)
                 if path is None:
                     path = f"{expected or video_id}{SUFFIXES[0]}"

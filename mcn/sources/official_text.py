@@ -23,6 +23,7 @@ from typing import Any, TextIO
 from mcn.errors import UserError
 from mcn.files import CsvWriter, atomic_path
 from mcn.media.lines import require_lines, require_size
+from mcn.sources.first_bytes import what_it_is
 from mcn.sources.manifest import SAFE_ID
 
 SUFFIXES = (".mp4", ".webm", ".mkv", ".avi", ".m4v")
@@ -37,6 +38,9 @@ def wrong(path: Path, line: int, got: str, wanted: str) -> UserError:
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[TextIO]:
     """Open the text of an official file; `UserError` where it cannot be read as UTF-8, or is no text."""
+    kind = what_it_is(path)
+    if kind and kind != "empty":
+        raise UserError(f"{path}, which is {kind}", "a text file in UTF-8", GET_AGAIN)
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             yield file
@@ -53,6 +57,15 @@ def text_lines(path: Path) -> Iterator[tuple[int, str]]:
         for number, line in enumerate(file, start=1):
             if line.strip():
                 yield number, line.strip()
+
+
+def ends_within_a_line(path: Path) -> bool:
+    """Whether a file has bytes behind its last line end, as a list that was cut has; the official lists have none."""
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    with open(path, "rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) not in b"\r\n"
 
 
 def csv_lines(path: Path, columns: Sequence[str], header: bool) -> Iterator[tuple[int, list[str]]]:

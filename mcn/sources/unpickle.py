@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 
 from mcn.errors import UserError
 from mcn.sources.arrays import bounded_memory
+from mcn.sources.first_bytes import what_it_is
 from mcn.sources.streaming import StreamingUnpickler
 
 _NUMPY = {
@@ -125,6 +126,12 @@ def first_line(error: BaseException) -> str:
 
 
 def _unreadable(path: Path | str, error: BaseException) -> UserError:
+    kind = what_it_is(path)
+    if kind and kind != "a pickle":
+        cure = (
+            "give the pickle itself: check the path, and that it was downloaded whole and unpacked"
+        )
+        return UserError(f"{path}, which is {kind}", "a pickle", cure)
     return UserError(
         f"{path}, which cannot be read as data ({first_line(error)})",
         "a whole pickle of numpy, torch or pandas data",

@@ -28,6 +28,7 @@ from mcn.evaluation.alignment.poisson import align_poisson
 from mcn.evaluation.alignment.probabilities import read_probabilities
 from mcn.files import atomic_path, write_json
 from mcn.options.evaluation import AlignmentOptions
+from mcn.sources.first_bytes import what_it_is
 from mcn.sources.mining_labels import BACKGROUND, label_runs, read_classes
 from mcn.sources.official_text import text_lines
 
@@ -148,15 +149,19 @@ def _at_frames(items: np.ndarray, frames: int, rate: float, rows: str) -> np.nda
 
 
 def _read_lengths(path: Path, count: int) -> np.ndarray:
+    wanted, cure = "a number of frames a line", "give the file of lengths"
+    if kind := what_it_is(path):
+        raise UserError(f"{path}, which is {kind}", wanted, cure)
     try:
         found = np.loadtxt(path, ndmin=1)
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path}: {error}", "a number a line", "give the file of lengths"
-        ) from error
+        raise UserError(f"{path}: {error}", wanted, cure) from error
     if found.shape != (count,):
         got = f"{path}: {found.shape[0]} lengths for {count} classes"
         raise UserError(
             got, "a mean length [frames] for each class", "give the file of these classes"
         )
+    if not (np.isfinite(found).all() and (found > 0).all()):
+        line = int(np.flatnonzero(~(np.isfinite(found) & (found > 0)))[0]) + 1
+        raise UserError(f"{path}, line {line}: {found[line - 1]}", f"{wanted}, above 0", cure)
     return found

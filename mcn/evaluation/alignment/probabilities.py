@@ -17,6 +17,7 @@ import numpy as np
 
 from mcn.errors import UserError
 from mcn.files import atomic_path
+from mcn.sources.first_bytes import what_it_is
 
 
 def write_probabilities(path: Path, log_probabilities: np.ndarray) -> None:
@@ -28,6 +29,8 @@ def write_probabilities(path: Path, log_probabilities: np.ndarray) -> None:
 def read_probabilities(path: Path, classes: int) -> np.ndarray:
     """Read (rows, C) float32 log-probabilities of C `classes`; `UserError` for another form."""
     wanted = f"a text matrix of {classes} columns, one a class, of log-probabilities"
+    if kind := what_it_is(path):
+        raise UserError(f"{path}, which is {kind}", wanted, "give a complete file")
     try:
         found = np.loadtxt(path, dtype=np.float32, ndmin=2)
     except (OSError, ValueError) as error:
