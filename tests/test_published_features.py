@@ -203,6 +203,32 @@ def test_clips_of_msrvtt_keep_their_captions_and_count_what_they_lack(tmp_path):
     }
 
 
+def test_clips_in_several_languages_have_a_caption_in_each(tmp_path):
+    """Keys as the loaders of roudimit/c2kd read them: Multi-MSRVTT for testing and training, Multi-YouCook2."""
+    clips = [
+        {"id": "video1", "2d": features(7, 8), "caption_en": ["a dog", "a pet"]}
+        | {"eval_caption_en": "a dog", "eval_caption_de": "ein Hund", "caption_de": ["ein Hund"]},
+        {"id": "video2", "2d": features(3, 8), "caption": "mix it", "caption_cz": "smíchejte"},
+        {"id": "video3", "2d": features(2, 8), "caption": "cut", "caption_en": "cut"}
+        | {"caption_zh": ["切", "切开"]},
+    ]
+    (tmp_path / "multi.pkl").write_bytes(pickle.dumps(clips, 4))
+    found = import_clips(tmp_path / "multi.pkl", tmp_path / "out")
+    assert found["captions"] == 7
+    assert found["left_out_keys"] == {"caption": 1, "caption_de": 1, "caption_en": 1}
+    with open(tmp_path / "out/captions.csv", newline="", encoding="utf-8") as file:
+        rows = [(row["clip_id"], row["language"], row["caption"]) for row in csv.DictReader(file)]
+    assert rows == [
+        ("video1", "de", "ein Hund"),
+        ("video1", "en", "a dog"),
+        ("video2", "cs", "smíchejte"),
+        ("video2", "en", "mix it"),
+        ("video3", "en", "cut"),
+        ("video3", "zh", "切"),
+        ("video3", "zh", "切开"),
+    ]
+
+
 def test_all_rows_of_clips_instead_of_the_maximum(tmp_path):
     """Keys as Everything at Once reads them: `2d_full` of YouCook2, `2d` beside `2d_pooled` of MSR-VTT."""
     full, other = features(4, 8), features(9, 8)

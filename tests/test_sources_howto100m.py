@@ -6,11 +6,13 @@ import json
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from mcn.cli import main
 from mcn.errors import UserError
 from mcn.options.official import OfficialOptions
 from mcn.sources import json_members as reader
@@ -95,6 +97,31 @@ def test_captions_of_multi_howto100m_are_in_the_language_of_their_name(tmp_path)
     (folder / "caption.json").rename(folder / "how2_de.json")
     found = narration(again(tmp_path, folder, captions="how2_de.json"))
     assert found == [(*line[:-1], "de") for line in LINES]
+
+
+def test_several_languages_of_multi_howto100m_are_one_narration(tmp_path):
+    """Each is a file; multilingual training takes what is said in each of them while a clip lasts."""
+    folder = howto100m(tmp_path / "data")
+    (folder / "caption.json").rename(folder / "how2_en.json")
+    said = {"nVbIUDjzWY4": {"start": [2], "end": [5], "text": ["die Kette ölen"]}}
+    write(folder / "how2_de.json", json.dumps(said))
+    chosen = ["how2_en.json", "how2_de.json"]
+    output = again(tmp_path, folder, captions=chosen)
+    assert narration(output) == [*LINES, ("nVbIUDjzWY4", 2.0, 5.0, "die Kette ölen", "de")]
+    account = json.loads((output / "accounting.json").read_text())
+    assert account["counts"]["videos with captions"]["found"] == 2
+    assert account["counts"]["lines"]["found"] == 4
+    assert [Path(one).name for one in account["files"][1:]] == chosen
+    told = ["howto100m", str(folder), "--output", str(tmp_path / "verb"), "--captions", *chosen]
+    assert main(["import", "annotations", *told]) == 0
+    assert narration(tmp_path / "verb") == narration(output)
+    write(folder / "caption.json", "{}")
+    with pytest.raises(UserError, match=r"captions how2_en\.json, caption\.json, all in en"):
+        again(tmp_path, folder, captions=["how2_en.json", "caption.json"])
+    with pytest.raises(UserError, match=r"no .*how2_fr\.json; get it from"):
+        again(tmp_path, folder, captions=["how2_en.json", "how2_fr.json"])
+    with pytest.raises(UserError, match=r"captions 'how2_dee\.json', did you mean 'how2_de\.json'"):
+        again(tmp_path, folder, captions=["how2_dee.json"])
 
 
 def test_a_pickle_that_would_run_something_is_refused(tmp_path):

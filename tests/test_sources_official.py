@@ -102,7 +102,7 @@ def test_a_split_or_captions_file_that_does_not_exist_is_refused_with_the_known_
         with pytest.raises(UserError, match=message):
             import_annotations(adapter_of(options), tmp_path / "output")
     options = OfficialOptions(kind="howto100m", directory=str(tmp_path), captions="captions.json")
-    assert "known: caption.json, raw" in adapter_of(options).refusals()[0]
+    assert "did you mean 'caption.json'?" in adapter_of(options).refusals()[0]
 
 
 def test_alternatives_count_in_their_order(tmp_path):

@@ -61,7 +61,12 @@ def _register_annotations(kinds: Verbs) -> None:
     verb.add_argument("directory", help="folder of the official files (docs/datasets.md)")
     verb.add_argument("--output", type=Path, required=True, help="folder to write into")
     verb.add_argument("--split", default="", help="which published selection (default: the first)")
-    verb.add_argument("--captions", default="", help="howto100m: which captions file")
+    verb.add_argument(
+        "--captions",
+        nargs="+",
+        default=(),
+        help="howto100m: which captions file, or one a language",
+    )
 
     verb = add_verb(kinds, "actions", import_actions)
     verb.add_argument("folder", type=Path, help="ClassName/video.avi, as UCF-101 and HMDB-51 have")

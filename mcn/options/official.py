@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Any
+
+from pydantic import Field, field_validator
 
 from mcn.options.base import Options
 
@@ -25,7 +27,13 @@ class OfficialOptions(Options):
     split: str = Field(
         "", description="which of its published selections (docs/datasets.md); empty: the first"
     )
-    captions: str = Field(
-        "",
-        description="howto100m: the file or folder of captions; empty: the only one that is there",
+    captions: tuple[str, ...] = Field(
+        (),
+        description="howto100m: the file or folder of captions, or several files of Multi-HowTo100M, a language each "
+        "([how2_en.json, how2_de.json]); empty: the only one that is there",
     )
+
+    @field_validator("captions", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, given: Any) -> Any:
+        return (given,) * bool(given) if isinstance(given, str) else given

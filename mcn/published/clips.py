@@ -6,6 +6,9 @@ Conventions
   the clip), `2d_full` and `3d_full` or `2d` and `3d` beside the pooled ones (all rows of the clip), `audio` (40, T) dB
   or absent, and the text: `eval_caption`, or `caption`, a string or a list of them. Values are numpy arrays or torch
   tensors (youcook_*_audio.pkl, msrvtt_*.pkl, lsmdc_*.pkl).
+- Pickles in several languages (Rouditchenko et al., ICASSP 2023: Multi-MSRVTT, Multi-YouCook2) have a text for each,
+  `eval_caption_de` or `caption_de`; `cz`, as Multi-YouCook2 names it, is Czech. A plain `caption` beside them is the
+  English text, and is left out where that is there under its language too.
 - A .pth is {'2d': {id: (T, 2048)}, '3d': {id: (T, 2048)}}, without text or sound (antoine77340/howto100m).
 - Every clip becomes a video of its own, and the one row of a pooled feature covers the whole video. A second clip of
   the same id is named `id.2`, and so on, in the order of the file. Pooled rows are kept as they are, since
@@ -24,6 +27,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -40,6 +44,7 @@ from mcn.shards import FEATURE_SCHEMA, ShardWriter
 from mcn.sources.annotation_tables import CAPTIONS
 from mcn.sources.arrays import bounded_memory
 from mcn.sources.first_bytes import what_it_is
+from mcn.sources.languages import base_language
 from mcn.sources.manifest import SAFE_ID
 from mcn.sources.official_text import csv_file
 from mcn.sources.unpickle import first_line, stream
@@ -60,6 +65,8 @@ KEYS = {
     },
 }
 TEXT_KEYS = ("eval_caption", "caption")
+IN_LANGUAGE = re.compile(r"(?:eval_)?caption_([a-z]{2,3})")
+LANGUAGES = {"cz": "cs"}  # codes of pickles that are those of countries
 MEL_STEP = 0.01  # s
 EXTRA_FRAMES = 2  # columns that `mcn.shards.clips.mel_column` is short of the time it is given
 SILENT_SECONDS = 1.0
@@ -112,7 +119,7 @@ def import_clips(source: Path, output: Path, rows: str = "pooled") -> dict[str, 
 
 COLUMNS = {
     "manifest": ("video_id", "path", "title"),
-    "captions": [name for name in CAPTIONS.names if name != "language"],  # none says it
+    "captions": CAPTIONS.names,
 }
 
 
@@ -205,17 +212,18 @@ class _Importer:
         self.writers[feature].write(row)
 
     def _write_captions(self, video_id: str, clip: dict[str, Any], seconds: float) -> set[str]:
-        """One row a caption; returns the key that held them."""
-        key = next((key for key in TEXT_KEYS if clip.get(key) is not None), None)
-        if key is None:
-            return set()
-        texts = [clip[key]] if isinstance(clip[key], str) else list(np.atleast_1d(clip[key]))
-        if not all(isinstance(text, str) for text in texts):
-            raise self._not_clips(f"item {self.seen.total()} has the {key} {clip[key]!r}")
-        for text in texts:
-            self.tables["captions"].writerow([video_id, video_id, 0.0, seconds, text])
-        self.captions += len(texts)
-        return {key}
+        """One row a caption; returns the keys that held them."""
+        used = _texts_of(clip)
+        for key, language in used.items():
+            value = clip[key]
+            texts = [value] if isinstance(value, str) else list(np.atleast_1d(value))
+            if not all(isinstance(text, str) for text in texts):
+                raise self._not_clips(f"item {self.seen.total()} has the {key} {value!r}")
+            for text in texts:
+                row = [video_id, video_id, 0.0, seconds, text, language]
+                self.tables["captions"].writerow(row)
+            self.captions += len(texts)
+        return set(used)
 
     def require_rows(self) -> None:
         """Raise `UserError` where there is no clip, or no clip has a usable row of any feature."""
@@ -247,6 +255,19 @@ class _Importer:
     def _not_clips(self, problem: str) -> UserError:
         wanted = "a list of clips, each a dictionary with an id that is safe as a name"
         return UserError(f"{self.source}: {problem}", wanted, "give a pickle of AVLnet or MCN")
+
+
+def _texts_of(clip: Mapping[str, Any]) -> dict[str, str]:
+    """Key -> language of the texts of a clip, one key a language; '' where the file does not say it."""
+    there = {str(key) for key, value in clip.items() if value is not None}
+    spoken: dict[str, str] = {}
+    for key in sorted(there, reverse=True):  # `eval_caption_de` before `caption_de`
+        if found := IN_LANGUAGE.fullmatch(key):
+            spoken.setdefault(LANGUAGES.get(found[1], base_language(found[1])), key)
+    plain = next((key for key in TEXT_KEYS if key in there), None)
+    if plain and "en" not in spoken:
+        spoken["en" if spoken else ""] = plain
+    return {key: language for language, key in sorted(spoken.items())}
 
 
 def _sorted(counts: Counter[str]) -> dict[str, int]:

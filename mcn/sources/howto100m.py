@@ -7,9 +7,10 @@ Conventions
 - Captions: {video id: {"start": [...], "end": [...], "text": [...]}} as one JSON file (caption.json: without stop
   words; raw_caption.json: all words) or as a pickle (lists, arrays or pandas tables), or a folder of ID.csv
   (start,end,text). how2_de.json and the eight others of Multi-HowTo100M have the form of caption.json.
-- Narration goes straight into one table, narration.parquet, in the order of the captions file, the lines of a video in
-  order of time. Nothing holds more than the list of videos and a batch of lines: JSON of any length takes less than
-  2 GiB.
+- Of Multi-HowTo100M several files may be chosen, one a language; the others are read one at a time.
+- Narration goes straight into one table, narration.parquet, in the order of the captions files, the lines of a video
+  and language in order of time. Nothing holds more than the list of videos and a batch of lines: JSON of any length
+  takes less than 2 GiB.
 - A line without words is left out, as is one whose times are not 0 <= start <= end. Captions of videos that the list
   does not have are left out. A video without captions stays, without narration.
 
@@ -19,6 +20,7 @@ Source: antoine77340/howto100m README.md and loaders; the README of HowTo100M.zi
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -73,25 +75,47 @@ class HowTo100M(Adapter):
                 expected[video_id] = place
         account.write_manifest((video_id, "train", place) for video_id, place in expected.items())
         account.count("videos", len(expected), note="the home page says 1.2 million")
-        source = self._captions_file()
+        seen: set[str] = set()
+        lines = 0
         with stream_table(account.output / "narration.parquet", NARRATION) as writer:
-            narration = _Narration(expected, source, account, writer)
-            _give(source, narration.take)
-            narration.flush()
-            narration.require_lines()
-        account.count("videos with captions", len(narration.seen))
-        account.count("lines", narration.lines, note="the home page says 136 million")
+            for source in self._captions_files():
+                narration = _Narration(expected, source, account, writer)
+                _give(source, narration.take)
+                narration.flush()
+                narration.require_lines()
+                seen |= narration.seen
+                lines += narration.lines
+        account.count("videos with captions", len(seen))
+        account.count("lines", lines, note="the home page says 136 million")
 
-    def _captions_file(self) -> Path:
-        """The captions that were asked for, or the only ones there are."""
-        there = self.find(self.selection.needs[1])
+    def _captions_files(self) -> list[Path]:
+        """The captions that were asked for, each in a language of its own, or the only ones there are."""
+        if self.chosen_captions:
+            _require_languages(self.chosen_captions)
+            return [self.folder / name for name in self.chosen_captions]
+        there = self.find(self.captions)
         if len(there) > 1:
             raise UserError(
                 f"{', '.join(path.name for path in there)} in {self.folder}",
                 f"one of {', '.join(CAPTIONS_FILES)}, or a choice",
-                "set `official.captions` to the one that is meant",
+                "set `official.captions` to the one that is meant, or to those of several languages",
             )
-        return there[0]
+        return there
+
+
+def _language_of(captions: str) -> str:
+    """The language of a captions file by its name."""
+    translated = Path(captions).stem.removeprefix(TRANSLATED)
+    return (base_language(translated) if captions.startswith(TRANSLATED) else "") or LANGUAGE
+
+
+def _require_languages(captions: Collection[str]) -> None:
+    """`UserError` for two files in one language: their lines would say everything twice."""
+    languages = Counter(map(_language_of, captions))
+    twice = [name for name in captions if languages[_language_of(name)] > 1]
+    if twice:
+        got = f"captions {', '.join(twice)}, all in {_language_of(twice[0])}"
+        raise UserError(got, "one file a language", "correct official.captions")
 
 
 def _videos(path: Path) -> Iterator[tuple[int, str, str]]:
@@ -133,9 +157,7 @@ class _Narration:
         self.videos, self.source, self.account, self.writer = videos, source, account, writer
         self.seen: set[str] = set()
         self.lines = self.given = 0
-        translated = source.stem.startswith(TRANSLATED)
-        named = base_language(source.stem.removeprefix(TRANSLATED)) if translated else ""
-        self.language = named or LANGUAGE
+        self.language = _language_of(source.name)
         self._waiting: list[tuple[str, float, float, str, str]] = []
 
     def take(self, video_id: str, value: Any) -> None:

@@ -26,6 +26,7 @@ import contextlib
 import functools
 import importlib
 import importlib.resources
+import itertools
 import logging
 import os
 from abc import ABC, abstractmethod
@@ -114,10 +115,9 @@ class Adapter(ABC):
         split = self.splits[self.split]
         if not self.chosen_captions:
             return split
-        chosen = (self.chosen_captions,)
-        return Split(
-            tuple(chosen if one == self.captions else one for one in split.needs), split.helps
-        )
+        chosen = [(name,) for name in self.chosen_captions]
+        needs = (chosen if one == self.captions else [one] for one in split.needs)
+        return Split(tuple(itertools.chain(*needs)), split.helps)
 
     def refusals(self) -> list[str]:
         """One line for each option that this data set does not have."""
@@ -127,9 +127,9 @@ class Adapter(ABC):
             found.append(f"split {self.split!r} of {self.kind}; known: {known}")
         if self.chosen_captions and not self.captions:
             found.append(f"captions is for howto100m, {self.kind} has its own")
-        elif self.chosen_captions and self.chosen_captions not in self.captions:
-            known = ", ".join(self.captions)
-            found.append(f"captions {self.chosen_captions!r}; known: {known}")
+        for name in self.chosen_captions if self.captions else ():
+            if name not in self.captions:
+                found.append(f"captions {name!r}{nearest(name, self.captions)}")
         return found
 
     def find(self, names: Iterable[str]) -> list[Path]:

@@ -131,7 +131,8 @@ def official_files(wildcards):
 def official_options(wildcards):
     """Arguments of the import of a data set."""
     adapter = adapters[wildcards.dataset]
-    chosen = {"--split": adapter.split, "--captions": adapter.chosen_captions}
+    captions = " ".join(map(shlex.quote, adapter.chosen_captions))
+    chosen = {"--split": adapter.split, "--captions": captions}
     words = [f"{name} {value}" for name, value in chosen.items() if value]
     return " ".join([adapter.kind, shlex.quote(str(adapter.folder)), *words])
 
