@@ -1,7 +1,8 @@
 """The released network of Everything at Once: its recorded outputs, its tokens, its checkpoints, and its evaluation.
 
-tests/recorded/everything_at_once.json holds what the released module and loss gave (`ninatu/everything_at_once` at
-4daeab6, run in an environment of its own, not part of the project) for the weights and inputs of `rows` and `inputs`.
+everything_at_once.json and everything_at_once_ablations.json in tests/recorded hold what the released modules and loss
+gave (`ninatu/everything_at_once` at 4daeab6, run in an environment of its own, not part of the project) for the weights
+and inputs of `rows` and `inputs`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import zlib
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +19,10 @@ import torch
 import torch.nn.functional as F
 
 from mcn.errors import UserError
-from mcn.evaluation.retrieval.pairs import ClipEmbeddings
+from mcn.evaluation.retrieval.pairs import PAIRS, SUM_PAIRS, ClipEmbeddings
 from mcn.networks import EverythingAtOnceNetwork
 from mcn.networks.checkpoints import load_model, load_published, save_model
+from mcn.networks.everything_at_once import LongSound
 from mcn.objectives.objective import Setting, StepInputs, make_objective
 from mcn.options.evaluation import LocalizationOptions, RetrievalOptions
 from mcn.options.objectives import EverythingAtOnceOptions
@@ -31,6 +34,15 @@ from tests.evaluation_set import WIDTH, WORD_WIDTH, EvaluationSet, evaluated, ma
 RECORDED = Path(__file__).parent / "recorded" / "everything_at_once.json"
 CLIPS, TOKENS, WORDS, FRAMES = 6, 5, 4, 256
 SIDES = {"t": "text", "v": "video", "a": "audio"}
+ABLATIONS_RECORDED = RECORDED.with_name("everything_at_once_ablations.json")
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "shared_projection": {"shared_projection": True},
+    "class_token": {"shared_projection": True, "class_token": True},
+    "positions": {"positions": (TOKENS, WORDS, FRAMES // 64)},
+    "transformer_per_modality": {"transformer_per_modality": True},
+    "no_transformer": {"fusion_layers": 0},
+    "all": {"shared_projection": True, "class_token": True, "positions": (TOKENS, WORDS, 4)},
+}
 
 
 def network(video: int = 10, word: int = 5, out: int = 4, **settings) -> EverythingAtOnceNetwork:
@@ -109,6 +121,65 @@ def test_embeddings_and_loss_are_those_of_the_released_module() -> None:
     assert loss == pytest.approx(recorded["loss"], abs=1e-5)
 
 
+@pytest.mark.parametrize("name", ABLATIONS)
+@torch.no_grad()
+def test_ablations_are_those_of_the_released_module(name: str, tmp_path: Path) -> None:
+    recorded = json.loads(ABLATIONS_RECORDED.read_text())[name]
+    model = network(**ABLATIONS[name])
+    model.load_state_dict(rows(model))
+    model.eval()
+    given = inputs()
+    tokens = {
+        "t": model.word_tokens(given["words"]),
+        "v": model.video_tokens(given["video"]),
+        "a": model.audio_tokens(given["audio"], given["frames"]),
+    }
+    for side in recorded.keys() - {"v+a"}:
+        found = model.fuse({SIDES[letter]: tokens[letter] for letter in side})
+        wanted = torch.tensor(recorded[side])
+        torch.testing.assert_close(F.normalize(found, dim=-1), wanted, rtol=0, atol=1e-5)
+    single = {letter: model.fuse({SIDES[letter]: tokens[letter]}) for letter in "va"}
+    mean, wanted = (single["v"] + single["a"]) / 2, torch.tensor(recorded["v+a"])
+    torch.testing.assert_close(mean, wanted, rtol=0, atol=1e-5)
+    if name == "transformer_per_modality":
+        joined = model.fuse({SIDES[letter]: tokens[letter] for letter in "va"})
+        torch.testing.assert_close(joined, mean)
+    save_model(tmp_path / "model", model, {})
+    again = load_model(tmp_path / "model")[0]
+    torch.testing.assert_close(again.embed_text(given["words"]), model.embed_text(given["words"]))
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+@torch.no_grad()
+def test_checkpoints_of_the_ablations_are_read(name: str, tmp_path: Path) -> None:
+    own = network(fusion_heads=1, **ABLATIONS[name])
+    named = {key.replace("DAVEnet", "davenet"): row for key, row in rows(own).items()}
+    if name == "transformer_per_modality":  # the released module has `fusion` under two names
+        text = {key: row for key, row in named.items() if key.startswith("fusion.")}
+        named |= {key.replace("fusion.", "fusion_text.", 1): row for key, row in text.items()}
+    torch.save({"state_dict": named}, tmp_path / "latest_model.pth")
+    read = load_published(tmp_path / "latest_model.pth")
+    own.load_state_dict(rows(own))
+    given = inputs()
+    torch.testing.assert_close(
+        read.embed_video(given["video"]), own.eval().embed_video(given["video"])
+    )
+
+
+def test_ablations_that_exclude_each_other_are_refused() -> None:
+    released = {"kind": "everything_at_once", "variant": "released"}
+    for odd, message in (
+        ({"class_token": True}, "class_token without shared_projection"),
+        ({"transformer_per_modality": True}, "joined modalities above 0"),
+        ({"positions": (12, 20, 0)}, "positions of less than one token"),
+        ({"variant": "ours", "shared_projection": True}, "for variant released alone"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            EverythingAtOnceOptions.model_validate({**released, **odd})
+    with pytest.raises(UserError, match="5 tokens of video, and learned positions for 4"):
+        network(positions=(4, 4, 4)).video_tokens(inputs()["video"])
+
+
 @torch.no_grad()
 def test_a_released_checkpoint_is_read(tmp_path: Path) -> None:
     own = network(fusion_heads=1)
@@ -143,6 +214,65 @@ def test_a_clip_of_many_lengths_has_the_rows_of_its_fastest_feature() -> None:
     exact = row_tokens([np.arange(8)[:, None], np.arange(12)[:, None]], [1.0, 1.5], 12)
     assert exact[0][:, 0].tolist() == [0, 0, 1, 2, 2, 3, 4, 4, 5, 6, 6, 7]
     assert [len(one) for one in row_tokens([slow[:0], fast], [1.0, 1.5], 12)] == [0, 0]
+
+
+def test_long_clips_keep_as_many_rows_as_a_network_takes() -> None:
+    """Against torch's interpolation and pooling, as create_video_features of the released code calls them."""
+    generator = np.random.default_rng(1)
+    for _ in range(200):
+        count = int(generator.integers(1, 8))
+        slow = generator.random((int(generator.integers(count + 1, 40)), 3), np.float32)
+        fast = generator.random((int(generator.integers(count + 1, 60)), 2), np.float32)
+        given = [torch.from_numpy(one).T[None] for one in (slow, fast)]
+        wanted = [F.interpolate(one, size=count, mode="nearest")[0].T for one in given]
+        found = row_tokens([slow, fast], [1.0, 1.5], count, "nearest")
+        for one, other in zip(found, wanted, strict=True):
+            np.testing.assert_array_equal(one, other)
+        kernels = [one.shape[2] // count for one in given]
+        if min(kernels) > 1:
+            given = [F.max_pool1d(one, size) for one, size in zip(given, kernels, strict=True)]
+            slow_pooled, fast_pooled = given
+            if fast_pooled.shape[2] <= count:
+                slow_pooled = F.interpolate(slow_pooled, size=fast_pooled.shape[2], mode="nearest")
+                wanted = [slow_pooled[0].T, fast_pooled[0].T]
+            else:
+                wanted = [F.interpolate(one, size=count, mode="nearest")[0].T for one in given]
+        found = row_tokens([slow, fast], [1.0, 1.5], count, "maximum")
+        for one, other in zip(found, wanted, strict=True):
+            np.testing.assert_array_equal(one, other)
+    short = [slow[:count], fast[:count]]
+    for kind in ("nearest", "maximum"):
+        assert [len(one) for one in row_tokens(short, [1.0, 1.5], count, kind)] == [count, count]
+
+
+@torch.no_grad()
+def test_the_columns_of_long_sound_are_chosen_among_those_that_are_heard(
+    small: EvaluationSet,
+) -> None:
+    torch.manual_seed(0)
+    model = network(2 * WIDTH, WORD_WIDTH, 16).eval()
+    columns, there = torch.rand(3, 10, 4), torch.ones(3, 10, dtype=torch.bool)
+    there[1, 7:], there[2, 3:] = False, False
+    frames = torch.tensor([640, 64 * 6 + 1, 64 * 2 + 5])
+    for kind in ("nearest", "maximum"):
+        found = LongSound(kind, 4).choose(columns, there, frames, 64)
+        assert found.there.tolist() == [[True] * 4, [True] * 4, [True, True, True, False]]
+        assert torch.equal(found.values[2], columns[2, :4])
+        six = columns[1, :6].T[None]
+        wanted = (
+            F.interpolate(six, size=4, mode="nearest")
+            if kind == "nearest"
+            else F.adaptive_max_pool1d(six, 4)
+        )
+        assert torch.equal(found.values[1], wanted[0].T)
+    vectors = {}
+    for kind in ("first", "nearest", "maximum"):
+        options = RetrievalOptions(visual_tokens=2, audio_frames=1000, long_clips=kind)
+        scored = ClipEmbeddings.of(evaluated(small, options, model))
+        clip = next(n for n, one in enumerate(scored.captions.clips) if one.video_id == "toast")
+        vectors[kind] = [scored.modalities[letter].vectors[clip] for letter in "va"]
+    for one in ("nearest", "maximum"):
+        assert not np.allclose(vectors["first"], vectors[one], atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -185,6 +315,9 @@ def test_pictures_and_sound_are_searched_as_one(small: EvaluationSet) -> None:
     mute = next(n for n, one in enumerate(found.captions.clips) if one.video_id == "mute")
     assert not found.side("va").usable[mute]
     assert set(found.joined) == {"va", "ta", "tv"}
+    alone = F.normalize(torch.from_numpy(parts), dim=0).numpy()
+    np.testing.assert_allclose(found.side("v+a").vectors[clip], alone, atol=1e-6)
+    assert set(found.pairs) == {*PAIRS, *SUM_PAIRS}
 
 
 @torch.no_grad()

@@ -36,6 +36,7 @@ from mcn.features.runtime import resolve
 from mcn.layout import Dataset, ModelShards
 from mcn.networks.checkpoints import load_model
 from mcn.networks.embedding import EmbeddingNetwork
+from mcn.networks.everything_at_once import LongSound
 from mcn.options.evaluation import EvaluationOptions, SecondsOptions
 from mcn.options.features import RuntimeOptions
 from mcn.options.model import ModelFeatures
@@ -140,7 +141,8 @@ class EvaluatedModel:
         """What the model takes of clips and texts."""
         accurate = self.model.units_are_rows and isinstance(self.options, SecondsOptions)
         tokens = getattr(self.options, "visual_tokens", None)
-        return ClipReader(self.model, self.inputs, self.stores, tokens, accurate)
+        long_clips = getattr(self.options, "long_clips", "first")
+        return ClipReader(self.model, self.inputs, self.stores, tokens, accurate, long_clips)
 
     def require_videos(self, video_ids: Sequence[str]) -> None:
         """`UserError` naming every annotated video that a feature has no row of, failed rows being rows."""
@@ -202,7 +204,7 @@ class EvaluatedModel:
             "a": lambda clip, text: self.reader.sound(clip, frames),
             "t": lambda clip, text: self._words(text),
         }
-        tensors: dict[str, Callable[[list[np.ndarray]], tuple[Tensor, ...]]] = {
+        tensors: dict[str, Callable[[list[np.ndarray]], tuple[Any, ...]]] = {
             "v": lambda rows: (self._visual_tensor(rows),),
             "a": lambda rows: self._sound_tensors(rows, frames),
             "t": lambda rows: (self._tensor(np.stack(rows)),),
@@ -231,11 +233,18 @@ class EvaluatedModel:
         require_width("word vectors", width, self.model.settings["word_width"])
         return self.reader.words(text, self.vocabulary, self.options.max_words)
 
-    def _sound_tensors(self, rows: list[np.ndarray], audio_frames: int) -> tuple[Tensor, ...]:
+    def _sound_tensors(self, rows: list[np.ndarray], audio_frames: int) -> tuple[Any, ...]:
         if self.model.DAVEnet is None:
             return (self._tensor(np.stack(rows)),)
         padded, valid = audio_batch(rows, audio_frames, self.model.DAVEnet)
-        return self._tensor(padded), self._tensor(valid)
+        return self._tensor(padded), self._tensor(valid), *self._chosen_columns()
+
+    def _chosen_columns(self) -> tuple[LongSound, ...]:
+        """How a network of rows chooses the columns of long sound, where it does not take the first."""
+        reader = self.reader
+        if not self.model.units_are_rows or reader.long_clips == "first":
+            return ()
+        return (LongSound(reader.long_clips, reader.most_tokens),)
 
     def _run_sounds(self, clips: list[np.ndarray]) -> Tensor:
         """The mean of the embeddings of each clip's rows of sound, of unit length."""

@@ -34,7 +34,8 @@ class ClipReader:
     """What a network takes of a clip or text, or the reason `modality: code` why there is nothing.
 
     tokens: rows of a clip, for networks of rows; None: as many as in training. accurate: they are those that
-    `mcn.shards.clips.accurate_rows` gives, else those of `rows_between`.
+    `mcn.shards.clips.accurate_rows` gives, else those of `rows_between`. long_clips: what becomes of a clip with more
+    (`mcn.shards.clips.row_tokens`).
     """
 
     model: EmbeddingNetwork
@@ -42,6 +43,7 @@ class ClipReader:
     stores: Stores
     tokens: int | None = None
     accurate: bool = False
+    long_clips: str = "first"
 
     def visual(self, clip: Moment) -> np.ndarray | str:
         """The visual features of a clip (D,), or (parts, D), side by side."""
@@ -96,11 +98,19 @@ class ClipReader:
         return rows if len(rows) else "audio: empty_window"
 
     def heard(self, audio_frames: int) -> int:
-        """Log-mel frames of a clip: `audio_frames`; of networks of rows no more tokens of sound than of pictures."""
+        """Log-mel frames of a clip: `audio_frames`; of networks of rows no more tokens of sound than of pictures.
+
+        Where the tokens are chosen from a long clip, all of its sound is heard.
+        """
         network = self.model.DAVEnet
-        if network is None or not self.model.units_are_rows:
+        if network is None or not self.model.units_are_rows or self.long_clips != "first":
             return audio_frames
-        return min(audio_frames, (self.tokens or self.model.visual_units) * network.ratio)
+        return min(audio_frames, self.most_tokens * network.ratio)
+
+    @property
+    def most_tokens(self) -> int:
+        """Tokens of a clip, for networks of rows."""
+        return self.tokens or self.model.visual_units
 
     def words(self, text: str, vocabulary: Vocabulary, most: int) -> np.ndarray | str:
         """The vectors (most, W) of a text's first known words, zero rows behind them."""
@@ -112,9 +122,9 @@ class ClipReader:
         found = self.frames(clip)
         if isinstance(found, str):
             return found
-        count = self.tokens or self.model.visual_units
+        count = self.most_tokens
         rates = [rate_of(self.stores[name][clip.video_id]) for name in self.inputs.video]
-        rows = [unit_length(one) for one in row_tokens(found, rates, count)]
+        rows = [unit_length(one) for one in row_tokens(found, rates, count, self.long_clips)]
         side_by_side = np.concatenate(rows, axis=-1)
         return np.pad(side_by_side, ((0, count - len(side_by_side)), (0, 0)))
 

@@ -175,6 +175,8 @@ def load_published(path: Path | str) -> EmbeddingNetwork:
 
 def _everything_at_once(rows: Mapping[str, Tensor], source: str) -> EmbeddingNetwork:
     rows = {_renamed(name): row for name, row in rows.items()}
+    if "fusion_text.masking_token" in rows:  # a second name of `fusion`
+        rows = {name: row for name, row in rows.items() if not name.startswith("fusion_text.")}
     try:
         settings = settings_of_rows(rows)
     except KeyError as error:

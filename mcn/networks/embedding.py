@@ -57,7 +57,7 @@ class EmbeddingNetwork(nn.Module):
         """(B, W, word_width), zero vectors pad -> (B, d). A network without a text branch: `UserError`."""
         raise no_branch("text")
 
-    def embed_joined(self, inputs: Mapping[str, Sequence[Tensor]]) -> Tensor:
+    def embed_joined(self, inputs: Mapping[str, Sequence[Any]]) -> Tensor:
         """Modality -> the arguments of its `embed_` method, of two or more -> (B, d) of unit length, where `joins`."""
         raise no_branch("several modalities at once")
 

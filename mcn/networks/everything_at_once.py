@@ -3,104 +3,56 @@
 Conventions
 -----------
 - Tokens: rows of a clip's visual features (see `mcn.shards.clips.row_tokens`), columns of a ResDAVEnet of six stages
-  (64 frames of log-mel each), words. Each goes through a gated unit to `fusion_width` and a layer norm. There are no
-  positions and no class token.
+  (64 frames of log-mel each), words. Each goes through a gated unit to `fusion_width` and a layer norm.
 - Zero rows pad; a column with a valid frame counts. A modality without any token of a clip is one learned token.
-- Some modalities of a clip go through the transformer together: attention over the tokens that are there, before it and
-  before the perceptron a layer norm, both added to what came in. The embedding of a modality is the mean of its output
-  tokens through a gated unit, of unit length; that of several modalities is the mean of theirs.
-- Layer norms have eps 1e-6. Linear maps of the transformer are drawn from a normal distribution of deviation 0.02, cut
-  at +-2, with biases 0.
-- Source: Shvetsova et al. 2022 as released in `ninatu/everything_at_once` (fusion_model.py, fusion_transformer.py,
-  layers.py). Parameter names are those of its checkpoints (`DAVEnet` there is `davenet`), `fusion.norm` included, which
-  no computation uses and which is therefore frozen.
+- Some modalities of a clip go through the transformer together (`mcn.networks.fusion_transformer`). The embedding of a
+  modality is the mean of its output tokens through a gated unit, of unit length; that of several modalities is the mean
+  of theirs.
+- The ablations, all off by default: one last unit for all modalities; a class token, whose output through that unit is
+  the embedding; learned positions, added to the tokens; a transformer for each modality, so that several modalities are
+  the mean of their single embeddings; no block at all (`fusion_layers: 0`).
+- Source: Shvetsova et al. 2022 as released in `ninatu/everything_at_once` (fusion_model.py). Parameter names are those
+  of its checkpoints (`DAVEnet` there is `davenet`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mcn.errors import UserError
 from mcn.networks.davenet import ResDavenet
 from mcn.networks.embedding import EmbeddingNetwork, no_branch
 from mcn.networks.fusion import Tokens, present
+from mcn.networks.fusion_transformer import EPS, FusionTransformer
 from mcn.networks.mcn import GatedEmbeddingUnit
 
-EPS = 1e-6
 
+class LongSound(NamedTuple):
+    """How `tokens` columns are chosen where sound has more: `nearest` below equal steps, or `maximum` of each share.
 
-class Attention(nn.Module):
-    """Several heads over the tokens that are there; (B, T, D), (B, T) bool -> (B, T, D)."""
+    Source: `ninatu/everything_at_once` fusion_model.py, create_audio_tokens, strategies nearest and max_pool.
+    """
 
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
+    kind: str
+    tokens: int
 
-    def forward(self, x: Tensor, there: Tensor) -> Tensor:
-        parts = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        query, key, value = parts
-        mask = there[:, None, None, :]
-        found = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        return self.proj(found.transpose(1, 2).flatten(2))
-
-
-class Perceptron(nn.Module):
-    """Two linear maps with GELU between them; (..., D) -> (..., D)."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.fc1, self.fc2 = nn.Linear(width, hidden), nn.Linear(hidden, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x)))
-
-
-class FusionBlock(nn.Module):
-    """Attention and perceptron, each after a layer norm and added to its input; (B, T, D), (B, T) -> (B, T, D)."""
-
-    def __init__(self, width: int, heads: int, mlp_ratio: float) -> None:
-        super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(width, EPS), nn.LayerNorm(width, EPS)
-        self.attn = Attention(width, heads)
-        self.mlp = Perceptron(width, int(width * mlp_ratio))
-
-    def forward(self, x: Tensor, there: Tensor) -> Tensor:
-        x = x + self.attn(self.norm1(x), there)
-        return x + self.mlp(self.norm2(x))
-
-
-class FusionTransformer(nn.Module):
-    """Blocks over the tokens of some modalities of each clip, and the token of a modality that a clip lacks."""
-
-    def __init__(self, width: int, heads: int, mlp_ratio: float, layers: int) -> None:
-        super().__init__()
-        self.masking_token = nn.Parameter(torch.zeros(width))
-        self.blocks = nn.ModuleList(FusionBlock(width, heads, mlp_ratio) for _ in range(layers))
-        self.norm = nn.LayerNorm(width, EPS).requires_grad_(False)
-        nn.init.trunc_normal_(self.masking_token, std=0.02)
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
-                nn.init.zeros_(module.bias)
-
-    def forward(self, tokens: Mapping[str, Tokens]) -> dict[str, Tensor]:
-        """Tokens of some modalities -> the mean (B, width) of each modality's output tokens."""
-        values = torch.cat([one.values for one in tokens.values()], dim=1)
-        there = torch.cat([one.there for one in tokens.values()], dim=1)
-        for block in self.blocks:
-            values = block(values, there)
-        parts = values.split([one.values.shape[1] for one in tokens.values()], dim=1)
-        means = {}
-        for (name, one), part in zip(tokens.items(), parts, strict=True):
-            weights = (one.there / one.there.sum(dim=1, keepdim=True)).to(part.dtype)
-            means[name] = (part * weights.unsqueeze(-1)).sum(dim=1)
-        return means
+    def choose(self, columns: Tensor, there: Tensor, frames: Tensor, ratio: int) -> Tokens:
+        """(B, C, D), which of them are there (B, C), frames of log-mel (B,), frames a column -> (B, tokens, D)."""
+        values, valid = columns[:, : self.tokens].clone(), there[:, : self.tokens].clone()
+        for item, whole in enumerate((frames.long() // ratio).tolist()):
+            if whole > self.tokens:
+                rows = columns[item, :whole].T.unsqueeze(0)
+                if self.kind == "nearest":
+                    found = F.interpolate(rows, size=self.tokens, mode="nearest")
+                else:
+                    found = F.adaptive_max_pool1d(rows, self.tokens)
+                values[item], valid[item] = found[0].T, True
+        return Tokens(values, valid)
 
 
 class EverythingAtOnceNetwork(EmbeddingNetwork):
@@ -108,6 +60,8 @@ class EverythingAtOnceNetwork(EmbeddingNetwork):
 
     davenet_widths: stages of a trainable ResDAVEnet (six as published); None: pooled vectors of `audio_width` come in,
     a token each, and with `audio_width` None too there is no audio branch. visual_units: tokens of a clip in training.
+    The last four are the ablations; positions: tokens of video, text and audio that have one. ValueError for a class
+    token without a shared projection, which the released code excludes.
     """
 
     units_are_rows = True
@@ -125,8 +79,14 @@ class EverythingAtOnceNetwork(EmbeddingNetwork):
         fusion_heads: int,
         fusion_mlp_ratio: float,
         fusion_layers: int,
+        class_token: bool = False,
+        shared_projection: bool = False,
+        positions: Sequence[int] | None = None,
+        transformer_per_modality: bool = False,
     ) -> None:
         super().__init__()
+        if class_token and not shared_projection:
+            raise ValueError("a class token without a shared projection")
         if davenet_widths is not None:
             audio_width = davenet_widths[-1]
         self.settings = {
@@ -140,11 +100,17 @@ class EverythingAtOnceNetwork(EmbeddingNetwork):
             "fusion_heads": fusion_heads,
             "fusion_mlp_ratio": fusion_mlp_ratio,
             "fusion_layers": fusion_layers,
+            "class_token": class_token,
+            "shared_projection": shared_projection,
+            "positions": None if positions is None else list(positions),
+            "transformer_per_modality": transformer_per_modality,
         }
         self.embedding_width, self.visual_units = embedding_width, visual_units
+        self.shared_projection, self.per_modality = shared_projection, transformer_per_modality
+        sizes = fusion_width, fusion_heads, fusion_mlp_ratio, fusion_layers
         self.has_video, self.has_audio = video_width is not None, audio_width is not None
         self.has_text = word_width is not None
-        self.fusion = FusionTransformer(fusion_width, fusion_heads, fusion_mlp_ratio, fusion_layers)
+        self.fusion = FusionTransformer(*sizes, class_token)
         self.DAVEnet = None if davenet_widths is None else ResDavenet(davenet_widths)
         for modality, width in (
             ("video", video_width),
@@ -154,23 +120,34 @@ class EverythingAtOnceNetwork(EmbeddingNetwork):
             if width is not None:
                 self.add_module(f"{modality}_norm_layer", nn.LayerNorm(fusion_width, EPS))
                 self.add_module(f"{modality}_token_proj", GatedEmbeddingUnit(width, fusion_width))
-                self.add_module(
-                    f"{modality}_proj", GatedEmbeddingUnit(fusion_width, embedding_width)
-                )
+                if not shared_projection:
+                    unit = GatedEmbeddingUnit(fusion_width, embedding_width)
+                    self.add_module(f"{modality}_proj", unit)
+                if transformer_per_modality and modality != "text":
+                    self.add_module(f"fusion_{modality}", FusionTransformer(*sizes, class_token))
+                    self.get_submodule(f"fusion_{modality}").masking_token.requires_grad_(False)
+        if shared_projection:
+            self.proj = GatedEmbeddingUnit(fusion_width, embedding_width)
+        for modality, count in zip(("video", "text", "audio"), positions or (), strict=False):
+            place = nn.Parameter(torch.zeros(1, count, fusion_width))
+            nn.init.trunc_normal_(place, std=0.02)
+            self.register_parameter(f"{modality}_pos_embed", place)
 
     def embed_video(self, features: Tensor) -> Tensor:
         """(B, U, video_width), or (B, video_width) for a clip of one token -> (B, d)."""
         return self.fuse({"video": self.video_tokens(features)})
 
-    def embed_audio(self, log_mel: Tensor, frames: Tensor | None = None) -> Tensor:
+    def embed_audio(
+        self, log_mel: Tensor, frames: Tensor | None = None, long_sound: LongSound | None = None
+    ) -> Tensor:
         """(B, 40, T) dB and valid frames (B,), None: all of T; or pooled vectors (B, audio_width) -> (B, d)."""
-        return self.fuse({"audio": self.audio_tokens(log_mel, frames)})
+        return self.fuse({"audio": self.audio_tokens(log_mel, frames, long_sound)})
 
     def embed_text(self, words: Tensor) -> Tensor:
         """(B, W, word_width), zero vectors pad -> (B, d)."""
         return self.fuse({"text": self.word_tokens(words)})
 
-    def embed_joined(self, inputs: Mapping[str, Sequence[Tensor]]) -> Tensor:
+    def embed_joined(self, inputs: Mapping[str, Sequence[Any]]) -> Tensor:
         """Modality -> the arguments of its `embed_` method; two or more -> (B, d) of unit length."""
         make: dict[str, Callable[..., Tokens]] = {
             "video": self.video_tokens,
@@ -186,8 +163,10 @@ class EverythingAtOnceNetwork(EmbeddingNetwork):
         features = features.unsqueeze(1) if features.dim() == 2 else features
         return self._tokens("video", features, present(features))
 
-    def audio_tokens(self, log_mel: Tensor, frames: Tensor | None = None) -> Tokens:
-        """(B, 40, T) -> a token a column; pooled vectors (B, audio_width) -> one."""
+    def audio_tokens(
+        self, log_mel: Tensor, frames: Tensor | None = None, long_sound: LongSound | None = None
+    ) -> Tokens:
+        """(B, 40, T) -> a token a column; pooled vectors (B, audio_width) -> one. long_sound: fewer of many columns."""
         if self.DAVEnet is None:
             pooled = log_mel.unsqueeze(1)
             return self._tokens("audio", pooled, present(pooled))
@@ -196,6 +175,8 @@ class EverythingAtOnceNetwork(EmbeddingNetwork):
         if frames is not None:
             starts = torch.arange(columns.shape[1], device=columns.device) * self.DAVEnet.ratio
             there = starts < frames.to(columns.device).unsqueeze(1)
+            if long_sound is not None:
+                columns, there = long_sound.choose(columns, there, frames, self.DAVEnet.ratio)
         return self._tokens("audio", columns, there)
 
     def word_tokens(self, words: Tensor) -> Tokens:
@@ -204,12 +185,19 @@ class EverythingAtOnceNetwork(EmbeddingNetwork):
 
     def fuse(self, tokens: Mapping[str, Tokens]) -> Tensor:
         """Tokens of some modalities -> one embedding of them all, (B, d), the mean of theirs of unit length."""
-        means = self.fusion(tokens)
+        if self.per_modality and len(tokens) > 1:
+            return torch.stack([self.fuse({name: one}) for name, one in tokens.items()]).mean(dim=0)
+        transformer: nn.Module = self.fusion
+        if self.per_modality and "text" not in tokens:
+            transformer = self.get_submodule(f"fusion_{next(iter(tokens))}")
         vectors = [
-            F.normalize(self.get_submodule(f"{name}_proj")(mean), dim=-1)
-            for name, mean in means.items()
+            F.normalize(self.get_submodule(self._projection(name))(mean), dim=-1)
+            for name, mean in transformer(tokens).items()
         ]
         return torch.stack(vectors).mean(dim=0)
+
+    def _projection(self, modality: str) -> str:
+        return "proj" if self.shared_projection else f"{modality}_proj"
 
     def _tokens(self, modality: str, rows: Tensor, there: Tensor) -> Tokens:
         """Rows through their unit and norm; where none is there, the first is the learned token."""
@@ -220,10 +208,22 @@ class EverythingAtOnceNetwork(EmbeddingNetwork):
         first = torch.arange(there.shape[1], device=there.device) == 0
         lacking = ~there.any(dim=1, keepdim=True) & first
         token = self.fusion.masking_token.to(values.dtype)
-        return Tokens(torch.where(lacking.unsqueeze(-1), token, values), there | lacking)
+        values = torch.where(lacking.unsqueeze(-1), token, values)
+        if self.settings["positions"]:
+            values = values + self._positions(modality, values.shape[1])
+        return Tokens(values, there | lacking)
+
+    def _positions(self, modality: str, count: int) -> Tensor:
+        places = self.get_parameter(f"{modality}_pos_embed")
+        if count > places.shape[1]:
+            got = f"{count} tokens of {modality}, and learned positions for {places.shape[1]}"
+            cure = "set long_clips to nearest or maximum, or visual_tokens and max_words to these"
+            raise UserError(got, "no more tokens than positions", cure)
+        return places[:, :count]
 
 
 HEAD_WIDTH = 64  # of all released models
+POSITIONS = ("video_pos_embed", "text_pos_embed", "audio_pos_embed")
 
 
 def settings_of_rows(rows: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -235,16 +235,22 @@ def settings_of_rows(rows: Mapping[str, Tensor]) -> dict[str, Any]:
     layers = {int(name.split(".")[2]) for name in rows if name.startswith("fusion.blocks.")}
     stages = {int(name[len("DAVEnet.layer")]) for name in rows if name.startswith("DAVEnet.layer")}
     davenet = [rows[f"DAVEnet.layer{stage}.0.conv1.weight"].shape[0] for stage in sorted(stages)]
-    hidden = rows["fusion.blocks.0.mlp.fc1.weight"].shape[0]
+    hidden = rows["fusion.blocks.0.mlp.fc1.weight"].shape[0] if layers else width
+    shared = "proj.fc.weight" in rows
+    places = [rows[name].shape[1] for name in POSITIONS] if POSITIONS[0] in rows else None
     return {
         "video_width": rows["video_token_proj.fc.weight"].shape[1],
         "word_width": rows["text_token_proj.fc.weight"].shape[1],
-        "embedding_width": rows["video_proj.fc.weight"].shape[0],
+        "embedding_width": rows["proj.fc.weight" if shared else "video_proj.fc.weight"].shape[0],
         "davenet_widths": davenet or None,
         "audio_width": rows["audio_token_proj.fc.weight"].shape[1],
-        "visual_units": 12,
+        "visual_units": places[0] if places else 12,
         "fusion_width": width,
         "fusion_heads": max(1, width // HEAD_WIDTH),
         "fusion_mlp_ratio": hidden / width,
         "fusion_layers": len(layers),
+        "class_token": "fusion.cls_token" in rows,
+        "shared_projection": shared,
+        "positions": places,
+        "transformer_per_modality": "fusion_video.masking_token" in rows,
     }

@@ -51,6 +51,12 @@ class RetrievalOptions(EvaluationOptions):
         description="log-mel frames of a clip, longer cut, shorter padded and masked [10 ms frames] "
         "(YouCook2 5120, MSR-VTT and LSMDC 3072: MCN evaluation loaders)",
     )
+    long_clips: Literal["first", "nearest", "maximum"] = Field(
+        "first",
+        description="of a clip with more than `visual_tokens` rows and columns of sound, a network of rows takes the "
+        "first, the nearest below equal steps, or maxima of neighbours (Everything at Once: first; its configurations "
+        "*_nearest.yaml, *_max.yaml)",
+    )
     published_total: int | None = Field(
         None,
         ge=1,

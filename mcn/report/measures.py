@@ -101,7 +101,9 @@ class VariantScores:
 def pair_words(pair: str) -> str:
     """`t->va` -> `text → video + audio`; unknown letters stay as they are."""
     sides = [
-        " + ".join(MODALITIES.get(letter, letter) for letter in side) for side in pair.split("->")
+        " + ".join(MODALITIES.get(letter, letter) for letter in side.replace("+", ""))
+        + (", each by itself" if "+" in side else "")
+        for side in pair.split("->")
     ]
     return " → ".join(sides)
 

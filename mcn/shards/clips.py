@@ -93,18 +93,34 @@ def pool_parts(
     return np.stack([pool(features, *edge, rate) for edge in pairwise(edges)])
 
 
-def row_tokens(rows: Sequence[np.ndarray], rates: Sequence[float], count: int) -> list[np.ndarray]:
+def row_tokens(
+    rows: Sequence[np.ndarray], rates: Sequence[float], count: int, long_clips: str = "first"
+) -> list[np.ndarray]:
     """Rows of each visual feature in a clip -> as many of each, at most `count`: (T_i, D_i) -> (n, D_i).
 
     The feature with the most rows a second (the last of several) keeps its rows; of the others the row is taken whose
-    share of the clip is the nearest below. None where a feature has no row. Source: `ninatu/everything_at_once`
-    dataset/utils.py, create_video_features, strategy `clip`.
+    share of the clip is the nearest below. None where a feature has no row. long_clips: what becomes of a clip with
+    more rows: `first`, the first ones; `nearest`, of every feature those nearest below `count` equal steps; `maximum`,
+    before that the maximum over as many neighbouring rows as leave at least `count`. Source:
+    `ninatu/everything_at_once` dataset/utils.py, create_video_features, strategies clip, nearest, max_pool.
     """
     fastest = max(range(len(rows)), key=lambda feature: (rates[feature], feature))
     wanted = len(rows[fastest])
     if not all(map(len, rows)):
         return [one[:0] for one in rows]
-    return [one[_nearest(len(one), wanted)[:count]] for one in rows]
+    if wanted <= count or long_clips == "first":
+        return [one[_nearest(len(one), wanted)[:count]] for one in rows]
+    together = [len(one) // count for one in rows]
+    if long_clips == "maximum" and min(together) > 1:
+        pooled = [maxima(one, size) for one, size in zip(rows, together, strict=True)]
+        return row_tokens(pooled, rates, count, "nearest")
+    return [one[_nearest(len(one), count)] for one in rows]
+
+
+def maxima(rows: np.ndarray, together: int) -> np.ndarray:
+    """The maximum over every `together` neighbouring rows, (T, D) -> (T // together, D); a rest is left out."""
+    whole = len(rows) // together * together
+    return rows[:whole].reshape(-1, together, rows.shape[1]).max(axis=1)
 
 
 def _nearest(length: int, wanted: int) -> np.ndarray:

@@ -3,8 +3,9 @@
 Conventions
 -----------
 - A side is a string of t (text), v (video), a (audio); its embedding is the sum of theirs, un-normalised (MCN
-  train_tri_kmeans.py:422-426), or that of all at once, where the network joins modalities. A pair `t->va` has captions
-  as queries and video + audio of clips as gallery.
+  train_tri_kmeans.py:422-426), or that of all at once, where the network joins modalities; `v+a` is then the sum of the
+  single embeddings, of unit length (Everything at Once test.py). A pair `t->va` has captions as queries and video +
+  audio of clips as gallery.
 - Items of a side are captions where t is in it, clips otherwise. An item answers a query when both belong to one clip.
 - A clip may have several captions. Each is a query of its own (`t->va`). As gallery they are told apart by
   `SEVERAL_CAPTIONS` = `best`: a clip's rank is that of its best-ranked caption among the captions of other clips.
@@ -29,6 +30,7 @@ from mcn.evaluation.retrieval.full_video import FullVideoSet
 from mcn.evaluation.retrieval.metrics import Places, released_metrics
 from mcn.evaluation.scores import undefined_as_none
 from mcn.options.evaluation import MissingPolicy, RetrievalOptions
+from mcn.shards.clips import unit_length
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +41,8 @@ PAIRS = (
     *("t->va", "t->v", "t->a", "va->t", "v->t", "a->t"),
     *("v->a", "a->v", "ta->v", "v->ta", "tv->a", "a->tv"),
 )
+# of networks that join modalities: the sum of the single embeddings instead of the joined one
+SUM_PAIRS = ("t->v+a", "v+a->t", "v->t+a", "t+a->v", "a->t+v", "t+v->a")
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,8 @@ class ClipEmbeddings:
     @property
     def pairs(self) -> list[str]:
         """Pairs whose modalities the model embeds."""
-        return [pair for pair in PAIRS if set(pair) - set("->") <= set(self.modalities)]
+        every = (*PAIRS, *SUM_PAIRS) if self.joined else PAIRS
+        return [pair for pair in every if set(pair) - set("->+") <= set(self.modalities)]
 
     @property
     def left_out(self) -> list[str]:
@@ -165,10 +170,13 @@ class ClipEmbeddings:
 
     def side(self, letters: str) -> Side:
         """The items of a side."""
+        summed, letters = "+" in letters, letters.replace("+", "")
         clip_of = self.captions.clip_of if "t" in letters else np.arange(len(self.captions.clips))
         rows = {letter: slice(None) if letter == "t" else clip_of for letter in letters}
         parts = [self.modalities[letter].vectors[rows[letter]] for letter in letters]
-        vectors = self._joined(letters) if letters in self.joined else np.asarray(sum(parts))
+        joined = letters in self.joined and not summed
+        vectors = self._joined(letters) if joined else np.asarray(sum(parts))
+        vectors = unit_length(vectors) if summed else vectors
         needed = "v" if letters == "va" and self.policy == "video_only" else letters
         usable = np.all(
             [self.modalities[letter].present[rows[letter]] for letter in needed], axis=0

@@ -3,10 +3,14 @@ captioning from a support set."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import model_validator
 
 from mcn.options.base import Options, field
 from mcn.options.objectives.base import ContrastOptions, Needs
+
+ABLATIONS = ("shared_projection", "class_token", "positions", "transformer_per_modality")
 
 
 class CombinationWeights(Options):
@@ -57,12 +61,53 @@ class EverythingAtOnceOptions(ContrastOptions):
     fusion_mlp_ratio: float = field(
         1.0, "hidden width of its perceptron over its width", "", "Everything at Once", gt=0
     )
-    fusion_layers: int = field(1, "transformer blocks", "blocks", "Everything at Once", ge=1)
+    fusion_layers: int = field(1, "transformer blocks", "blocks", "Everything at Once", ge=0)
+    shared_projection: bool = field(
+        False,
+        "`released`: one last gated unit for all modalities",
+        "",
+        "Everything at Once; true: its ablation shared_final_proj.yaml",
+        strict=True,
+    )
+    class_token: bool = field(
+        False,
+        "`released`: the output of a learned class token is the embedding; with shared_projection alone",
+        "",
+        "Everything at Once; true: its ablation cls_token.yaml",
+        strict=True,
+    )
+    positions: tuple[int, int, int] | None = field(
+        None,
+        "`released`: so many tokens of video, text and audio have learned positions; null: none",
+        "tokens",
+        "Everything at Once; its configurations pos_*.yaml: 12, 20, 12",
+    )
+    transformer_per_modality: bool = field(
+        False,
+        "`released`: a transformer for each modality, none for several; weights of joined modalities are then 0",
+        "",
+        "Everything at Once; true: its ablation singe_mod_tr_per_mod.yaml",
+        strict=True,
+    )
+
+    @model_validator(mode="after")
+    def _of_the_released_network(self) -> Self:
+        named = [name for name in ABLATIONS if getattr(self, name)]
+        if named and self.variant != "released":
+            raise ValueError(f"{', '.join(named)}: for variant released alone")
+        if self.class_token and not self.shared_projection:
+            raise ValueError("class_token without shared_projection")
+        joined = self.weights.t_va + self.weights.v_ta + self.weights.a_tv
+        if self.transformer_per_modality and joined:
+            raise ValueError("transformer_per_modality with weights of joined modalities above 0")
+        if self.positions and min(self.positions) < 1:
+            raise ValueError("positions of less than one token")
+        return self
 
     @property
     def needs(self) -> Needs:
         released = self.variant == "released"
-        settings = {
+        settings: dict[str, Any] = {
             "visual_units": self.visual_tokens,
             "fusion_width": self.fusion_width,
             "fusion_heads": self.fusion_heads,
@@ -71,6 +116,8 @@ class EverythingAtOnceOptions(ContrastOptions):
         }
         if not released:
             settings["audio_columns_per_token"] = self.audio_columns_per_token
+        else:
+            settings |= {name: getattr(self, name) for name in ABLATIONS}
         return Needs(
             visual_units=self.visual_tokens,
             units_are_rows=released,
