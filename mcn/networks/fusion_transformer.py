@@ -2,8 +2,8 @@
 
 Conventions
 -----------
-- Attention over the tokens that are there; before it and before the perceptron a layer norm; both are added to what came
-  in.
+- Attention over the tokens that are there; before it and before the perceptron a layer norm; both are added to their
+  inputs.
 - Layer norms have eps 1e-6. Linear maps are drawn from a normal distribution of deviation 0.02, cut at +-2; biases are
   0.
 - Source: `ninatu/everything_at_once` fusion_transformer.py, layers.py. Parameter names are those of its checkpoints,
