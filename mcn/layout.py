@@ -14,6 +14,12 @@ def vocabulary_file(feature: str) -> str:
     return "vocabulary.parquet" if feature == "word2vec" else f"vocabulary/{feature}.parquet"
 
 
+def placed(path: str, results: Path | str) -> str:
+    """Where a file that a configuration names lies: what is below `results/` is below the folder of results."""
+    parts = Path(path).parts
+    return str(Path(results, *parts[1:])) if parts[:1] == ("results",) else path
+
+
 @dataclass(frozen=True)
 class ModelShards:
     """Shards of one data set that a model reads: feature -> its shards, for each modality, and the word vectors.

@@ -65,6 +65,7 @@ def train(arguments: Namespace) -> None:
             arguments.leaks,
             pair,
             StepTables(dataset.table("tasks"), dataset.table("steps")),
+            arguments.results,
         )
         train(job)
 

@@ -41,6 +41,7 @@ GROUND = frozenset(
         "mcn.media.address",
         "mcn.media.download",
         "mcn.media.remote",
+        "mcn.media.s3",
         "mcn.media.server",
     }
 )

@@ -1,6 +1,7 @@
 """One run, one configuration: on a cluster each job reads the configuration files anew, and they may have been edited.
 
-The head notes the digest of its configuration in the environment, which its jobs inherit.
+The head notes the digest of its configuration in the environment, which its jobs inherit; of several, where a workflow
+has several modules of this one, each notes its own.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ def require_one_configuration(configuration: Mapping[str, Any], is_head: bool) -
     """Note a head's configuration, as it was read; compare a job's with it. Errors: `UserError` where they differ."""
     text = json.dumps(configuration, sort_keys=True, default=str)
     found = hashlib.sha256(text.encode()).hexdigest()
+    known = os.environ.get(VARIABLE, "").split()
     if is_head:
-        os.environ[VARIABLE] = found
-    elif os.environ.get(VARIABLE, found) != found:
+        os.environ[VARIABLE] = " ".join(dict.fromkeys([*known, found]))
+    elif known and found not in known:
         raise UserError(
             "the configuration was edited while the run went on",
             "the one that the run began with",

@@ -36,8 +36,6 @@ from mcn.options.features import AnyFeature
 from mcn.options.row import FeatureOptions
 from mcn.options.tasks import TASKS
 
-SETTINGS = "results/settings.json"  # written by the head of a run, named by every job
-
 
 class Stage(NamedTuple):
     """What a stage depends on.
@@ -245,13 +243,15 @@ def told(settings: Configuration, stage: str, wildcards: Mapping[str, str]) -> d
     return values
 
 
-def arguments(settings: Configuration, stage: str, wildcards: Mapping[str, str]) -> str:
-    """The arguments of a stage's verb: what it is told, and where the values lie that change no number."""
+def arguments(
+    settings: Configuration, stage: str, wildcards: Mapping[str, str], settings_file: str
+) -> str:
+    """The arguments of a stage's verb: what it is told, and the file of the values that change no number."""
     values = told(settings, stage, wildcards)
     words = [f"--{name} {shlex.quote(canonical_json(value))}" for name, value in values.items()]
     section = STAGES[stage].section
     if section is not None:
-        where = "#".join([SETTINGS, *filter(None, [".".join(_keys(section, wildcards))])])
+        where = "#".join([settings_file, *filter(None, [".".join(_keys(section, wildcards))])])
         words.append(f"--settings {shlex.quote(where)}")
     return " ".join(words)
 

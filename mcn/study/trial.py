@@ -75,6 +75,7 @@ def run_trial(
         resolve(runtime, threads),
         early_scores_of(experiment, results, told.early_shards),
         steps=StepTables(dataset.table("tasks"), dataset.table("steps")),
+        results=results,
     )
     train(job)
     scored = Dataset(results / told.scored, told.scored_shards)

@@ -34,7 +34,7 @@ from mcn.distributed import ALONE, Processes
 from mcn.errors import UserError
 from mcn.features.runtime import Runtime
 from mcn.files import file_sha256, writing_explained
-from mcn.layout import ModelShards
+from mcn.layout import ModelShards, placed
 from mcn.lifetime import only_process
 from mcn.networks import FrozenPair
 from mcn.networks.checkpoints import save_model
@@ -68,7 +68,8 @@ class TrainingJob:
     run resumes from. early: zero-shot scores of the network as it is, which choose nothing. processes: this one and
     those that share every step; the first alone scores and writes. leaks: leaks.csv of the training set, whose videos
     are left out. pair: folder of the frozen pair that the network starts as (`model.residual_on`).
-    steps: annotations of the training set, for an objective that is told them.
+    steps: annotations of the training set, for an objective that is told them. results: folder that `start_from` means
+    by `results`.
     """
 
     options: ExperimentOptions
@@ -81,6 +82,7 @@ class TrainingJob:
     leaks: Path | None = None
     pair: Path | None = None
     steps: StepTables | None = None
+    results: Path = Path("results")
 
 
 def train(job: TrainingJob) -> None:
@@ -128,8 +130,9 @@ def _train(job: TrainingJob) -> None:
     if job.steps and steps:
         inputs["steps"] = job.steps.sha256
     if options.training.start_from:
-        inputs["start_from"] = start_sha256(options.training.start_from)
-        start(trainer, options.training)
+        origin = placed(options.training.start_from, job.results)
+        inputs["start_from"] = start_sha256(origin)
+        start(trainer, options.training.model_copy(update={"start_from": origin}))
     state = RunState(job.checkpoints, identity(options, trainer.precision, inputs))
     with stop_on_signals() as stop:
         description = describe(options, data, trainer, inputs)

@@ -11,7 +11,7 @@ from mcn.features.embedded import missing_packages
 from mcn.features.own import own_problems
 from mcn.features.registry import encoder_row, missing_libraries
 from mcn.files import canonical_json
-from mcn.layout import vocabulary_file
+from mcn.layout import placed, vocabulary_file
 from mcn.lifetime import note_head
 from mcn.options.decode import FrameOptions
 from mcn.options.published import IMPORTED, OF_CLIPS
@@ -19,13 +19,27 @@ from mcn.config.left_out import leave_out
 from mcn.config.one_configuration import require_one_configuration
 from mcn.config.spoken import language_warnings
 from mcn.config.unseen import unseen_warnings
-from mcn.config.reruns import SETTINGS, arguments, code_of, rows_of_frozen
+from mcn.config.reruns import arguments, code_of, rows_of_frozen
 from mcn.options.tasks import TASKS
 from mcn.sources.official import ACCOUNTS, provenance
 from mcn.sources.outside import addresses, digest_of, is_known
 from mcn.media.remote import ask_all, keep_answers
 from mcn.upkeep.code_changes import change_lines
 
+
+def results_folder():
+    """The folder of results: what `replace_prefix` makes of `results/` where another workflow takes the rules over."""
+    paths = workflow.modifier.path_modifier
+    if paths.prefix:
+        raise WorkflowError(
+            f"got: prefix: {paths.prefix!r}, which would move the files that a configuration names too; wanted: a place"
+            f' for the results; do this: replace_prefix: {{"results/": "{paths.prefix}results/"}}'
+        )
+    return paths.replace_prefix("results/").rstrip("/")
+
+
+results = results_folder()
+settings_file = f"{results}/settings.json"  # what the jobs read; the head writes it
 note_head()
 try:
     require_one_configuration(config, workflow.is_main_process)
@@ -122,7 +136,7 @@ def start_run():
     """
     try:
         check_manifests(settings)
-        write_settings(settings, Path(SETTINGS))
+        write_settings(settings, Path(settings_file))
         keep_answers()
     except UserError as error:
         raise WorkflowError(str(error))
@@ -130,7 +144,7 @@ def start_run():
 
 def say_what_other_code_made():
     """Name the rules whose shards other code made than there is now, and what to do about it."""
-    for line in change_lines(Path("results"), settings, Path.cwd()):
+    for line in change_lines(Path(results), settings, Path.cwd()):
         logger.warning(line)
 
 
@@ -147,7 +161,8 @@ def recipe(stage, **fixed):
     """
 
     def told(wildcards):
-        return arguments(settings, stage, {**dict(wildcards.items()), **fixed})
+        found = {**dict(wildcards.items()), **fixed}
+        return arguments(settings, stage, found, settings_file)
 
     return told
 

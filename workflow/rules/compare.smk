@@ -17,9 +17,10 @@ rule sweep:
     conda:
         "../../envs/mcn.yaml"
     params:
+        results=subpath(output.page, parent=True),
         code=code("sweep"),
     shell:
-        "python -m mcn sweep results --output {output.page} &> {log}"
+        "python -m mcn sweep {params.results} --output {output.page} &> {log}"
 
 
 rule encoders:
@@ -36,7 +37,8 @@ rule encoders:
     conda:
         "../../envs/mcn.yaml"
     params:
+        results=subpath(output.page, parent=True),
         recipe=recipe("encoders"),
         code=code("encoders"),
     shell:
-        "python -m mcn compare encoders results --output {output.page} {params.recipe} &> {log}"
+        "python -m mcn compare encoders {params.results} --output {output.page} {params.recipe} &> {log}"

@@ -24,10 +24,11 @@ rule demo:
         mem_mb=growing(2000),
         runtime=growing(30),
     params:
+        folder=subpath(output.train, parent=True),
         recipe=recipe("demo"),
         code=code("demo"),
     shell:
-        "python -m mcn demo results/demo --workers {threads} {params.recipe} &> {log}"
+        "python -m mcn demo {params.folder} --workers {threads} {params.recipe} &> {log}"
 
 
 rule rendered:
@@ -53,8 +54,9 @@ rule rendered:
         mem_mb=growing(2000),
         runtime=growing(240),
     params:
+        folder=subpath(output.manifest, parent=True),
         recipe=recipe("rendered"),
         code=code("rendered"),
     shell:
-        "python -m mcn render results/rendered/{wildcards.set} --workers {threads}"
+        "python -m mcn render {params.folder} --workers {threads}"
         " {params.recipe} &> {log}"

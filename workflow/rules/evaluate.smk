@@ -27,12 +27,13 @@ for task, row in TASKS.items():
             runtime=growing(row.minutes),
         params:
             task=task,
+            results=subpath(input.model, ancestor=3),
             recipe=recipe(f"evaluate_{task}"),
             code=code(f"evaluate_{task}"),
             content=content(evaluation_files(task)),
         shell:
-            "python -m mcn evaluate {params.task} results/models/{wildcards.experiment}"
-            " results/{wildcards.dataset} --output {output} {params.recipe} &> {log}"
+            "python -m mcn evaluate {params.task} {params.results}/models/{wildcards.experiment}"
+            " {params.results}/{wildcards.dataset} --output {output} {params.recipe} &> {log}"
 
 
 rule evaluate_own:
@@ -57,8 +58,9 @@ rule evaluate_own:
         runtime=growing(240),
     params:
         flags=own_evaluation_flags,
+        results=subpath(input.model, ancestor=3),
         recipe=recipe("evaluate_own"),
         code=code("evaluate_own"),
     shell:
-        "python -m mcn evaluate own results/models/{wildcards.experiment} results/{wildcards.dataset}"
-        " --output {output} {params.flags} {params.recipe} &> {log}"
+        "python -m mcn evaluate own {params.results}/models/{wildcards.experiment}"
+        " {params.results}/{wildcards.dataset} --output {output} {params.flags} {params.recipe} &> {log}"

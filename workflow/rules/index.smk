@@ -18,11 +18,12 @@ rule index:
         mem_mb=growing(3000),
         runtime=growing(240),
     params:
+        results=subpath(input.model, ancestor=3),
         recipe=recipe("index"),
         code=code("index"),
     shell:
-        "python -m mcn index results/models/{wildcards.experiment} results/{wildcards.dataset} {output}"
-        " --shard {wildcards.shard} --threads {threads} {params.recipe} &> {log}"
+        "python -m mcn index {params.results}/models/{wildcards.experiment} {params.results}/{wildcards.dataset}"
+        " {output} --shard {wildcards.shard} --threads {threads} {params.recipe} &> {log}"
 
 
 rule join_index:
@@ -40,11 +41,12 @@ rule join_index:
         mem_mb=growing(4000),
         runtime=growing(240),
     params:
+        folder=subpath(output[0], parent=True),
         shards=shard_count,
         recipe=recipe("join_index"),
         code=code("join_index"),
     shell:
-        "python -m mcn join-index results/index/{wildcards.experiment}/{wildcards.dataset} --shards {params.shards}"
+        "python -m mcn join-index {params.folder} --shards {params.shards}"
         " --threads {threads} {params.recipe} &> {log}"
 
 

@@ -16,6 +16,11 @@ def manifest(wildcards):
     return settings.datasets[wildcards.dataset].manifest
 
 
+def placed_manifest(wildcards):
+    """A parameter: where the manifest of a data set lies."""
+    return placed(manifest(wildcards), results)
+
+
 def shard_rows(wildcards):
     """A parameter: the digest of what the manifest says of the videos of a shard."""
     dataset = settings.datasets[wildcards.dataset]

@@ -135,7 +135,7 @@ def published_source(wildcards):
     """The folder that a published feature of a data set is read from."""
     published = settings.datasets[wildcards.dataset].published_features
     audio = published.audio_directory if wildcards.feature == "logmel" else None
-    return audio or published.directory or f"results/{wildcards.dataset}/published"
+    return audio or published.directory or f"{results}/{wildcards.dataset}/published"
 
 
 def published_files(wildcards):

@@ -65,9 +65,8 @@ def study_digest():
 
 def trial_recipe(wildcards):
     """A parameter: the experiment that a trial is of."""
-    return arguments(
-        settings, "trial", {"experiment": trials[wildcards.trial].objective}
-    )
+    objective = trials[wildcards.trial].objective
+    return arguments(settings, "trial", {"experiment": objective}, settings_file)
 
 
 def trial_told(wildcards):

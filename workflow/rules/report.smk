@@ -15,13 +15,14 @@ rule ledger:
     conda:
         "../../envs/mcn.yaml"
     params:
-        manifest=manifest,
+        folder=subpath(output.ledger, parent=True),
+        manifest=placed_manifest,
         shards=shard_count,
         code=code("ledger"),
         features=features_of_dataset,
         speech=speech_flag,
     shell:
-        "python -m mcn ledger results/{wildcards.dataset} --shards {params.shards} --features {params.features}"
+        "python -m mcn ledger {params.folder} --shards {params.shards} --features {params.features}"
         " --manifest {params.manifest:q} {params.speech} &> {log}"
 
 
@@ -38,11 +39,13 @@ rule leaks:
     conda:
         "../../envs/mcn.yaml"
     params:
-        settings=SETTINGS,
+        results=subpath(output[0], ancestor=2),
+        settings=settings_file,
         scored=leak_sets,
         code=code("leaks"),
     shell:
-        "python -m mcn leaks results {wildcards.dataset} --options @{params.settings} --output {output} &> {log}"
+        "python -m mcn leaks {params.results} {wildcards.dataset} --options @{params.settings} --output {output}"
+        " &> {log}"
 
 
 rule report:
@@ -70,10 +73,11 @@ rule report:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
+        results=subpath(output[0], parent=True),
         recipe=recipe("report"),
         code=code("report"),
     shell:
-        "python -m mcn report results --output {output} {params.recipe} &> {log}"
+        "python -m mcn report {params.results} --output {output} {params.recipe} &> {log}"
 
 
 rule verify:
@@ -83,9 +87,10 @@ rule verify:
     conda:
         "../../envs/mcn.yaml"
     params:
-        settings=SETTINGS,
+        results=results,
+        settings=settings_file,
     shell:
-        "python -m mcn verify results --options @{params.settings} 2>&1 | tee {log}"
+        "python -m mcn verify {params.results} --options @{params.settings} 2>&1 | tee {log}"
 
 
 rule retry:
@@ -100,9 +105,10 @@ rule retry:
         disk_mb=4000,
         runtime=growing(240),
     params:
-        settings=SETTINGS,
+        results=results,
+        settings=settings_file,
     shell:
-        "python -m mcn retry results --threads {threads} --options @{params.settings} 2>&1 | tee {log}"
+        "python -m mcn retry {params.results} --threads {threads} --options @{params.settings} 2>&1 | tee {log}"
 
 
 rule table1:
@@ -121,11 +127,12 @@ rule table1:
         "../../envs/mcn.yaml"
     params:
         name="table1",
+        results=subpath(output.html, parent=True),
         recipe=recipe("table1"),
         code=code("table1"),
         missing=missing_arguments(),
     shell:
-        "python -m mcn table {params.name} results --output {output.html} {params.recipe}"
+        "python -m mcn table {params.name} {params.results} --output {output.html} {params.recipe}"
         " {params.missing} &> {log}"
 
 
@@ -143,6 +150,7 @@ use rule table1 as table2 with:
         "results/logs/table2.log",
     params:
         name="table2",
+        results=subpath(output.html, parent=True),
         recipe=recipe("table2"),
         code=code("table2"),
         missing=missing_arguments(),

@@ -103,9 +103,10 @@ if settings.search.meaning:
             mem_mb=growing(4000),
             runtime=growing(240),
         params:
+            folder=subpath(output[0], parent=True),
             shards=shard_count,
             recipe=recipe("join_passages"),
             code=code("join_passages"),
         shell:
-            "python -m mcn join-index results/{wildcards.dataset}/meaning --shards {params.shards}"
+            "python -m mcn join-index {params.folder} --shards {params.shards}"
             " --threads {threads} {params.recipe} &> {log}"

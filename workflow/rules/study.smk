@@ -25,12 +25,13 @@ rule trial:
         mem_mb=growing(4000),
         runtime=growing(2880),
     params:
+        results=subpath(input.scored_steps, ancestor=2),
         recipe=trial_recipe,
         told=trial_told,
         code=trial_code,
     shell:
-        "python -m mcn study-job trial results --output results/study/trials/{wildcards.trial}"
-        " --checkpoints results/checkpoints/study/{wildcards.trial} --threads {threads}"
+        "python -m mcn study-job trial {params.results} --output {params.results}/study/trials/{wildcards.trial}"
+        " --checkpoints {params.results}/checkpoints/study/{wildcards.trial} --threads {threads}"
         " --trial {params.told:q} {params.recipe} &> {log}"
 
 
@@ -49,12 +50,13 @@ rule study_plan:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
+        results=subpath(output[0], ancestor=2),
         recipe=recipe("study_plan"),
         code=code("study_plan"),
         objectives=study_objectives(),
         digest=study_digest(),
     shell:
-        "python -m mcn study-job plan results --output {output} --objectives {params.objectives}"
+        "python -m mcn study-job plan {params.results} --output {output} --objectives {params.objectives}"
         " --digest {params.digest} {params.recipe} &> {log}"
 
 
@@ -76,7 +78,8 @@ rule study:
         mem_mb=growing(3000),
         runtime=growing(240),
     params:
+        results=subpath(output.page, parent=True),
         recipe=recipe("study"),
         code=code("study"),
     shell:
-        "python -m mcn study-job conclude results --output {output.page} {params.recipe} &> {log}"
+        "python -m mcn study-job conclude {params.results} --output {output.page} {params.recipe} &> {log}"

@@ -32,6 +32,7 @@ rule train:
         nodes=1,
         processes=1,
     params:
+        results=subpath(output.model, ancestor=3),
         recipe=recipe("train"),
         code=code("train"),
         content=content(start_file, audio_file),
@@ -39,8 +40,8 @@ rule train:
         early_shards=early_shard_count,
         leaks=leaks_flag,
     shell:
-        "python -m mcn train results --output results/models/{wildcards.experiment}"
-        " --checkpoints results/checkpoints/{wildcards.experiment} --shards {params.shards}"
+        "python -m mcn train {params.results} --output {params.results}/models/{wildcards.experiment}"
+        " --checkpoints {params.results}/checkpoints/{wildcards.experiment} --shards {params.shards}"
         " --early-shards {params.early_shards} --threads {threads}"
         " --nodes {resources.nodes} --processes {resources.processes}"
         " {params.leaks} {params.recipe} &> {log}"
@@ -64,12 +65,13 @@ rule freeze:
         mem_mb=growing(3000),
         runtime=growing(30),
     params:
+        directory=subpath(output.model, parent=True),
         recipe=recipe("freeze"),
         code=code("freeze"),
         rows=frozen_rows,
         content=content(frozen_weights),
     shell:
-        "python -m mcn freeze --output results/models/{wildcards.experiment} --rows {params.rows:q}"
+        "python -m mcn freeze --output {params.directory} --rows {params.rows:q}"
         " {params.recipe} &> {log}"
 
 
