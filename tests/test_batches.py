@@ -274,11 +274,11 @@ def test_the_recipe_tells_log_mels_from_vectors(tmp_path, recipe, expected):
 def test_pages_are_compared_with_their_own_checksum(tmp_path):
     paths = next(iter(write_topic_shards(tmp_path, videos=3).video.values()))
     store = MappedFeatures(paths)
-    pages = {name: blob.page for name, blob in store._blobs.items()}
+    pages = {name: store.page(name) for name in store}
     assert pages
     assert all(pages.values()), "every page of our own shards has a checksum"
     video_id, page = next(iter(pages.items()))
-    path = store.paths[store._blobs[video_id].shard]
+    path = next(path for path in store.paths if video_id in MappedFeatures([path]))
     data = bytearray(path.read_bytes())
     assert zlib.crc32(data[page.start : page.end]) == page.crc
     data[page.end - 1] ^= 1

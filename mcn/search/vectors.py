@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 
 from mcn.errors import DamagedShard, UserError
 from mcn.shards import ShardReader
-from mcn.shards.mapped import page_of, value_in_page
+from mcn.shards.pages import page_of, value_in_page
 from mcn.shards.schemas import WINDOW_SCHEMA
 from mcn.shards.shard import ShardWriter
 

@@ -3,75 +3,65 @@
 Conventions
 -----------
 - The first read of a video in a process compares its page with the page's CRC-32; every read is a view of the
-  memory-mapped shard, so that a clip touches only its own rows. `mcn.shards` writes one video a row group,
-  uncompressed, as a single value: its bytes are the end of the column's only page. Shards laid out otherwise are read
-  by the library, with checksums, every time.
-- `fingerprint` identifies the content: recipe, ids, statuses, times and the CRC-32 that every page carries.
+  memory-mapped shard, so that a clip touches only its own rows. Shards laid out otherwise than `mcn.shards` writes them
+  are read by the library, with checksums, every time.
+- Where the videos lie is told by the summary of the shards (`mcn.shards.summary`), which large sets keep.
 """
 
 from __future__ import annotations
 
-import hashlib
 import mmap
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow.parquet as pq
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from mcn.errors import UserError
-from mcn.files import canonical_json
-from mcn.shards.clips import values_of
+from mcn.shards.pages import Page
 from mcn.shards.schemas import FeatureSequence
-from mcn.shards.shard import ShardReader
 from mcn.shards.store import FeatureStore
+from mcn.shards.summary import summary_of
 
 MAPPED_SHARDS = 256  # open maps a process
-LENGTH_BYTES = 4  # a parquet byte array is preceded by its length
-NEXT_INTEGER = b"\x15"  # thrift's compact protocol: the next field, of type i32
-
-_TIMES = ["video_id", "status", "error", "start_seconds", "step_seconds", "length", "width"]
-
-
-class Page(NamedTuple):
-    """Where the bytes of a page lie in a file, and the CRC-32 that its header says they have."""
-
-    start: int
-    end: int
-    crc: int
-
-
-class Blob(NamedTuple):
-    """Where the (length, width) float16 matrix of a video lies."""
-
-    shard: int
-    offset: int | None  # bytes from the start of the file; None: not mappable
-    page: Page | None
-    length: int
-    width: int
-    start_seconds: float
-    step_seconds: float
 
 
 class MappedFeatures(FeatureStore):
     """`FeatureStore` for many reads of the same videos; values are read-only views, valid while the store lives.
 
-    `errors`: video id -> 'code: words' of videos without features; `width`: D, 0 where no video has features.
+    `errors`: video id -> 'code: words' of videos without features; `width`: D, 0 where no video has features;
+    `fingerprint`: as in `mcn.shards.summary`.
     """
 
     def __init__(self, paths: Sequence[Path | str]) -> None:
-        super().__init__(paths)
         self.errors: dict[str, str] = {}
-        self._blobs: dict[str, Blob] = {}
         self._verified: set[str] = set()
         self._maps: dict[int, mmap.mmap] = {}
-        digest = hashlib.sha256(canonical_json(self.recipe).encode())
-        for shard in range(len(self.paths)):
-            self._locate(shard, digest)
-        self.fingerprint = digest.hexdigest()
-        widths = {blob.width: video_id for video_id, blob in self._blobs.items()}
+        super().__init__(paths)
+
+    def _open(self) -> None:
+        rows, self._ends, self.recipe, self.fingerprint = summary_of(self.paths)
+        ids = rows.column("video_id").to_pylist()
+        self._rows = dict(zip(ids, range(len(ids)), strict=True))
+        status = rows.column("status").combine_chunks().dictionary_encode()
+        names = status.dictionary.to_pylist()
+        self.status = dict(
+            zip(ids, map(names.__getitem__, status.indices.to_pylist()), strict=True)
+        )
+        absent = rows.filter(pc.not_equal(rows.column("status"), "ok")).select(
+            ["video_id", "error"]
+        )
+        self.errors = dict(zip(*absent.to_pydict().values(), strict=True))
+        self._start, self._step, self._length, self._width = (
+            _numbers(rows, name) for name in ("start_seconds", "step_seconds", "length", "width")
+        )
+        self._offset, *self._page = (
+            _numbers(rows, name) for name in ("offset", "page_start", "page_end", "page_crc")
+        )
+        widths = dict(zip(self._width.tolist(), ids, strict=True))
+        widths.pop(-1, None)
         if len(widths) > 1:
             found = ", ".join(f"{width} ({video_id})" for width, video_id in widths.items())
             got = f"{self.paths[0]} and its sibling shards: rows of widths {found}"
@@ -94,44 +84,33 @@ class MappedFeatures(FeatureStore):
         """Whether log-mel rows are absolute levels, whose 0 dB is each clip's loudest value."""
         return bool(self.recipe.get("reference") == "clip")
 
-    def _locate(self, shard: int, digest: Any) -> None:
-        """Note where the features of every video of a shard lie; hash ids, times and page headers."""
-        rows = ShardReader(self.paths[shard], self.kind).columns(*_TIMES).to_pylist()
-        metadata = pq.read_metadata(self.paths[shard])
-        column = metadata.schema.names.index("features")
-        data = self._map(shard)
-        for group, row in enumerate(rows):
-            digest.update(canonical_json([row[name] for name in _TIMES]).encode())
-            if row["status"] != "ok":
-                self.errors[row["video_id"]] = row["error"]
-                continue
-            times = row["length"], row["width"], row["start_seconds"], row["step_seconds"]
-            chunk = metadata.row_group(group).column(column)
-            header, offset = value_in_page(data, chunk, 2 * row["length"] * row["width"])
-            page = page_of(header, chunk) if header else None
-            self._blobs[row["video_id"]] = Blob(shard, offset, page, *times)
-            digest.update(header or values_of(super().__getitem__(row["video_id"])).tobytes())
-
     def span(self, video_id: str) -> tuple[float, float]:
         """Seconds from container start at which the features of a video begin and end."""
-        blob = self._blobs[video_id]
-        return blob.start_seconds, blob.start_seconds + blob.length * blob.step_seconds
+        row = self._rows[video_id]
+        start = float(self._start[row])
+        return start, start + int(self._length[row]) * float(self._step[row])
+
+    def page(self, video_id: str) -> Page | None:
+        """The page that holds the features of a video; None where it has no checksum, or the video no features."""
+        start, end, crc = (int(numbers[self._rows[video_id]]) for numbers in self._page)
+        return Page(start, end, crc) if end > 0 else None
 
     def __getitem__(self, video_id: str) -> FeatureSequence:
-        blob = self._blobs.get(video_id)
-        if blob is None or blob.offset is None or not self._is_whole(video_id, blob):
+        row = self._rows[video_id]
+        if self.status[video_id] != "ok" or self._offset[row] < 0 or not self._is_whole(video_id):
             return super().__getitem__(video_id)  # which raises what is wrong with a damaged one
-        flat = np.frombuffer(self._map(blob.shard), "<f2", blob.length * blob.width, blob.offset)
-        values = flat.reshape(blob.length, blob.width)
-        return FeatureSequence(video_id, "ok", "", blob.start_seconds, blob.step_seconds, values)
+        shape = int(self._length[row]), int(self._width[row])
+        data = self._map(self._shard_of(row))
+        values = np.frombuffer(data, "<f2", shape[0] * shape[1], int(self._offset[row]))
+        times = float(self._start[row]), float(self._step[row])
+        return FeatureSequence(video_id, "ok", "", *times, values.reshape(shape))
 
-    def _is_whole(self, video_id: str, blob: Blob) -> bool:
+    def _is_whole(self, video_id: str) -> bool:
         """Whether the bytes of a video are those that were written; looked at once in a process."""
-        if blob.page is None:
-            return False
         if video_id not in self._verified:
-            page = memoryview(self._map(blob.shard))[blob.page.start : blob.page.end]
-            if zlib.crc32(page) != blob.page.crc:
+            page = self.page(video_id)
+            data = memoryview(self._map(self._shard_of(self._rows[video_id])))
+            if page is None or zlib.crc32(data[page.start : page.end]) != page.crc:
                 return False
             self._verified.add(video_id)
         return True
@@ -145,38 +124,6 @@ class MappedFeatures(FeatureStore):
         return self._maps[shard]
 
 
-def value_in_page(data: mmap.mmap, chunk: Any, size: int) -> tuple[bytes | None, int | None]:
-    """What precedes the only value of a column chunk, `size` bytes long, and its offset in the file.
-
-    The page header, with the page's checksum, is in what precedes. (None, None) where the chunk is laid out otherwise.
-    """
-    if chunk.compression != "UNCOMPRESSED" or chunk.num_values != 1:
-        return None, None
-    offset = chunk.data_page_offset + chunk.total_compressed_size - size
-    header = data[chunk.data_page_offset : offset]
-    if int.from_bytes(header[-LENGTH_BYTES:], "little") != size:
-        return None, None
-    return header, offset
-
-
-def page_of(header: bytes, chunk: Any) -> Page | None:
-    """The only page of a column chunk, by the header that precedes it; None where the header has no CRC-32.
-
-    Source: PageHeader of parquet.thrift, in the compact protocol: fields 1 to 4 are four integers of type i32, of which
-    the third is the size of the page's bytes and the fourth their CRC-32.
-    """
-    numbers, place = [], 0
-    for _ in range(4):
-        if header[place : place + 1] != NEXT_INTEGER:
-            return None
-        number, shift = 0, 0
-        while True:
-            place += 1
-            number |= (header[place] & 0x7F) << shift
-            shift += 7
-            if header[place] < 0x80:
-                break
-        numbers.append(number >> 1 ^ -(number & 1))
-        place += 1
-    end = chunk.data_page_offset + chunk.total_compressed_size
-    return Page(end - numbers[2], end, numbers[3] & 0xFFFFFFFF)
+def _numbers(rows: pa.Table, name: str) -> np.ndarray:
+    """A column of numbers, -1 where there is none."""
+    return pc.fill_null(rows.column(name), -1).to_numpy()

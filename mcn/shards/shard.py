@@ -181,6 +181,11 @@ class ShardReader:
     def __len__(self) -> int:
         return len(self._groups) if self._groups else int(self._file.num_row_groups)
 
+    @property
+    def metadata(self) -> pq.FileMetaData:
+        """Where the row groups and columns of the file lie."""
+        return self._file.metadata
+
     def columns(self, *names: str) -> pa.Table:
         """Some columns over all rows."""
         with self._damage():
