@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from mcn.errors import UserError
 from mcn.features.embedded import locate
 from mcn.networks.checkpoints import load_rows, read_state_dict
+from mcn.options.base import nearest
 from mcn.options.encoders import Triple, VideoNetworkOptions
 
 TORCHVISION = "torchvision:"
@@ -109,6 +110,16 @@ def load_video_network(name: str, weights: str | Path) -> nn.Module:
     rows = read_state_dict(source)
     load_rows(network, rows, source)
     return _headless(network)
+
+
+def require_video_weights(name: str, weights: str) -> None:
+    """`UserError` with the nearest name, for weights `torchvision:NAME` that a network of torchvision has not."""
+    from torchvision.models import get_model_weights
+
+    known = get_model_weights(name).__members__
+    if weights.removeprefix(TORCHVISION) not in known:
+        got = f"weights {weights!r} of {name}{nearest(weights.removeprefix(TORCHVISION), known)}"
+        raise UserError(got, "weights of torchvision", "correct `weights`")
 
 
 def _headless(network: nn.Module) -> nn.Module:

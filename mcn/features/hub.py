@@ -6,10 +6,12 @@ of other frameworks, which lie beside PyTorch's in many repositories, are left o
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
 from mcn.errors import UserError
+from mcn.features.hub_cache import cached_names
 
 FOREIGN = ("*.h5", "*.msgpack", "*.ot", "*.onnx*", "onnx/*", "openvino/*", "*.mlmodel*", "*.tflite")
 
@@ -41,9 +43,26 @@ def hub_folder(
         raise hub_error(model, error) from error
 
 
+def require_in_reach(model: str, revision: str | None) -> None:
+    """`UserError` at once for a model that is neither in the cache nor in reach.
+
+    The libraries would try each of its files for minutes, and then speak of the file.
+    """
+    if hub_commit(model, revision):
+        return
+    import huggingface_hub
+
+    try:
+        huggingface_hub.HfApi().model_info(model, revision=revision, timeout=10)
+    except Exception as error:  # whatever the library or the connection raises
+        raise hub_error(model, error) from error
+
+
 def hub_error(model: str, error: BaseException) -> UserError:
     """The error for whatever the hub's library raises."""
     words = (str(error).strip() or type(error).__name__).splitlines()[0]
+    near = difflib.get_close_matches(model, cached_names(), 1)
+    words += f"; the cache has {near[0]}" if near else ""
     cure = (
         f"check the name and the revision, the connection (HTTPS_PROXY, HF_ENDPOINT), HF_HUB_OFFLINE and, of a gated "
         f"model, HF_TOKEN; fetch it where there is a connection (mcn fetch hf:{model}), or copy the model's folder "

@@ -47,6 +47,11 @@ def cached_pairs() -> list[CachedPair]:
     return sorted(found, key=lambda one: (KINDS.index(one.kind), one.size, one.name))
 
 
+def cached_names() -> list[str]:
+    """The names of all models in the cache."""
+    return [name for name, _ in _snapshots()]
+
+
 def cached_snapshot(model: str, revision: str | None) -> Path | None:
     """The folder of a dual encoder that is pinned by its commit and lies complete in the cache, otherwise None."""
     if not revision or "/" in revision:

@@ -109,7 +109,7 @@ def stream(options: OpenClipPictureOptions) -> FrameOptions:
     open_clip = library("open_clip")
     name, _ = _source(options, only_config=True)
     if name.startswith("local-dir:"):
-        config = json.loads((Path(name.removeprefix("local-dir:")) / CONFIG).read_text())
+        config = _config(options, Path(name.removeprefix("local-dir:")))
         model, transform = config["model_cfg"], config.get("preprocess_cfg", {})
     else:
         model = open_clip.get_model_config(name)
@@ -119,10 +119,24 @@ def stream(options: OpenClipPictureOptions) -> FrameOptions:
     return FrameOptions(frames_per_second=options.frames_per_second, short_side=int(side))
 
 
-def check(options: OpenClipTextOptions) -> None:
+def check(options: Pair) -> None:
     """`UserError` for a name that open_clip does not know; no weights are read, and no hub is asked."""
-    if not is_hub_name(options.model):
+    if options.is_folder:
+        _config(options, folder_of(options))
+    elif not is_hub_name(options.model):
         _source(options)
+
+
+def _config(options: Pair, folder: Path) -> dict[str, Any]:
+    """The configuration of a pair in a folder."""
+    try:
+        values: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise not_opened(options, error, f"a pair of open_clip, with its {CONFIG}") from error
+    if not isinstance(values, dict) or "model_cfg" not in values:
+        got = f"{options.model}, whose {CONFIG} has no model_cfg"
+        raise UserError(got, "a pair of open_clip", "get it whole")
+    return values
 
 
 def _source(

@@ -42,9 +42,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 
 from mcn.errors import UserError
-from mcn.options.encoders import OwnOptions, OwnTextOptions
+from mcn.options.encoders import OwnOptions, OwnTextOptions, SentenceOptions, VideoNetworkOptions
 from mcn.options.features import RuntimeOptions
-from mcn.options.libraries import JoinedTextOptions, LibraryOptions
+from mcn.options.libraries import WEIGHT_FILES, JoinedTextOptions, LibraryOptions
 from mcn.options.row import FeatureOptions, TextsOptions
 
 if TYPE_CHECKING:  # both import torch, which the rules that only list encoders need not pay for
@@ -227,6 +227,41 @@ def missing_libraries(rows: Mapping[str, FeatureOptions], used: Iterable[str]) -
                     f'features.{name}: no {package}; pip install "mcn[encoders]", or {package}'
                 )
     return problems
+
+
+def model_problems(rows: Mapping[str, FeatureOptions], used: Iterable[str]) -> list[str]:
+    """What is wrong with the models of the features that are used, a line each, as far as it is known before a job.
+
+    No weights are read, and no hub is asked: that is left to the job that opens the model.
+    """
+    problems = []
+    for name in used:
+        row = rows[name]
+        for one in row.towers if isinstance(row, JoinedTextOptions) else [row]:
+            try:
+                _require_known(one)
+            except UserError as error:
+                problems.append(f"features.{name}: {error.got}; wanted {error.wanted}; {error.do}")
+    return problems
+
+
+def _require_known(row: FeatureOptions) -> None:
+    """`UserError` for a model that its library does not know, or that lacks what the row asks for."""
+    weights = str(getattr(row, "weights", ""))
+    if isinstance(row, LibraryOptions):
+        if row.is_folder and row.file is None:
+            got = f"{row.model}, which has no weights"
+            wanted = f"a folder with one of {', '.join(WEIGHT_FILES)}"
+            raise UserError(got, wanted, "get the model whole")
+        encoder = encoder_row(row)
+        _imported(f"{_module(encoder.texts or encoder.make)}:check")(row)
+    elif isinstance(row, SentenceOptions) and row.file and not Path(row.file).is_file():
+        wanted = "a folder in the layout of sentence-transformers, or OWNER/NAME of the hub"
+        raise UserError(f"no {row.file}", wanted, "correct `weights`")
+    elif weights.startswith("timm:"):
+        _imported("mcn.features.timm_pictures:require_timm_name")(weights.removeprefix("timm:"))
+    elif isinstance(row, VideoNetworkOptions) and weights.startswith("torchvision:"):
+        _imported("mcn.features.backbones:require_video_weights")(row.network, weights)
 
 
 def _module(part: str) -> str:

@@ -84,17 +84,31 @@ def stream(options: TimmPictureOptions) -> FrameOptions:
     return FrameOptions(frames_per_second=options.frames_per_second, short_side=short)
 
 
+def check(options: TimmPictureOptions) -> None:
+    """`UserError` for a name, layer or class token that timm or the model has not; no weights are read."""
+    import timm
+
+    _check_name(options)
+    if options.pooling == "auto" or not (options.is_folder or not is_hub_name(options.model)):
+        return
+    try:
+        with torch.device("meta"):
+            network = timm.create_model(_source(options), pretrained=False)
+    except Exception as error:  # whatever timm raises
+        raise not_opened(options, error, "a picture model that timm can open") from error
+    _require_class_token(network, options)
+    blocks = len(getattr(network, "feature_info", ()))
+    if options.layer is not None and not -blocks <= options.layer < blocks:
+        got = f"layer {options.layer} of {options.model}"
+        raise UserError(got, f"one of its {blocks} blocks, 0 to {blocks - 1}", "correct `layer`")
+
+
 def pooled(network: Any, pixels: Tensor, options: TimmPictureOptions) -> Tensor:
     """(n, 3, H, W) -> (n, D). Errors: `UserError` for a class token that the model has not."""
     if options.pooling == "auto":
-        if options.layer is not None:
-            raise UserError("layer with pooling auto", "pooling cls or mean", "set pooling")
         vectors: Tensor = network(pixels)
         return vectors
-    prefix = int(getattr(network, "num_prefix_tokens", 0) or 0)
-    if options.pooling == "cls" and not prefix:
-        got = f"{options.model}, which has no class token"
-        raise UserError(got, "a model with one", "set pooling: mean")
+    prefix = _require_class_token(network, options)
     if options.layer is not None:
         asked = {"return_prefix_tokens": True} if prefix else {}
         (found,) = network.forward_intermediates(
@@ -109,6 +123,15 @@ def pooled(network: Any, pixels: Tensor, options: TimmPictureOptions) -> Tensor:
     if found.dim() == 3:
         return token_mean(found, prefix)
     return found.mean(dim=(1, 2) if getattr(network, "output_fmt", "NCHW") == "NHWC" else (2, 3))
+
+
+def _require_class_token(network: Any, options: TimmPictureOptions) -> int:
+    """How many tokens stand before those of places; `UserError` where none does and the class token is asked for."""
+    prefix = int(getattr(network, "num_prefix_tokens", 0) or 0)
+    if options.pooling == "cls" and not prefix:
+        got = f"{options.model}, which has no class token"
+        raise UserError(got, "a model with one", "set pooling: mean")
+    return prefix
 
 
 def _source(options: TimmPictureOptions) -> str:
@@ -131,9 +154,20 @@ def _commit(options: TimmPictureOptions) -> str | None:
 
 def _check_name(options: TimmPictureOptions) -> None:
     """`UserError` with the nearest name for one that timm does not know."""
+    if not options.is_folder and not is_hub_name(options.model):
+        require_timm_name(options.model)
+
+
+def require_timm_name(model: str) -> None:
+    """`UserError` with the nearest name, for a model or tag of weights that timm does not know."""
     import timm
 
-    name = options.model.partition(".")[0]
-    if not options.is_folder and not is_hub_name(options.model) and not timm.is_model(name):
-        got = f"timm model {options.model!r}{nearest(name, timm.list_models())}"
-        raise UserError(got, "a model of timm, of the hub, or a folder", "correct `model`")
+    name, _, tag = model.partition(".")
+    wanted, cure = "a model of timm, of the hub, or a folder", "correct the name"
+    if not timm.is_model(name):
+        got = f"timm model {model!r}{nearest(name, timm.list_models())}"
+        raise UserError(got, wanted, cure)
+    known = timm.list_pretrained(f"{name}.*")
+    if tag and model not in known:
+        got = f"timm model {model!r}{nearest(model, known) if known else ', which has no weights'}"
+        raise UserError(got, "weights that timm knows", cure)

@@ -71,14 +71,25 @@ def stream(options: Options) -> FrameOptions:
     return FrameOptions(frames_per_second=float(rate), short_side=side)
 
 
+def check(options: Options) -> None:
+    """`UserError` for a network or weights that torchvision has not; no weights are read."""
+    preset = preset_of(options)
+    if isinstance(options, TorchvisionVideoOptions):
+        clip_frames(options, preset)
+
+
 def preset_of(options: Options) -> Any:
     """The entry of torchvision's weights whose transforms and description count."""
     module = torchvision.models if options.kind == "frame" else torchvision.models.video
     known = list_models(module)
     if options.model not in known:
-        kind = "picture" if options.kind == "frame" else "video"
-        got = f"{kind} network {options.model!r}{nearest(options.model, known)}"
-        raise UserError(got, "a network of torchvision", "correct `model`")
+        kind, other = ("picture", "video") if options.kind == "frame" else ("video", "picture")
+        hint = nearest(options.model, known)
+        if options.model in list_models():
+            hint = f", which is of the encoder torchvision_{other}"
+        raise UserError(
+            f"{kind} network {options.model!r}{hint}", "a network of torchvision", "correct `model`"
+        )
     entries, name = get_model_weights(options.model), options.weights
     name = options.preset if options.file else name
     if name not in entries.__members__:

@@ -26,6 +26,7 @@ from mcn.features.extraction import Extractor
 from mcn.features.library_models import Opened, finished, placed, recipe_of, to_place
 from mcn.features.runtime import Runtime
 from mcn.features.transformers_models import (
+    check_model,
     commit_of,
     joint,
     open_network,
@@ -73,10 +74,7 @@ class Hearing:
         self.options, self.place = options, place
         self.processor, self.network = open_sound(options), open_network(options)
         self.rate = int(self.processor.sampling_rate)
-        if options.reads is not None and options.reads.sample_rate != self.rate:
-            got = f"sound at {options.reads.sample_rate} Hz"
-            wanted = f"{self.rate} Hz, for which {options.model} was made"
-            raise UserError(got, wanted, "leave features.NAME.reads out")
+        _require_rate(options, self.rate)
         self.window = round(window_seconds(options, self.processor) * self.rate)
         self.step = round((options.step_seconds or self.window / self.rate) * self.rate)
         if self.step > self.window:
@@ -165,6 +163,23 @@ def open_sound(options: TransformersAudioOptions) -> Any:
         got = f"{options.model}, whose processor is {type(processor).__name__}"
         raise UserError(got, "a model of sound", "name another model")
     return processor
+
+
+def check(options: TransformersAudioOptions) -> None:
+    """`UserError` for a model that is here and is not what the row asks for; no weights are read."""
+    check_model(options, "audio", "AutoFeatureExtractor")
+    if options.is_folder:
+        processor = open_sound(options)
+        _require_rate(options, int(processor.sampling_rate))
+        window_seconds(options, processor)
+
+
+def _require_rate(options: TransformersAudioOptions, rate: int) -> None:
+    """`UserError` for sound at another rate than the model's."""
+    if options.reads is not None and options.reads.sample_rate != rate:
+        got = f"sound at {options.reads.sample_rate} Hz"
+        wanted = f"{rate} Hz, for which {options.model} was made"
+        raise UserError(got, wanted, "leave features.NAME.reads out")
 
 
 def stream(options: TransformersAudioOptions) -> SoundOptions:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from mcn.errors import UserError
-from mcn.features.hub import hub_commit
+from mcn.features.hub import hub_commit, require_in_reach
 from mcn.features.hub_cache import cached_snapshot
 from mcn.features.library_models import (
     folder_of,
@@ -35,31 +35,44 @@ from mcn.options.libraries import (
 from mcn.options.row import is_hub_name
 
 OTHER_POOLING = "set pooling: auto, or name another model"
+PROCESSOR_FILES = (
+    *("preprocessor_config.json", "processor_config.json"),
+    "video_preprocessor_config.json",
+)
 SPECIAL = ("cls_token", "class_embedding", "distillation_token", "register_tokens")
 Sequences = TransformersPictureOptions | TransformersVideoOptions | TransformersAudioOptions
 
 
 def source(options: LibraryOptions) -> dict[str, Any]:
     """The arguments that name a model to the library. Errors: `UserError` for what is neither a folder nor a name."""
+    require_named(options)
     if options.is_folder:
         return {"pretrained_model_name_or_path": str(folder_of(options))}
-    if not is_hub_name(options.model):
-        got = f"{options.model}, which is no folder here"
-        raise UserError(got, "OWNER/NAME of the hub, or a folder", "correct `model`")
     here = cached_snapshot(options.model, options.revision)
     if here is not None:  # the hub need not be asked
         return {"pretrained_model_name_or_path": str(here)}
+    require_in_reach(options.model, options.revision)
     return {"pretrained_model_name_or_path": options.model, "revision": options.revision or "main"}
+
+
+def require_named(options: LibraryOptions) -> None:
+    """`UserError` for what is neither a folder nor the name of a hub's model."""
+    if not (options.is_folder or is_hub_name(options.model)):
+        got = f"{options.model}, which is no folder here"
+        raise UserError(got, "OWNER/NAME of the hub, or a folder", "correct `model`")
 
 
 def open_processor(options: LibraryOptions, *classes: str) -> Any:
     """The model's processor, of the first class that opens it."""
     transformers, first = library("transformers"), None
+    _require_processor_files(options, classes)
     for name in classes:
         try:
             return getattr(transformers, name).from_pretrained(
                 **source(options), trust_remote_code=False
             )
+        except UserError:
+            raise
         except ImportError as error:
             raise not_opened(options, error, "what its processor needs, installed") from error
         except Exception as error:  # whatever the download or the library raises
@@ -67,6 +80,19 @@ def open_processor(options: LibraryOptions, *classes: str) -> Any:
     assert first is not None
     wanted = f"a model with a processor that {' or '.join(classes)} of transformers opens"
     raise not_opened(options, first, wanted) from first
+
+
+def _require_processor_files(options: LibraryOptions, classes: tuple[str, ...]) -> None:
+    """`UserError` for a folder without a processor; the library would speak of names of the hub."""
+    if not options.is_folder or "AutoTokenizer" in classes:
+        return
+    if not any((folder_of(options) / one).is_file() for one in PROCESSOR_FILES):
+        got = f"{options.model}, which has no processor (no {' or '.join(PROCESSOR_FILES)})"
+        cure = (
+            f"copy it from where the model is from, or write it: transformers.{classes[0]}."
+            "from_pretrained(NAME).save_pretrained(FOLDER)"
+        )
+        raise UserError(got, f"a model with a processor that {classes[0]} opens", cure)
 
 
 def open_config(options: LibraryOptions) -> Any:
@@ -127,6 +153,44 @@ def commit_of(network: Any, options: LibraryOptions) -> str | None:
     return known or hub_commit(options.model, options.revision)
 
 
+def check_model(options: Sequences, modality: str, *processors: str) -> None:
+    """`UserError` for a model that is here and lacks its processor, tower, class token or layer.
+
+    No weights are read, and no hub is asked.
+    """
+    require_named(options)
+    if not (options.is_folder or hub_commit(options.model, options.revision)):
+        return
+    open_processor(options, *processors)
+    if options.pooling == "projected":
+        require_joint(options, modality, OTHER_POOLING)
+    if options.pooling != "cls" and options.layer is None:
+        return
+    with contextlib.suppress(RuntimeError, NotImplementedError, ValueError):
+        # of networks that cannot be made without numbers; the job that opens them says what they lack
+        with torch.device("meta"):
+            network = library("transformers").AutoModel.from_config(open_config(options))
+        _require_pooling(network, options, modality)
+
+
+def _require_pooling(network: nn.Module, options: Sequences, modality: str) -> None:
+    """`UserError` for a class token or layer that a network has not."""
+    if joint(network, modality) is not None and options.pooling in ("auto", "projected"):
+        _refuse_layer(options, "projected")
+    tower = tower_of(network, modality)
+    if options.pooling == "cls" and not special_tokens(tower):
+        raise _no_class_token(options)
+    config = getattr(tower, "config", None)
+    known = (getattr(config, key, None) for key in ("encoder_layers", "num_hidden_layers"))
+    layers = next((one for one in known if isinstance(one, int)), None)
+    if (
+        layers is not None
+        and options.layer is not None
+        and not -layers - 2 < options.layer <= layers
+    ):
+        raise _no_layer(options, layers + 1)
+
+
 def require_joint(options: LibraryOptions, modality: str, cure: str) -> None:
     """`UserError` for a model without a joint space of a modality, known from its configuration alone."""
     mapping = library("transformers").models.auto.modeling_auto.MODEL_MAPPING
@@ -176,8 +240,7 @@ def pooled(
     tokens = tokens_of(outputs, options)
     if pooling == "cls":
         if not prefix:
-            got = f"{options.model}, which has no class token"
-            raise UserError(got, "a model with one", "set pooling: mean, or pooler")
+            raise _no_class_token(options)
         return tokens[:, 0], "cls"
     return token_mean(tokens, prefix), "mean"
 
@@ -193,9 +256,12 @@ def tower_of(network: Any, modality: str) -> Any:
 
 def tokens_of(outputs: Any, options: Sequences) -> Tensor:
     """The tokens (n, L, D) of the last layer, or of the row's; of a map its places."""
-    tokens: Tensor = (
-        outputs.last_hidden_state if options.layer is None else outputs.hidden_states[options.layer]
-    )
+    tokens: Tensor = outputs.last_hidden_state
+    if options.layer is not None:
+        states = outputs.hidden_states
+        if not -len(states) <= options.layer < len(states):
+            raise _no_layer(options, len(states))
+        tokens = states[options.layer]
     return tokens.flatten(2).transpose(1, 2) if tokens.dim() == 4 else tokens
 
 
@@ -206,6 +272,16 @@ def special_tokens(tower: nn.Module) -> int:
         if name.rpartition(".")[2] in SPECIAL:
             count += row.shape[-2] if row.dim() > 1 else 1
     return count
+
+
+def _no_class_token(options: Sequences) -> UserError:
+    got = f"{options.model}, which has no class token"
+    return UserError(got, "a model with one", "set pooling: mean, or pooler")
+
+
+def _no_layer(options: Sequences, states: int) -> UserError:
+    got = f"layer {options.layer} of {options.model}"
+    return UserError(got, f"0 to {states - 1}, or -{states} to -1 from its end", "correct `layer`")
 
 
 def _refuse_layer(options: Sequences, pooling: str) -> None:

@@ -17,6 +17,7 @@ from mcn.features.library_models import Opened, Pictures, frames_extractor, plac
 from mcn.features.runtime import Runtime
 from mcn.features.transformers_models import (
     OTHER_POOLING,
+    check_model,
     commit_of,
     open_network,
     open_processor,
@@ -49,6 +50,11 @@ def picture_extractor(
     return frames_extractor(
         name, options, opened, lambda clips, at: both(clips, at)[0], place, items, LIBRARIES
     )
+
+
+def check(options: TransformersPictureOptions) -> None:
+    """`UserError` for a model that is here and is not what the row asks for; no weights are read."""
+    check_model(options, "image", "AutoImageProcessor")
 
 
 def stream(options: TransformersPictureOptions) -> FrameOptions:

@@ -23,6 +23,7 @@ from mcn.features.transformers_models import (
     open_network,
     open_processor,
     require_joint,
+    require_named,
 )
 from mcn.options.libraries import TransformersTextOptions
 
@@ -56,6 +57,7 @@ def text_tower(options: TransformersTextOptions, place: Runtime) -> TextTower:
 
 def check(options: TransformersTextOptions) -> None:
     """`UserError` for a model that is here and has no text tower or no tokenizer; no weights are read."""
+    require_named(options)
     if options.is_folder or hub_commit(options.model, options.revision):
         require_joint(options, "text", OTHER_TEXT)
         open_tokenizer(options)

@@ -23,6 +23,7 @@ from mcn.features.library_models import Opened, Pictures, frames_extractor, plac
 from mcn.features.runtime import Runtime
 from mcn.features.transformers_models import (
     OTHER_POOLING,
+    check_model,
     commit_of,
     open_config,
     open_network,
@@ -86,6 +87,11 @@ def clip_frames(options: TransformersVideoOptions, config: Any) -> int:
                 return int(getattr(one, key))
     got = f"{options.model}, whose configuration names no number of frames"
     raise UserError(got, "the length of a clip", "give features.NAME.frames_per_clip")
+
+
+def check(options: TransformersVideoOptions) -> None:
+    """`UserError` for a model that is here and is not what the row asks for; no weights are read."""
+    check_model(options, "video", *PROCESSORS)
 
 
 def stream(options: TransformersVideoOptions) -> FrameOptions:

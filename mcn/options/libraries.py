@@ -31,6 +31,7 @@ WEIGHT_FILES = (
     "open_clip_model.safetensors",
     "model.safetensors.index.json",
     "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
     "open_clip_pytorch_model.bin",
 )
 Pooling = Literal["auto", "projected", "pooler", "cls", "mean"]
@@ -97,6 +98,12 @@ class TimmPictureOptions(LibraryPictureOptions):
     )
     layer: int | None = field(None, "a block's output instead of the last, for pooling cls or mean")
 
+    @model_validator(mode="after")
+    def _layers_have_tokens(self) -> TimmPictureOptions:
+        if self.layer is not None and self.pooling == "auto":
+            raise ValueError("layer is for pooling cls or mean; set pooling")
+        return self
+
 
 class OpenClipOptions(Options):
     """What both towers of a pair of open_clip share."""
@@ -135,6 +142,11 @@ class TorchvisionOptions(Options):
     preset: str = field(
         "DEFAULT", "the weights whose transforms are taken, where `weights` is a path"
     )
+
+    @property
+    def is_folder(self) -> bool:
+        """Never: a network is a name, whatever lies in the working directory."""
+        return False
 
     @property
     def file(self) -> str | None:

@@ -9,7 +9,7 @@ from mcn.config.configuration import check_manifests, configure, write_settings
 from mcn.errors import UserError, several
 from mcn.features.embedded import missing_packages
 from mcn.features.own import own_problems
-from mcn.features.registry import encoder_row, missing_libraries
+from mcn.features.registry import encoder_row, missing_libraries, model_problems
 from mcn.files import canonical_json
 from mcn.layout import placed, vocabulary_file
 from mcn.lifetime import note_head
@@ -53,6 +53,9 @@ try:
     absent = [*missing_packages(*used), *missing_libraries(*used)]
     if absent:
         raise several(absent, "the packages of these features", "install them")
+    unfit = model_problems(*used) if workflow.is_main_process else []
+    if unfit:
+        raise several(unfit, "models that fit their features", "correct these rows")
 except (UserError, ValueError) as error:
     raise WorkflowError(f"config.yaml\n{error}")
 
