@@ -323,7 +323,7 @@ def test_damaged_lists_and_narration_are_found(dataset: Dataset) -> None:
         dataset.shard_list(shard).write_text(list_text(listed))
         for stream in STREAMS:
             kind = KINDS[Path(stream).name]
-            write(dataset.paths(stream)[shard], kind, tuple(listed.video_id))
+            write(dataset.paths(stream)[shard], kind, tuple(listed["video_id"].to_pylist()))
     narration = dataset.root / "narration/00000.parquet"
     write_table(narration, pa.table({"video_id": ["a"] * 100}))
     assert verify([dataset], SETTINGS) == []

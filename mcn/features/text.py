@@ -23,12 +23,11 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from gensim.models import KeyedVectors
 from tqdm import tqdm
 
 from mcn.errors import DamagedShard, UserError, VideoError
@@ -44,6 +43,9 @@ from mcn.shards.origin import list_digest
 from mcn.sources.annotation_tables import NARRATION
 from mcn.sources.narration import unread_of
 from mcn.sources.words import text_units, tokenize
+
+if TYPE_CHECKING:
+    from gensim.models import KeyedVectors
 
 log = logging.getLogger(__name__)
 

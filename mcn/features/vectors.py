@@ -21,9 +21,9 @@ import os
 import shutil
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from gensim.models import KeyedVectors
 
 from mcn.errors import UserError
 from mcn.files import file_sha256
@@ -31,6 +31,9 @@ from mcn.media.lines import LONGEST_LINE, require_lines
 from mcn.sources.arrays import bounded_memory
 from mcn.sources.first_bytes import what_it_is
 from mcn.sources.unpickle import RestrictedUnpickler, first_line
+
+if TYPE_CHECKING:
+    from gensim.models import KeyedVectors
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +83,8 @@ def _convert(source: Path, target: Path) -> None:
 
 def _read(source: Path) -> KeyedVectors:
     """The vectors of a word2vec or GloVe file, in memory."""
+    from gensim.models import KeyedVectors
+
     binary = ".bin" in source.suffixes
     try:
         header = _announced(source)
@@ -137,6 +142,8 @@ def _usable(vectors: KeyedVectors, source: Path) -> KeyedVectors:
 
 def _load_native(path: Path) -> KeyedVectors:
     """Gensim's own format, arrays mapped."""
+    from gensim.models import KeyedVectors
+
     try:
         with open(path, "rb") as file, bounded_memory(path):
             vectors = _VectorsUnpickler(file).load()

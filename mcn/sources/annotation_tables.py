@@ -26,9 +26,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from mcn.errors import UserError, several
@@ -37,6 +37,9 @@ from mcn.media.lines import require_lines, require_size
 from mcn.sources.languages import base_language, languages_of
 from mcn.sources.manifest import ManifestRow
 from mcn.sources.official_text import csv_lines
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 log = logging.getLogger(__name__)
 
@@ -195,6 +198,8 @@ def prepare_actions(
         found[video_id] = action
     if problems:
         raise several(problems, "one class a video, all classes listed", "mend these rows")
+    import pandas as pd
+
     _write(actions, ACTIONS, pd.DataFrame(texts.items(), columns=ACTIONS.names))
     _write(labels, LABELS, pd.DataFrame(found.items(), columns=LABELS.names))
     log.info("%d videos of %d classes", len(found), len(texts))
@@ -207,6 +212,8 @@ def read_csv(
 
     optional: columns whose cells may be empty. may_lack: columns that may not be there: of texts '' then, else NaN.
     """
+    import pandas as pd  # half a second of every job whose tables have no CSV
+
     wanted = f"a CSV with the columns {','.join(schema.names)}"
     texts = {field.name: "string" for field in schema if pa.types.is_string(field.type)}
     try:
@@ -234,7 +241,7 @@ def read_csv(
 
 def unusable(table: pd.DataFrame, videos: Path, open_ended: bool = False) -> list[str]:
     """One line for every video that the videos table does not have and every time that is out of order."""
-    known = set(pd.read_parquet(videos, columns=["video_id"]).video_id)
+    known = set(read_table(videos, ["video_id"])["video_id"].to_pylist())
     problems = [f"unknown video_id {v!r}" for v in sorted(set(table.video_id) - known)]
     if "start_seconds" not in table:
         return problems

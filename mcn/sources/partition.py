@@ -17,7 +17,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from mcn.errors import UserError
@@ -29,6 +28,7 @@ from mcn.sources.videos import narration_lines, portable
 
 log = logging.getLogger(__name__)
 
+LISTED = ["video_id", "path", "sha256"]
 WAITING_BYTES = 256 << 20  # lines in memory before they are put into temporary files
 
 
@@ -48,22 +48,22 @@ def partition(videos: Path, narration: Path, shards: int, directory: Path) -> No
     sizes = []
     for shard, rows in enumerate(shard_lists(videos, shards)):
         write_text(directory / "shards" / f"{shard:05d}.csv", list_text(rows))
-        number_of |= dict.fromkeys(rows.video_id, shard)
+        number_of |= dict.fromkeys(rows["video_id"].to_pylist(), shard)
         sizes.append(len(rows))
     _deal_out(narration, number_of, shards, directory / "narration")
     counts = len(number_of), shards, min(sizes), max(sizes)
     log.info("%d videos in %d shards of %d to %d", *counts)
 
 
-def shard_lists(videos: Path, shards: int) -> Iterator[pd.DataFrame]:
+def shard_lists(videos: Path, shards: int) -> Iterator[pa.Table]:
     """The list of every shard of a table of videos: video_id, path, sha256."""
-    table = read_table(videos, ["video_id", "path", "sha256"]).combine_chunks()
-    numbers = [shard_of(video_id, shards) for video_id in table["video_id"].to_pylist()]
-    rows = table.to_pandas().assign(shard=numbers).sort_values(["shard", "video_id"])
-    bounds = np.searchsorted(rows.shard, range(shards + 1))
-    listed = rows.drop(columns="shard")
-    for first, last in pairwise(bounds):
-        yield listed.iloc[first:last]
+    table = read_table(videos, LISTED)
+    numbers = np.array([shard_of(one, shards) for one in table["video_id"].to_pylist()], np.int64)
+    numbered = table.append_column("shard", pa.array(numbers))
+    rows = numbered.sort_by([("shard", "ascending"), ("video_id", "ascending")]).combine_chunks()
+    bounds = np.searchsorted(rows["shard"].to_numpy(), range(shards + 1))
+    for first, last in pairwise(bounds.tolist()):
+        yield rows.select(LISTED).slice(first, last - first)
 
 
 def shard_videos(manifest: Path, shards: int, shard: int, output: Path) -> None:
@@ -73,8 +73,7 @@ def shard_videos(manifest: Path, shards: int, shard: int, output: Path) -> None:
         (row.video_id, portable(row.path, working), row.sha256)
         for row in _rows_of(manifest, shards, shard)
     ]
-    table = pd.DataFrame(rows, columns=["video_id", "path", "sha256"], dtype=object)
-    write_text(output, list_text(table.sort_values("video_id")))
+    write_text(output, csv_text([LISTED, *sorted(rows)]))
 
 
 def shard_narration(manifest: Path, shards: int, shard: int, output: Path) -> None:
@@ -90,9 +89,10 @@ def _rows_of(manifest: Path, shards: int, shard: int) -> list[ManifestRow]:
     return [row for row in rows if shard_of(row.video_id, shards) == shard]
 
 
-def list_text(rows: pd.DataFrame) -> str:
+def list_text(rows: pa.Table) -> str:
     """The csv of a shard's list."""
-    return csv_text([list(rows.columns), *rows.fillna("").itertuples(index=False)])
+    columns = (rows[name].fill_null("").to_pylist() for name in LISTED)
+    return csv_text([LISTED, *zip(*columns, strict=True)])
 
 
 def _write_narration(path: Path, lines: pa.Table, unread: Mapping[str, str]) -> None:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mcn.study.spaces import StepVectors
+if TYPE_CHECKING:
+    from mcn.study.spaces import StepVectors
 
 SIZE = 220.0
 MODALITIES = {"v": "video", "a": "audio"}
