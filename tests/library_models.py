@@ -190,26 +190,35 @@ def save_timm(folder: Path, name: str) -> Path:
     return folder
 
 
-def save_open_clip(folder: Path) -> Path:
-    """A pair of open_clip, as its `push_to_hf_hub` saves it; its tokenizer is the library's own."""
-    from open_clip import CLIP
+def save_open_clip(folder: Path, kind: str = "clip") -> Path:
+    """A pair of open_clip, as its `push_to_hf_hub` saves it; its tokenizer is the library's own.
+
+    kind: clip, or pe: Perception Encoder, whose picture tower is timm's.
+    """
+    from open_clip import CLIP, CustomTextCLIP
     from safetensors.torch import save_file
 
     torch.manual_seed(0)
-    model = {
+    text = {"vocab_size": 49408, "width": 16, "heads": 2, "layers": 2}
+    model: dict[str, Any] = {
         "embed_dim": 16,
         "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "patch_size": 8},
-        "text_cfg": {
-            **{"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2}
-        },
+        "text_cfg": {"context_length": 77, **text},
     }
-    pair = CLIP(**model)
+    if kind == "pe":
+        timm = {"timm_model_name": "vit_pe_core_tiny_patch16_384", "timm_pool": "map"}
+        model["vision_cfg"] = {"image_size": 384, **timm, "timm_proj": None}
+        model["text_cfg"]["context_length"] = 32
+        model["custom_text"] = True
+    known = {key: value for key, value in model.items() if key != "custom_text"}
+    pair = CustomTextCLIP(**known) if kind == "pe" else CLIP(**known)
     _shake(pair)
     folder.mkdir(parents=True, exist_ok=True)
     save_file(pair.state_dict(), folder / "open_clip_model.safetensors")
+    side = model["vision_cfg"]["image_size"]
     preprocess = {
         **{"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.25]},
-        **{"interpolation": "bicubic", "resize_mode": "shortest", "size": [32, 32]},
+        **{"interpolation": "bicubic", "resize_mode": "shortest", "size": [side, side]},
     }
     config = {"model_cfg": model, "preprocess_cfg": preprocess}
     (folder / "open_clip_config.json").write_text(json.dumps(config))

@@ -23,6 +23,7 @@ TOLERANCE = 1e-5
 TABLE = {}
 ON_CPU = RuntimeOptions(device="cpu")
 AT = resolve(ON_CPU, 1)
+PE = "vit_pe_core_tiny_patch16_384"  # Perception Encoder
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -46,7 +47,7 @@ def saved(tmp_path_factory):
                 "torchvision": models.save_torchvision,
             }
             if library == "open_clip":
-                models.save_open_clip(where)
+                models.save_open_clip(where, kind)
             else:
                 save[library](where, kind)
         return str(where)
@@ -246,7 +247,7 @@ def test_windows_of_sound_overlap_where_tokens_do_not_follow_time(saved):
 # timm, open_clip, torchvision
 
 
-@pytest.mark.parametrize("name", ["test_vit", "test_convnext", "test_efficientnet"])
+@pytest.mark.parametrize("name", ["test_vit", "test_convnext", "test_efficientnet", PE])
 def test_pictures_of_timm(name, saved):
     import timm
 
@@ -254,7 +255,7 @@ def test_pictures_of_timm(name, saved):
     model = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0).eval()
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
     ways = {"auto": model, "mean": lambda x: model.forward_features(x).mean(dim=(2, 3))}
-    if name == "test_vit":
+    if name in ("test_vit", PE):
         ways["mean"] = lambda x: model.forward_features(x)[:, model.num_prefix_tokens :].mean(1)
         ways["cls"] = lambda x: model.forward_features(x)[:, 0]
     for pooling, way in ways.items():
@@ -283,9 +284,10 @@ def test_a_layer_of_timm(saved):
     np.testing.assert_allclose(first, tokens[:, 0], atol=TOLERANCE)
 
 
-def test_a_pair_of_open_clip(saved):
+@pytest.mark.parametrize(("kind", "reads"), [("clip", 77), ("pe", 32)])
+def test_a_pair_of_open_clip(kind, reads, saved):
     open_clip = pytest.importorskip("open_clip")
-    folder, frames = saved("open_clip", "pair"), frames_of(3)
+    folder, frames = saved("open_clip", kind), frames_of(3)
     model, transform = open_clip.create_model_from_pretrained(f"local-dir:{folder}")
     tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
     model.eval()
@@ -297,12 +299,12 @@ def test_a_pair_of_open_clip(saved):
         ]
         said = [model.encode_text(tokenizer([one]), normalize=True)[0].numpy() for one in texts]
     extractor = extractor_of(encoder="open_clip_picture", model=folder)
-    agree("open_clip", "picture", vectors_of(extractor, frames[:, None]), np.stack(seen))
+    agree("open_clip", f"{kind} picture", vectors_of(extractor, frames[:, None]), np.stack(seen))
     tower = make_text_encoder(row_of(encoder="open_clip_text", model=folder), AT)
-    agree("open_clip", "text", tower.encode(texts), np.stack(said))
+    agree("open_clip", f"{kind} text", tower.encode(texts), np.stack(said))
     assert tower.recipe["weights"]["sha256"] == extractor.recipe["weights"]["sha256"]
-    long = " ".join(["onion"] * 100)  # 102 tokens, of which it reads 77
-    parts = [" ".join(["onion"] * 75), " ".join(["onion"] * 25)]
+    long = " ".join(["onion"] * (reads + 23))  # and two tokens, of which it reads some
+    parts = [" ".join(["onion"] * count) for count in (reads - 2, 25)]
     mean = tower.encode(parts).mean(axis=0)
     np.testing.assert_allclose(tower.encode([long])[0], mean / np.linalg.norm(mean), atol=TOLERANCE)
 
@@ -394,7 +396,7 @@ def test_clips_of_torchvision(name, classifier, frames, tmp_path):
         ({"encoder": "transformers_picture", "model": "transformers/convnext"}, (1, 71)),
         ({"encoder": "transformers_video", "model": "transformers/vjepa2"}, (4, 36)),
         ({"encoder": "timm_picture", "model": "timm/test_vit"}, (1, 168)),
-        ({"encoder": "open_clip_picture", "model": "open_clip/pair"}, (1, 32)),
+        ({"encoder": "open_clip_picture", "model": "open_clip/clip"}, (1, 32)),
         ({"encoder": "torchvision_picture", "model": "mobilenet_v3_small"}, (1, 256)),
         ({"encoder": "torchvision_video", "model": "mvit_v2_s"}, (7.5, 256)),
     ],
@@ -413,15 +415,3 @@ def test_what_is_decoded_follows_from_the_processor(row, wanted, saved):
 def test_the_rate_of_sound_follows_from_the_processor(saved):
     row = row_of(encoder="transformers_audio", model=saved("transformers", "ast"))
     assert derive_reads(row).reads.sample_rate == 16000
-
-
-@pytest.mark.parametrize("kind", ["bert", "static"])
-def test_sentence_encoders(kind, tmp_path):
-    sentences = pytest.importorskip("sentence_transformers")
-    folder = models.save_sentences(tmp_path / kind, kind)
-    texts = ["cut the onion", "pan", "a b c d e f g"]
-    encoder = make_text_encoder(row_of(encoder="sentence", weights=str(folder)), AT)
-    model = sentences.SentenceTransformer(str(folder), device="cpu")
-    one = [model.encode([text], normalize_embeddings=True)[0] for text in texts]
-    agree("sentences", kind, encoder.encode(texts), np.stack(one))
-    assert encoder.encode([" ".join(["pan"] * 50)]).any()
