@@ -180,7 +180,7 @@ def test_every_difference_is_reported(tmp_path):
         ({"GU_video.fc.weight": torch.ones(2)}, "not a matrix"),
         ({"epoch": 3}, r"no state dict \(not tensors: epoch"),
         ([torch.ones(2)], "no state dict"),
-        (mcn_rows() | {"GU_audio_text.fc_text.weight": torch.ones(2, 2)}, "AVLnet-Text-Fused"),
+        (mcn_rows() | {"GU_audio_text.fc_text.weight": torch.ones(2, 2)}, "missing GU_audio_text"),
     ],
 )
 def test_other_files_are_refused(tmp_path, state, message):

@@ -26,6 +26,28 @@ def released_convention(scores: np.ndarray) -> dict[str, float]:
     return retrieval.released_metrics(retrieval.Places(higher, same))
 
 
+def test_recalls_of_howto100m_are_shares_of_all_tied_positions() -> None:
+    """Its metrics.py in loops: every place of the sorted scores that equals the right one's score is counted."""
+    generator = np.random.default_rng(0)
+    for size in (1, 2, 7, 40):
+        scores = np.round(generator.standard_normal((size, size)))
+        positions = [
+            place
+            for query, row in enumerate(scores)
+            for place, score in enumerate(sorted(row, reverse=True))
+            if score == row[query]
+        ]
+        own = np.diagonal(scores)[:, None]
+        places = retrieval.Places((scores > own).sum(axis=1), (scores == own).sum(axis=1) - 1)
+        found = retrieval.released_metrics(places, of_positions=True)
+        for k in (1, 5, 10):
+            share = sum(place < k for place in positions) / len(positions)
+            assert found[f"R@{k}"] == pytest.approx(100 * share)
+        assert found["MedR"] == np.median(positions) + 1
+    constant = retrieval.Places(np.zeros(50, int), np.full(50, 49))
+    assert retrieval.released_metrics(constant, of_positions=True)["R@1"] == 2.0
+
+
 def expected_position(row: np.ndarray, positive: int) -> float:
     """Mean position of one item over every order of equal scores, by listing the orders."""
     positions = []

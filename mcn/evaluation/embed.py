@@ -187,6 +187,15 @@ class EvaluatedModel:
             texts, self._words, lambda words: self.model.embed_text(self._tensor(np.stack(words)))
         )
 
+    def present(self, letter: str, items: Sequence[Any], audio_frames: int = 0) -> Embedded:
+        """Which texts (t) or clips (a) have what a network joins with others; vectors are zeros."""
+        heard = self.reader.heard(audio_frames)
+
+        def read(item: Any) -> np.ndarray | str:
+            return self._words(item) if letter == "t" else self.reader.sound(item, heard)
+
+        return self._embed(items, read, lambda rows: torch.zeros(len(rows), 1))
+
     def embed_joined(
         self,
         letters: str,
@@ -194,7 +203,7 @@ class EvaluatedModel:
         texts: Sequence[str] | None = None,
         audio_frames: int = 0,
     ) -> Embedded:
-        """Embeddings of two or three modalities at once, where `model.joins`; of clips, or of each clip with its text.
+        """Embeddings of the modalities of a side of `model.joins` at once; of clips, or of each clip with its text.
 
         letters: out of t, v and a. What lacks one has none, and the first reason is given.
         """

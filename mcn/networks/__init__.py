@@ -4,6 +4,7 @@ from mcn.networks.davenet import ResDavenet
 from mcn.networks.embedding import EmbeddingNetwork
 from mcn.networks.everything_at_once import EverythingAtOnceNetwork
 from mcn.networks.frozen import FrozenPair
+from mcn.networks.fused import FusedSoundTextNetwork
 from mcn.networks.fusion import FusionNetwork, UnitNetwork
 from mcn.networks.mcn import Embeddings, MultimodalClusteringNetwork
 from mcn.networks.residual import ResidualPair
@@ -16,6 +17,7 @@ TRAINED_NETWORKS: dict[str, type[EmbeddingNetwork]] = {
         MultimodalClusteringNetwork,
         UnitNetwork,
         FusionNetwork,
+        FusedSoundTextNetwork,
         EverythingAtOnceNetwork,
         ResidualPair,
         SequenceNetwork,
@@ -34,6 +36,7 @@ __all__ = [
     "Embeddings",
     "EverythingAtOnceNetwork",
     "FrozenPair",
+    "FusedSoundTextNetwork",
     "FusionNetwork",
     "MultimodalClusteringNetwork",
     "ResDavenet",

@@ -34,6 +34,7 @@ from mcn.networks import (
     NETWORKS,
     EmbeddingNetwork,
     EverythingAtOnceNetwork,
+    FusedSoundTextNetwork,
     MultimodalClusteringNetwork,
     ResDavenet,
     ResNeXt3D,
@@ -100,6 +101,7 @@ OTHER_NETWORKS = {
     "layer4.0.conv1.weight": "a ResDAVEnet alone: name it in model.audio_weights or features.davenet.weights",
 }
 UNUSED_BATCH_NORM = ".cg.batch_norm."
+UNUSED_SOUND_GATE = "GU_audio."  # which AVLnet-Text-Fused declares
 # heads of the Sinkhorn variant: they see the clustering objective, never an embedding
 CLUSTERING_HEADS = ("projection_head.", "classification.", "classification2.", "classification3.")
 
@@ -148,21 +150,20 @@ def load_model(directory: Path | str) -> tuple[EmbeddingNetwork, dict[str, Any]]
 
 
 def load_published(path: Path | str) -> EmbeddingNetwork:
-    """The network, in eval mode, of a released MCN, AVLnet(-Text-Tri), HowTo100M or Everything at Once state dict.
+    """The network, in eval mode, of a released MCN, AVLnet(-Text-*), HowTo100M or Everything at Once state dict.
 
     Sizes come from the tensors; reconstruction heads are there if the file has them. A Miech network has no audio
     branch and normalises its embeddings; an AVLnet without text has no text branch: `embed_audio` / `embed_text` then
     raise `UserError`. Rows that no embedding depends on (see the constants above) are dropped and logged. Any other
-    missing, unexpected or misshapen row: `UserError` naming all of them. AVLnet-Text-Fused has no text embedding of
-    its own and is refused.
+    missing, unexpected or misshapen row: `UserError` naming all of them. AVLnet-Text-Fused embeds sound and text
+    together alone.
     """
     rows = read_state_dict(path)
     if any(name.startswith("GU_audio_text.") for name in rows):
-        raise UserError(
-            f"{path}: AVLnet-Text-Fused, which joins audio and text before its last layer",
-            "a network with one embedding for each modality",
-            "use an MCN, AVLnet-Text-Tri or HowTo100M checkpoint",
-        )
+        rows = _without_unused(rows, str(path), (UNUSED_SOUND_GATE,))
+        settings = _infer_settings(rows, str(path))
+        settings.pop("reconstruction_width")
+        return _filled(FusedSoundTextNetwork, settings, rows, str(path))
     if "fusion.masking_token" in rows:
         return _everything_at_once(rows, str(path))
     miech = "GU_text.fc.weight" in rows
@@ -261,11 +262,11 @@ def published_name(name: str) -> str:
     return _renamed(name.removeprefix("module."))
 
 
-def _without_unused(rows: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
+def _without_unused(
+    rows: Mapping[str, Tensor], source: str, unused_heads: tuple[str, ...] = CLUSTERING_HEADS
+) -> dict[str, Tensor]:
     """`rows` without those that no embedding depends on; what is left out is logged."""
-    unused = [
-        name for name in rows if UNUSED_BATCH_NORM in name or name.startswith(CLUSTERING_HEADS)
-    ]
+    unused = [name for name in rows if UNUSED_BATCH_NORM in name or name.startswith(unused_heads)]
     if unused:
         logger.info("%s: left out, no embedding uses them: %s", source, ", ".join(sorted(unused)))
     return {name: row for name, row in rows.items() if name not in unused}

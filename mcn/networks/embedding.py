@@ -19,13 +19,14 @@ class EmbeddingNetwork(nn.Module):
     parts, as many as a clip has, zero rows behind them; `visual_units` is how many a clip had in training.
     takes_frames: a clip is not pooled before it is embedded: `embed_frames` embeds the rows of a video feature, one
     feature at a time, `embed_sounds` those of the audio feature, and the clip is the mean of them. separate:
-    the means of several video features have unit length each before their own mean is taken. joins: `embed_joined`
-    embeds several modalities of a clip as one.
+    the means of several video features have unit length each before their own mean is taken. joins: sides, such
+    as `va`, of which `embed_joined` embeds the modalities as one. only_joined: modalities that have no other embedding.
     """
 
     visual_units = 0
     units_are_rows = False
-    joins = False
+    joins: tuple[str, ...] = ()
+    only_joined: tuple[str, ...] = ()
     takes_frames = False
     separate = False
     settings: dict[str, Any]

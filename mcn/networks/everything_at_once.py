@@ -65,7 +65,7 @@ class EverythingAtOnceNetwork(EmbeddingNetwork):
     """
 
     units_are_rows = True
-    joins = True
+    joins = ("ta", "tv", "va")
 
     def __init__(
         self,

@@ -5,8 +5,9 @@
     fused:  L = MMS((A + T) V^T)
     summed: L = MMS(T (A + V)^T)
 
-The released fused network joins sound and text before its last gate; here their embeddings are added, as evaluation
-adds them, so that every model has one embedding a modality. A clip without sound or text is then left out.
+The released fused network joins sound and text before its last gate (`variant: released`, `mcn.networks.fused`). Under
+`variant: ours` their embeddings are added, as evaluation adds them, so that every model has one embedding a modality. A
+clip without sound or text is then left out.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from mcn.networks import EmbeddingNetwork
 from mcn.objectives.mcn import masked_margin_softmax
 from mcn.objectives.objective import PairObjective, Setting, StepInputs, similarity_loss
 from mcn.options.objectives import AvlnetOptions
@@ -27,6 +29,14 @@ class AvlnetObjective(PairObjective):
     def __init__(self, options: AvlnetOptions, setting: Setting) -> None:
         super().__init__(options, setting, ALL_PAIRS if options.text == "tri" else ("video_audio",))
         self.margin, self.text = options.margin, options.text
+        self.together = bool(options.needs.only_joined)
+
+    def embed(self, network: EmbeddingNetwork, inputs: StepInputs) -> dict[str, Tensor]:
+        """(N, d) of each modality; of the released fused network those of pictures, and of sound with text."""
+        if not self.together:
+            return super().embed(network, inputs)
+        both = {"audio": (inputs.audio, inputs.frames), "text": (inputs.words,)}
+        return {"video": network.embed_video(inputs.video), "both": network.embed_joined(both)}
 
     def loss(self, similarity: Tensor) -> Tensor:
         return masked_margin_softmax(similarity, self.margin)
@@ -36,7 +46,8 @@ class AvlnetObjective(PairObjective):
         if self.text not in joined:
             return super().losses(views, inputs)
         beside, other = joined[self.text]
-        both, rows = views["audio"] + views[beside], inputs.rows_with("video", "audio", "text")
+        both = views["both"] if self.together else views["audio"] + views[beside]
+        rows = inputs.rows_with("video", "audio", "text")
         return {
             "contrast": similarity_loss(
                 both, views[other], rows, inputs.videos, self.masked, self.loss

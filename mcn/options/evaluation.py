@@ -73,6 +73,11 @@ class RetrievalOptions(EvaluationOptions):
         description="of equal votes for full videos: the mean of their places, or whatever order the released program "
         "sorts them in (MCN video_evaluation.py)",
     )
+    released_ties: Literal["of_queries", "of_positions"] = Field(
+        "of_queries",
+        description="what `released_convention` divides its recalls by: the queries (AVLnet and MCN metrics.py), or "
+        "all positions that are tied with a right item (HowTo100M metrics.py)",
+    )
     examples: int = Field(
         12, ge=0, description="captions, drawn at random, whose results are written [captions]"
     )

@@ -289,4 +289,6 @@ class ExperimentOptions(Options):
         named = {modality for modality, names in self.features.by_modality.items() if names}
         needs = self.objective.needs
         modalities = named & {*needs.modalities, *(["text"] if needs.fits_text else [])}
+        if own or task != "retrieval":  # which ranks joined modalities too
+            modalities -= set(needs.only_joined)
         return modalities >= set(own.modalities) if own else TASKS[task].suits(modalities)

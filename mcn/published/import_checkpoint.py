@@ -2,8 +2,8 @@
 
 Conventions
 -----------
-- Kinds, told apart by their rows: MCN (brian7685/Multimodal-Clustering-Network), AVLnet-Text-Tri and AVLnet
-  (roudimit/AVLnet), HowTo100M (antoine77340/howto100m: no audio, normalised embeddings), Everything at Once
+- Kinds, told apart by their rows: MCN (brian7685/Multimodal-Clustering-Network), AVLnet-Text-Tri, AVLnet-Text-Fused and
+  AVLnet (roudimit/AVLnet), HowTo100M (antoine77340/howto100m: no audio, normalised embeddings), Everything at Once
   (ninatu/everything_at_once). Sizes come from the rows.
 - Written: model.safetensors, config.yaml (where the rows came from, their sha256, the kind), and metrics.jsonl without
   a line, since nothing was trained here.
@@ -18,7 +18,7 @@ from typing import Any
 
 from mcn.errors import UserError
 from mcn.files import file_sha256, write_text
-from mcn.networks import EmbeddingNetwork, MultimodalClusteringNetwork
+from mcn.networks import EmbeddingNetwork, FusedSoundTextNetwork, MultimodalClusteringNetwork
 from mcn.networks.checkpoints import load_published, save_model
 from mcn.options.model import ModelFeatures, ModelOptions
 
@@ -63,6 +63,8 @@ def import_checkpoint(
 
 def kind_of(network: EmbeddingNetwork) -> str:
     """What was published, by the branches that are there. MCN and AVLnet-Text-Tri have the same rows without heads."""
+    if isinstance(network, FusedSoundTextNetwork):
+        return "AVLnet-Text-Fused"
     if not isinstance(network, MultimodalClusteringNetwork):
         return "Everything at Once"
     if not network.has_audio:

@@ -112,16 +112,20 @@ def hits(found: np.ndarray, k: int) -> np.ndarray:
     return found == 0 if k == 1 else found < k
 
 
-def released_metrics(places: Places, total: int | None = None) -> dict[str, float]:
+def released_metrics(
+    places: Places, total: int | None = None, of_positions: bool = False
+) -> dict[str, float]:
     """What AVLnet's and MCN's published `metrics.py` prints: recalls (percent of `total`) and MedR.
 
     For labelled comparison only. Every position tied with a query's one acceptable item enters the sums, so that a
     constant (N, N) matrix has R@10 = 1000 %; without ties the numbers are those of `metrics`. As there, queries that
-    were not ranked count in `total` but not in MedR.
+    were not ranked count in `total` but not in MedR. of_positions: recalls are percent of these positions instead, as
+    HowTo100M's `metrics.py` has it.
     """
     total = validate_total(len(places.higher), total)
     first, tied = places.higher, places.same + 1
-    scores = {f"R@{k}": 100.0 * int(np.clip(k - first, 0, tied).sum()) / total for k in RECALLS}
+    divisor = int(tied.sum()) if of_positions and len(tied) else total
+    scores = {f"R@{k}": 100.0 * int(np.clip(k - first, 0, tied).sum()) / divisor for k in RECALLS}
     offsets = np.arange(tied.sum()) - np.repeat(np.cumsum(tied) - tied, tied)
     positions = np.repeat(first, tied) + offsets
     return {**scores, "MedR": float(np.median(positions)) + 1 if len(positions) else float("nan")}

@@ -88,12 +88,11 @@ class Ranking:
         counts = [len(found) for found in self.positives]
         return dict(retrieval.chance(len(self.gallery), self.total, counts))
 
-    @property
-    def released(self) -> dict[str, float | None] | None:
+    def released(self, of_positions: bool) -> dict[str, float | None] | None:
         """The released code's numbers, for comparison; None unless every query has one right item."""
         if not len(self.queries) or any(len(found) != 1 for found in self.positives):
             return None
-        return undefined_as_none(released_metrics(self.places, self.total))
+        return undefined_as_none(released_metrics(self.places, self.total, of_positions))
 
     def intervals(self, level: float, draws: int, seed: int) -> dict[str, tuple[float, float]]:
         """Bootstrap interval of every recall."""
@@ -116,6 +115,7 @@ class ClipEmbeddings:
     """A captioned set in the common space; `modalities`: letter -> captions' (t) or clips' (v, a) embeddings.
 
     joined: side of two letters -> embeddings of both at once, of captions where t is one, else of clips.
+    together: letters that have no embedding but in a joined side, and no vectors here.
     video_letters: how many of the first letters of an id name the full video; None: all. device: that ranks.
     """
 
@@ -125,6 +125,7 @@ class ClipEmbeddings:
     published_total: int | None = None
     video_letters: int | None = None
     joined: Mapping[str, Embedded] = field(default_factory=dict)
+    together: str = ""
     device: str = "cpu"
 
     @classmethod
@@ -134,17 +135,22 @@ class ClipEmbeddings:
         assert isinstance(options, RetrievalOptions)
         given.require_videos([clip.video_id for clip in captions.clips])
         modalities = {}
-        if "t" in given.letters:
+        together = "".join(modality[0] for modality in given.model.only_joined)
+        if "t" in together:
+            modalities["t"] = given.present("t", captions.texts)
+        elif "t" in given.letters:
             modalities["t"] = given.embed_text(captions.texts)
         if "v" in given.letters:
             modalities["v"] = given.embed_video(captions.clips)
-        if "a" in given.letters:
+        if "a" in together:
+            modalities["a"] = given.present("a", captions.clips, options.audio_frames)
+        elif "a" in given.letters:
             modalities["a"] = given.embed_audio(captions.clips, options.audio_frames)
         policy = options.missing_modality
         letters = YOUTUBE_ID if options.full_video_by == "youtube_id" else None
         joined = joined_sides(given, captions, set(modalities), options.audio_frames)
         total, device = options.published_total, str(given.device)
-        found = cls(captions, modalities, policy, total, letters, joined, device)
+        found = cls(captions, modalities, policy, total, letters, joined, together, device)
         for reason, count in found.missing.items():
             logger.warning("%d without %s (policy: %s)", count, reason, policy)
         return found
@@ -153,7 +159,13 @@ class ClipEmbeddings:
     def pairs(self) -> list[str]:
         """Pairs whose modalities the model embeds."""
         every = (*PAIRS, *SUM_PAIRS) if self.joined else PAIRS
-        return [pair for pair in every if set(pair) - set("->+") <= set(self.modalities)]
+        return [pair for pair in every if all(map(self._embedded, pair.split("->")))]
+
+    def _embedded(self, side: str) -> bool:
+        """Whether the model embeds a side: as one, or the modalities of it."""
+        letters = set(side) - {"+"}
+        alone = not letters & set(self.together)
+        return letters <= set(self.modalities) and (alone or side in self.joined)
 
     @property
     def left_out(self) -> list[str]:
@@ -259,7 +271,7 @@ def joined_sides(
         return {}
     found = {}
     for side in sorted({side for pair in PAIRS for side in pair.split("->") if len(side) > 1}):
-        if not set(side) <= letters:
+        if side not in given.model.joins or not set(side) <= letters:
             continue
         if "t" in side:
             clips, texts = [captions.clips[clip] for clip in captions.clip_of], captions.texts

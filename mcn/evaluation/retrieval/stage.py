@@ -68,7 +68,9 @@ def evaluate(given: EvaluatedModel) -> dict[str, Any]:
         "full_video": full_video_scores(embeddings, options.vote_ties == "released"),
         "languages": language_scores(embeddings, rankings, sampling),
         "released_convention": {
-            pair: found for pair, ranking in rankings.items() if (found := ranking.released)
+            pair: found
+            for pair, ranking in rankings.items()
+            if (found := ranking.released(options.released_ties == "of_positions"))
         },
         "examples": examples(embeddings, first, rankings[first], options),
         "missing": embeddings.missing,
@@ -81,9 +83,8 @@ def early_scores(given: EvaluatedModel) -> dict[str, dict[str, float]]:
     They are those of `evaluate`, undefined ones left out. The network stays where it is and in its mode.
     """
     embeddings = ClipEmbeddings.of(given)
-    scores = {
-        pair: embeddings.rank(pair).scores for pair in EARLY_PAIRS if pair in embeddings.pairs
-    }
+    pairs = embeddings.pairs[:1] if embeddings.together else EARLY_PAIRS
+    scores = {pair: embeddings.rank(pair).scores for pair in pairs if pair in embeddings.pairs}
     return {
         pair: {name: value for name, value in found.items() if value is not None}
         for pair, found in scores.items()

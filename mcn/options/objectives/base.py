@@ -40,6 +40,7 @@ class Needs(NamedTuple):
     video for every clip: around another `line`, or the same window moved by `shift_seconds` (least, most).
     fits_text: texts are not trained; a linear map from them to the embeddings is fitted when training is done.
     rows: modalities whose clips reach the network as the rows of their feature, one after the other, not pooled.
+    only_joined: modalities without an embedding of their own.
     reconstructs: the network has heads that reconstruct each modality's features. unit_length: embeddings are
     L2-normalised whatever `model.normalize` says, because the objective is one of cosines. network: class of the
     network that is trained. network_settings: arguments of the network that only this objective has.
@@ -59,6 +60,7 @@ class Needs(NamedTuple):
     fits_text: bool = False
     reconstructs: bool = False
     unit_length: bool = False
+    only_joined: tuple[Modality, ...] = ()
     network: str = "MultimodalClusteringNetwork"
     network_settings: Mapping[str, Any] = MappingProxyType({})
     steps: bool = False

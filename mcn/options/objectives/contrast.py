@@ -154,6 +154,13 @@ class AvlnetOptions(ContrastOptions):
         "",
         "AVLnet training.md; summed: --fuse_videoaudio_additive",
     )
+    variant: Literal["ours", "released"] = field(
+        "ours",
+        "of text fused: ours adds the embeddings of sound and text; released joins them before their last gate, so "
+        "that neither has an embedding of its own",
+        "",
+        "released: AVLnet model.py --tri_modal_fuse=1",
+    )
     margin: float = field(0.001, "margin of the contrast", "logits", "AVLnet loss.py", ge=0)
     windows: Literal["random", "lines"] = field(
         "random",
@@ -167,6 +174,8 @@ class AvlnetOptions(ContrastOptions):
     def needs(self) -> Needs:
         if self.text == "none":
             return Needs(("video", "audio"), windows=self.windows)
+        if self.text == "fused" and self.variant == "released":
+            return Needs(only_joined=("audio", "text"), network="FusedSoundTextNetwork")
         return Needs()
 
 
