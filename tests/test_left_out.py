@@ -79,7 +79,7 @@ CLIPS = {"youcook2": "youcook_val_audio.pkl", "msrvtt": "msrvtt_jsfusion_test.pk
 
 
 def test_everything_there(paper: dict[str, Any]) -> None:
-    released = ("mcn", "howto100m_pt_model", "avlnet_text_tri")
+    released = ("mcn", "howto100m_pt_model", "avlnet_text_tri", "AVLnet_Text_Fused_release")
     everything = "weights/everything_at_once_tva/latest_model.pth"
     make(*WEIGHTS, *(f"weights/{name}.pth" for name in released), everything, ROWS)
     for kind in KINDS:
