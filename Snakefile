@@ -74,4 +74,5 @@ rule all:
         all_ledgers(),
         all_evaluations(),
         all_indexes(),
+        all_verdicts(),
         "results/report.html",

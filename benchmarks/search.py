@@ -3,15 +3,19 @@
     python benchmarks/search.py --windows 1800000 --width 384 --folder /tmp/index
 
 Windows are drawn so that those of one video resemble each other. A query lies between two windows of different places.
-Each engine is asked one query at a time, as `mcn search` and the page ask; p95 is over all queries. The rivals are
-faiss's flat index in float32, and an inverted file with product quantisation as autofaiss makes it at this size (one
-index in one file, which a grown data set makes anew).
+Each engine is asked one query at a time, as `mcn search` and the page ask; p95 is over all queries. Brute force is a
+product of a float32 matrix by NumPy and by PyTorch, and faiss's flat index. The rivals are an inverted file with
+product quantisation (one index in one file, which a grown data set makes anew), and with `--autofaiss PYTHON` what
+autofaiss, which clip-retrieval builds its indices with, makes of the same vectors by its defaults. PYTHON has autofaiss
+installed: its pins contradict ours. `--autofaiss-windows` bounds what it gets, since it chooses HNSW here, which takes
+an hour.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +29,28 @@ from mcn.search.vectors import VectorIndex, Windows, load_faiss, write_part
 PART = 100_000  # windows of a part
 VIDEO = 300  # windows of a video: ten minutes at 2 s
 PLACES = 3000
+BRUTE = 20  # queries that brute force is asked
+AUTOFAISS = """
+import json, sys, time
+import faiss, numpy as np
+from autofaiss import build_index
+folder, threads = sys.argv[1], int(sys.argv[2])
+begun = time.perf_counter()
+build_index(folder + "/vectors", index_path=folder + "/knn.index", index_infos_path=folder + "/infos.json",
+            metric_type="ip", nb_cores=threads, verbose=50)
+built = time.perf_counter() - begun
+begun = time.perf_counter()
+index = faiss.read_index(folder + "/knn.index")
+loaded = time.perf_counter() - begun
+faiss.omp_set_num_threads(threads)
+found, times = [], []
+for query in np.load(folder + "/queries.npy"):
+    begun = time.perf_counter()
+    found.append(index.search(query[None], 10)[1][0].tolist())
+    times.append(1000 * (time.perf_counter() - begun))
+key = json.load(open(folder + "/infos.json"))["index_key"]
+print(json.dumps({"key": key, "built": built, "loaded": loaded, "found": found, "times": times}))
+"""
 
 
 def main() -> None:
@@ -38,6 +64,8 @@ def main() -> None:
     parser.add_argument(
         "--rivals", action="store_true", help="also faiss's flat index and an IVF-PQ"
     )
+    parser.add_argument("--autofaiss", help="a Python that has autofaiss")
+    parser.add_argument("--autofaiss-windows", type=int, default=200_000)
     chosen = parser.parse_args()
     load_faiss().omp_set_num_threads(chosen.threads)
     paths = write_parts(chosen.folder / "parts", chosen.windows, chosen.width)
@@ -48,6 +76,11 @@ def main() -> None:
     lists_of(index, paths, chosen.folder / "lists", chosen.threads, queries, wanted)
     if chosen.rivals:
         rivals(index, chosen.folder / "rival", queries, wanted)
+    if chosen.autofaiss:
+        few = VectorIndex(paths[: max(1, chosen.autofaiss_windows // PART)], "seen")
+        autofaiss(chosen.autofaiss, chosen.folder / "autofaiss", few, queries, chosen.threads)
+    if chosen.rivals:  # last, since PyTorch's threads would hold up those of faiss
+        brute_force(index, chosen.threads, queries, wanted)
 
 
 def write_parts(folder: Path, windows: int, width: int) -> list[Path]:
@@ -96,6 +129,49 @@ def lists_of(
     lists, seconds = timed(lambda: Lists(VectorIndex(paths, "seen"), folder))
     say("lists, loaded with the parts", seconds=seconds)
     ask("lists", lambda query: lists.search(query, 10)[0].rows, queries, wanted)
+
+
+def brute_force(
+    index: VectorIndex, threads: int, queries: np.ndarray, wanted: list[set[int]]
+) -> None:
+    """All cosines by one product with a float32 matrix in memory."""
+    import torch
+
+    torch.set_num_threads(threads)
+    matrix = np.concatenate([part.vectors.astype(np.float32) for part in index.parts])
+    tensor = torch.from_numpy(matrix)
+
+    def by_numpy(query: np.ndarray) -> np.ndarray:
+        scores = matrix @ query[0]
+        best = np.argpartition(-scores, 10)[:10]
+        return best[np.argsort(-scores[best])]
+
+    def by_torch(query: np.ndarray) -> np.ndarray:
+        return np.asarray((tensor @ torch.from_numpy(query[0])).topk(10).indices)
+
+    few = queries[:BRUTE], wanted[:BRUTE]
+    ask("brute force, NumPy", by_numpy, *few)
+    ask("brute force, PyTorch", by_torch, *few)
+
+
+def autofaiss(
+    python: str, folder: Path, index: VectorIndex, queries: np.ndarray, threads: int
+) -> None:
+    """What autofaiss builds by its defaults, beside our exact search over the same windows."""
+    (folder / "vectors").mkdir(parents=True, exist_ok=True)
+    matrix = np.concatenate([part.vectors.astype(np.float32) for part in index.parts])
+    np.save(folder / "vectors" / "0.npy", matrix)
+    np.save(folder / "queries.npy", queries)
+    name = f"exact, float16, {len(index)} windows"
+    wanted = ask(name, lambda query: index.search(query, 10)[0].rows, queries, None)
+    command = [python, "-c", AUTOFAISS, str(folder), str(threads)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    said = json.loads(done.stdout.splitlines()[-1])
+    pairs = zip(said["found"], wanted, strict=True)
+    recall = np.mean([len(right.intersection(rows)) / 10 for rows, right in pairs])
+    p50, p95 = np.percentile(said["times"], [50, 95])
+    times = {"built": said["built"], "loaded": said["loaded"], "p50_ms": p50, "p95_ms": p95}
+    say(f"autofaiss, {len(index)} windows: {said['key']}", **times, recall_at_10=recall)
 
 
 def rivals(index: VectorIndex, folder: Path, queries: np.ndarray, wanted: list[set[int]]) -> None:

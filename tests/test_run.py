@@ -13,7 +13,8 @@ from mcn.cli import main
 from mcn.config.configuration import configure
 from mcn.errors import UserError
 from mcn.search import encoders, run
-from mcn.search.planning import about_training, make_plan
+from mcn.search.heads import Narrated
+from mcn.search.planning import make_plan
 from mcn.sources.manifest import read_manifest
 from tests.media_files import make
 from tests.mounts import filled, mounted
@@ -180,23 +181,18 @@ def test_shards_follow_the_number_of_files_and_stay(tmp_path, monkeypatch):
     assert plan.trained == ()
 
 
-def test_training_is_said_with_the_clips_that_there_are():
-    assert about_training((), 57).endswith(
-        "57 narrated clips are there, and 10,000 or more are worth it."
-    )
-    assert "12,000 narrated clips are there, which are enough" in about_training((), 12_000)
-    assert about_training(("head",), 57).startswith("Trained here: head;")
-
-
-def test_the_overlay_of_the_page_that_trains_a_head_is_valid(tmp_path):
+def test_the_overlay_of_the_page_that_trains_a_head_is_valid(tmp_path, monkeypatch):
     page = (Path(__file__).parent.parent / "docs" / "search.md").read_text()
     block = page.partition("    # overlay.yaml: a head\n")[2].partition("\n\n")[0]
     overlay = tmp_path / "overlay.yaml"
     overlay.write_text(textwrap.dedent(block))
-    plan = make_plan("x", 10, 0, [overlay])
-    settings = configure(plan.configuration)
+    monkeypatch.setattr(encoders, "cached_pairs", list)
+    plan = make_plan("x", 10, 0, [overlay], narrated=Narrated(500, 50))
+    ours = make_plan("x", 10, 0, [], narrated=Narrated(500, 50)).configuration["experiments"]
     assert plan.trained == ("head",)
-    assert settings.experiments["head"].model.residual_on == "conse"
+    planned = plan.configuration["experiments"]["head"]
+    assert planned == ours["conse_head"], "the page shows the head that is planned here"
+    assert configure(plan.configuration).experiments["head"].model.residual_on == "conse"
 
 
 def test_a_folder_that_was_emptied_answers_no_more(folder, capsys):

@@ -15,6 +15,7 @@ from mcn.features.embedded import package_folder
 from mcn.files import write_table
 from mcn.options.encoders import SentenceOptions
 from mcn.options.features import RuntimeOptions
+from mcn.search import passages as module
 from mcn.search.passages import (
     LEAST_SECONDS,
     LONGEST_SECONDS,
@@ -122,3 +123,28 @@ def test_a_query_finds_what_was_said_in_other_words(tmp_path: Path) -> None:
     first = [index.video_ids[index.videos[found.rows[0]]] for found in index.search(vectors, 1)]
     assert first == list(queries.values())
     assert not encoder.embed_text([" "]).any()
+    silent = nothing_said(tmp_path / "silent")
+    both = VectorIndex([silent, part], "meaning")
+    assert both.recipe == index.recipe
+    (hit,) = both.search(vectors[:1], 1)
+    assert both.video_ids[both.videos[hit.rows[0]]] == "bike"
+
+
+def nothing_said(folder: Path) -> Path:
+    """The part of a shard in which nothing is said."""
+    folder.mkdir()
+    (folder / "00001.csv").write_text("video_id,path,sha256\nmute,m,\n")
+    write_table(folder / "lines.parquet", pa.Table.from_pylist([], NARRATION))
+    part = folder / "00001.parquet"
+    shard = folder / "00001.csv", folder / "lines.parquet", part
+    index_passages(*shard, "minilm", SentenceOptions(), CPU)
+    return part
+
+
+def test_no_encoder_is_loaded_where_nothing_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PassageEncoder", None)
+    index = VectorIndex([nothing_said(tmp_path / "silent")], "meaning")
+    assert (len(index), index.errors) == (0, {"mute": "nothing is said"})
+    assert index.search(np.ones((1, 384)), 3)[0].rows.tolist() == []

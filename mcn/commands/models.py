@@ -1,4 +1,4 @@
-"""Verbs that make a model, of feature shards or of frozen encoders: train, freeze."""
+"""Verbs that make a model, of feature shards or of frozen encoders, and compare two: train, freeze, judge."""
 
 from __future__ import annotations
 
@@ -26,6 +26,13 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("model", type=Path, help="folder of a model, trained with keep_epochs")
     verb.add_argument("epoch", type=int, help="which epoch, from 1")
     verb.add_argument("--output", type=Path, required=True, help="folder of its model")
+
+    verb = add_verb(verbs, "judge", judge)
+    verb.add_argument("head", type=Path, help="folder of a model with `model.residual_on`")
+    verb.add_argument("pair", type=Path, help="folder of the frozen pair that it stands on")
+    verb.add_argument("dataset", type=Path, help="results/{dataset} that it was trained on")
+    verb.add_argument("--shards", type=int, required=True, help="shards of the data set")
+    verb.add_argument("--output", type=Path, required=True, help=".json")
 
     verb = add_verb(verbs, "freeze", freeze, "mcn.options.sections:Experiment", runtime=True)
     verb.add_argument("--rows", required=True, help="JSON of the rows of the features, by name")
@@ -68,6 +75,15 @@ def train(arguments: Namespace) -> None:
             arguments.results,
         )
         train(job)
+
+
+def judge(arguments: Namespace) -> None:
+    """Compare a head with the frozen pair that it stands on, by clips that it was not trained on."""
+    from mcn.evaluation.verdict import judge
+    from mcn.layout import Dataset
+
+    dataset = Dataset(arguments.dataset, arguments.shards)
+    judge(arguments.head, arguments.pair, dataset, arguments.output)
 
 
 def freeze(arguments: Namespace) -> None:

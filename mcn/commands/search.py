@@ -37,6 +37,11 @@ def register(verbs: Verbs) -> None:
         help="what sees, where no overlay names an experiment: a dual encoder in the hub's cache, the embedded set, "
         "or the words alone; auto: the first of these that is there (auto)",
     )
+    verb.add_argument(
+        "--no-head",
+        action="store_true",
+        help="train no head on the folder's narration, however much there is (docs/search.md)",
+    )
 
     verb = add_verb(verbs, "index", index, OPTIONS, runtime=True)
     verb.add_argument("model", type=Path, help="folder of the model")
@@ -116,7 +121,14 @@ def run(arguments: Namespace) -> int:
     from mcn.search.run import run
 
     cores = arguments.cores or len(os.sched_getaffinity(0))
-    return run(arguments.source, arguments.output, arguments.configfile, cores, arguments.encoder)
+    return run(
+        arguments.source,
+        arguments.output,
+        arguments.configfile,
+        cores,
+        arguments.encoder,
+        not arguments.no_head,
+    )
 
 
 def index(arguments: Namespace) -> None:

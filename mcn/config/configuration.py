@@ -156,6 +156,14 @@ class Configuration(Options):
             if read and all(self.can_make(name, feature) for feature in read)
         ]
 
+    def judged(self) -> list[str]:
+        """Experiments whose head on a frozen pair is compared with the pair on held-out videos."""
+        return [
+            name
+            for name, one in self.experiments.items()
+            if one.model.residual_on and one.training.held_out_share
+        ]
+
     def labels(self) -> dict[str, str]:
         """Feature -> its name in tables, of those whose row gives one."""
         return {name: row.label for name, row in self.features.items() if row.label}

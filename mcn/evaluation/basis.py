@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import yaml
 
 from mcn.errors import UserError
 
+VERDICT_VERSION = 1  # of `mcn.evaluation.verdict`; raised when its numbers would be others
 SEEDED = "seeded weights, which understand nothing"
 
 
@@ -43,5 +46,41 @@ def basis(directory: Path) -> str:
         return SEEDED
     names = [*config["features"]["video"], config["features"].get("audio")]
     read = ", ".join(filter(None, names))
-    videos = (config.get("training_set") or {}).get("videos")
-    return f"a head trained here on {videos} videos, reading {read}"
+    trained_on = config.get("training_set") or {}
+    clips = f"{trained_on['clips']:,} clips of " if trained_on.get("clips") else ""
+    return f"a head trained here on {clips}{trained_on.get('videos')} videos, reading {read}"
+
+
+def read_verdict(path: Path) -> Mapping[str, Any] | None:
+    """What `mcn.evaluation.verdict.judge` wrote, None where nothing was judged, or by another version of this package.
+
+    Errors: `UserError` for a damaged file.
+    """
+    try:
+        found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if found["version"] != VERDICT_VERSION:
+            return None
+        verdict_in_words(found)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        cure = f"delete it and run again (rm {path})"
+        raise UserError(f"{path}: {error!r}", "a verdict", cure) from error
+    return found
+
+
+def verdict_in_words(found: Mapping[str, Any]) -> str:
+    """How a head compares with the frozen pair that it stands on."""
+    clips, difference = found["clips"], found["difference"]
+    if difference["low"] is None:
+        return f"too few held-out clips to judge it: {clips} of {found['videos']} videos"
+    better = (
+        "better" if difference["low"] > 0 else "worse" if difference["high"] < 0 else "no better"
+    )
+    mean, low, high = (difference[key] for key in ("value", "low", "high"))
+    own, pairs = (found[key]["R@10"] for key in ("head", "pair"))
+    return (
+        f"{better} than the frozen pair on {clips} held-out clips of {found['videos']} videos: by their own words "
+        f"it finds {own:.0f} % of them among the first ten, the pair {pairs:.0f} % "
+        f"(reciprocal rank {mean:+.3f}, 95 % interval {low:+.3f} to {high:+.3f})"
+    )

@@ -23,6 +23,8 @@ from mcn.options.recipes import RecipeName
 from mcn.options.row import FeatureOptions
 from mcn.options.tasks import TASKS
 
+HELD_OUT = "held out"  # why a video that could be trained on is not
+
 
 class TrainingOptions(Options):
     """Batches, schedule, numerics and book-keeping."""
@@ -68,6 +70,15 @@ class TrainingOptions(Options):
         False,
         "leave out videos that stand in a scored data set too, by id or content (results/DATASET/leaks.csv)",
         strict=True,
+    )
+    held_out_share: float = field(
+        0.0,
+        "share of the videos that could be trained on which are left out, chosen by the digests of their ids: on their "
+        "narration a head on a frozen pair is compared with the pair, and only one that is better answers searches",
+        "of the videos",
+        "ours",
+        ge=0,
+        lt=1,
     )
     window: Literal["joined", "widened"] = field(
         "joined",

@@ -5,6 +5,7 @@ Conventions
 - `words.sqlite` of the data set gives the source `words`, its folder `meaning` the source of that name.
 - Every experiment with an index gives the source `seen`, and `heard` where its model has sound. Models whose features
   come from seeded weights give none, unless the data set is synthetic; the sentences say so.
+- A head that is judged on held-out clips answers in place of its frozen pair, or the pair in place of the head.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from mcn.evaluation.basis import SEEDED, basis
+from mcn.evaluation.basis import SEEDED, basis, read_verdict, verdict_in_words
 from mcn.options.base import parsed
 from mcn.options.features import FeatureRows
 from mcn.options.row import TextsOptions
@@ -37,11 +38,17 @@ def open_sources(folder: Folder) -> tuple[list[TextSource], list[VectorSource], 
     else:
         vectors += _meaning(folder)
     said += [f"{one.name}: {one.basis}" for one in vectors]
+    better, beaten = _judged(folder)
     for path in sorted((folder.results / "index").glob(f"*/{folder.dataset}/{CATALOGUE}")):
         experiment = path.parent.parent.name
         if experiment not in folder.settings["experiments"]:
             continue
         rests = basis(folder.results / "models" / experiment)
+        if experiment in beaten:
+            said.append(f"{experiment} is not asked: {beaten[experiment]}")
+            continue
+        if experiment in better:
+            rests = f"{rests}; {better[experiment]}"
         if rests == SEEDED and not folder.options.get("synthetic"):
             said.append(f"{experiment} is not asked: {SEEDED}")
             continue
@@ -52,6 +59,27 @@ def open_sources(folder: Folder) -> tuple[list[TextSource], list[VectorSource], 
         said += [f"{one.name}, by {experiment}: {rests}" for one in found]
         vectors += found
     return texts, vectors, said
+
+
+def _judged(folder: Folder) -> tuple[dict[str, str], dict[str, str]]:
+    """Heads that answer in place of their pairs, and what does not answer: experiment -> why, in words."""
+    better: dict[str, str] = {}
+    beaten: dict[str, str] = {}
+    for name, one in folder.settings["experiments"].items():
+        pair = (one.get("model") or {}).get("residual_on")
+        if not pair or not (one.get("training") or {}).get("held_out_share"):
+            continue
+        found = read_verdict(folder.results / "verdicts" / f"{name}.json")
+        place = folder.results / "index" / name / folder.dataset
+        if found is None or not (place / CATALOGUE).exists() or _is_being_made(place):
+            beaten[name] = "it has not been judged yet"
+        elif found["head_answers"]:
+            better[name] = verdict_in_words(found)
+            beaten[pair] = f"{name} answers in its place"
+        else:
+            rests = basis(folder.results / "models" / name)
+            beaten[name] = f"{rests}; {verdict_in_words(found)}"
+    return better, beaten
 
 
 def _is_being_made(place: Path) -> bool:

@@ -7,6 +7,7 @@ Conventions
   it, so that passages overlap and no sentence is cut by all of them.
 - The encoder is the feature of texts that `search.meaning` names. Passages are the windows of the source `meaning` of
   an index (`mcn.search.vectors`): a part a shard in `results/{dataset}/meaning`, joined by `mcn.search.catalogue`.
+- Where nothing is said in a shard, its part has no window, and the encoder is not loaded.
 """
 
 from __future__ import annotations
@@ -69,8 +70,11 @@ def index_passages(
         [one for lines in said.get(video_id, {}).values() for one in passages(lines)]
         for video_id in video_ids
     ]
-    encoder = PassageEncoder(name, row, runtime)
-    vectors = encoder.embed_text([one.text for of_video in found for one in of_video])
+    texts = [one.text for of_video in found for one in of_video]
+    vectors, encoded_by = np.zeros((0, 0), np.float32), {"feature": name}
+    if texts:  # otherwise the encoder need not be loaded, which takes longer than all else
+        encoder = PassageEncoder(name, row, runtime)
+        vectors, encoded_by = encoder.embed_text(texts), encoder.recipe
     known = vectors.any(axis=1)
     numbers = np.repeat(np.arange(len(video_ids)), [len(one) for one in found])[known]
     times = np.array([one[:2] for of_video in found for one in of_video]).reshape(-1, 2)[known]
@@ -79,7 +83,7 @@ def index_passages(
     recipe = {
         "version": VERSION,
         "seconds": [LEAST_SECONDS, LONGEST_SECONDS, PAUSE_SECONDS],
-        "encoder": encoder.recipe,
+        "encoder": encoded_by,
     }
     starts, ends = times.T
     windows = Windows(video_ids, errors, numbers, starts, ends, vectors[known])

@@ -5,7 +5,8 @@ Conventions
 - Shards: the square root of the number of files, rounded up, so that a new file remakes about that many others. The
   number stays while files come and go, until the square root is twice as large; then everything is made once again.
 - Encoders: the experiments of the user's overlay; without any, those that `mcn.search.encoders` chooses.
-- Nothing is trained unless an overlay names an experiment to train.
+- Trained is what an overlay names, and a head on the frozen pair that is chosen here (`mcn.search.heads`), both only
+  once it is known how many narrated clips there are: the first run of a folder makes all else, counts, and goes on.
 - Overlays are laid over the configuration as Snakemake does. Paths in them are relative to the overlay, where such a
   file exists there.
 """
@@ -22,9 +23,9 @@ from typing import Any
 from mcn.errors import UserError
 from mcn.options.base import laid_over, read_values
 from mcn.search.encoders import can_embed, choose, has_packages
+from mcn.search.heads import Narrated, head_of, with_sizes
 
 DATASET = "videos"  # the name of the data set of a folder
-TRAINING_CLIPS = 10_000  # narrated clips from which training here is worth trying
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Plan:
     sentences: list[str]
     trained: tuple[str, ...]
     encoder: str
+    head: bool = False
 
 
 def make_plan(
@@ -45,10 +47,13 @@ def make_plan(
     overlays: Sequence[Path],
     encoder: str = "auto",
     before: str = "",
+    narrated: Narrated | None = None,
+    head: bool = True,
 ) -> Plan:
     """The plan for a number of files. shards: of the run before, 0 without one.
 
-    encoder: what is wanted, out of `mcn.search.encoders.WANTED`; before: the choice of the run before. Errors:
+    encoder: what is wanted, out of `mcn.search.encoders.WANTED`; before: the choice of the run before.
+    narrated: what there is to train on, None where nobody has counted it yet. head: whether one is wanted. Errors:
     `UserError` for overlays that cannot be read, and encoders that are wanted and not there.
     """
     wanted = math.isqrt(max(1, files) - 1) + 1
@@ -82,23 +87,36 @@ def make_plan(
         sentences += found.sentences
         if experiments and can_embed():
             values = laid_over({"search": {"meaning": "minilm"}}, values)
-    trained = tuple(name for name, one in experiments.items() if _is_trained(one))
-    return Plan(values, kept, sentences, trained, chosen)
+        if narrated is not None and narrated.enough and head:
+            heads = {
+                f"{name}_head": head_of(name, one, DATASET, narrated)
+                for name, one in experiments.items()
+            }
+            values["experiments"] = {**experiments, **heads}
+    values["experiments"] = _settled(values["experiments"] or {}, narrated)
+    trained = tuple(name for name, one in values["experiments"].items() if _is_trained(one))
+    return Plan(values, kept, sentences, trained, chosen, head)
+
+
+def _settled(experiments: dict[str, Any], narrated: Narrated | None) -> dict[str, Any]:
+    """Experiments with sizes that follow the data; those that are trained wait until it is counted."""
+    found = {}
+    for name, one in experiments.items():
+        if not _is_trained(one):
+            found[name] = one
+        elif narrated is not None:
+            own = (
+                one is not None
+                and not {"base", "recipe"} & set(one)
+                and one.get("dataset") == DATASET
+            )
+            found[name] = with_sizes(one, narrated) if own else one
+    return found
 
 
 def _is_trained(experiment: Any) -> bool:
     values = experiment if isinstance(experiment, dict) else {}
     return values.get("kind") != "frozen" and not values.get("checkpoint")
-
-
-def about_training(trained: Sequence[str], clips: int) -> str:
-    """What is said of training. trained: experiments that were; clips: narrated ones that there are."""
-    if trained:
-        return f"Trained here: {', '.join(trained)}; results/logs/train says on how many clips."
-    there = f"{clips:,} narrated clips are there" if clips != 1 else "1 narrated clip is there"
-    if clips < TRAINING_CLIPS:
-        return f"Nothing was trained here: {there}, and {TRAINING_CLIPS:,} or more are worth it."
-    return f"Nothing was trained here: {there}, which are enough, and docs/search.md has the overlay that asks for it."
 
 
 def _read(overlay: Path) -> Any:

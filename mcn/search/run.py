@@ -36,7 +36,8 @@ from mcn.options.decode import DecodeOptions
 from mcn.options.downloads import DownloadOptions
 from mcn.search.answers import Answers
 from mcn.search.encoders import EMBEDDED
-from mcn.search.planning import DATASET, Plan, about_training, make_plan
+from mcn.search.heads import Narrated, about_training
+from mcn.search.planning import DATASET, Plan, make_plan
 from mcn.search.progress import follow
 from mcn.sources.doctor import examine
 from mcn.sources.folders import (
@@ -59,11 +60,15 @@ _OWN = {NOTES, "manifest.csv", "config.yaml", "results", ".snakemake", ".lock"}
 
 @dataclass
 class Notes:
-    """What a folder of answers knows: the number of its shards, each file's size, time and verdict, its encoders."""
+    """What a folder of answers knows: the number of its shards, each file's size, time and verdict, its encoders.
+
+    narrated: what the run before found to train on, None before the first one has counted it.
+    """
 
     shards: int = 0
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     encoder: str = ""
+    narrated: Narrated | None = None
 
     @classmethod
     def read(cls, output: Path) -> Notes:
@@ -73,7 +78,9 @@ class Notes:
             found = json.loads(path.read_text(encoding="utf-8"))
             again = f"rm -r {output}, then mcn run FOLDER --output {output}"
             require_version(output, int(found["version"]), VERSION, again)
-            return cls(found["shards"], found["files"], found.get("encoder", EMBEDDED))
+            counted = found.get("narrated")
+            narrated = None if counted is None else Narrated(*map(int, counted))
+            return cls(found["shards"], found["files"], found.get("encoder", EMBEDDED), narrated)
         except FileNotFoundError:
             foreign = (
                 sorted({one.name for one in output.glob("*")} - _OWN) if output.exists() else []
@@ -92,18 +99,24 @@ class Notes:
             "version": VERSION,
             "shards": self.shards,
             "encoder": self.encoder,
+            "narrated": self.narrated,
             "files": self.files,
         }
         write_json(output / NOTES, values)
 
 
 def run(
-    source: Path, output: Path, overlays: Sequence[Path], cores: int, encoder: str = "auto"
+    source: Path,
+    output: Path,
+    overlays: Sequence[Path],
+    cores: int,
+    encoder: str = "auto",
+    head: bool = True,
 ) -> int:
     """Bring the answers of a folder, or of a manifest, up to date; returns the exit status.
 
-    encoder: out of `mcn.search.encoders.WANTED`. Errors: `UserError` for a source without videos, an output that is not
-    ours, a configuration that is wrong.
+    encoder: out of `mcn.search.encoders.WANTED`. head: train one where there are clips enough. Errors: `UserError` for
+    a source without videos, an output that is not ours, a configuration that is wrong.
     """
     if output.exists() and not output.is_dir():
         raise UserError(f"{output} is a file", "a folder to write to", "choose another: --output")
@@ -115,19 +128,29 @@ def run(
     with _alone(output):
         notes = Notes.read(output)
         rows = _rows(source, output, notes)
-        title, known = source.resolve().name, (notes.shards, overlays, encoder, notes.encoder)
-        plan = make_plan(title, len(rows), *known)
+        title = source.resolve().name
+
+        def planned(encoder: str) -> Plan:
+            known = notes.shards, overlays, encoder, notes.encoder, notes.narrated, head
+            return make_plan(title, len(rows), *known)
+
+        plan = planned(encoder)
         settings = configure(plan.configuration)
         _examine(rows, notes, output, settings.downloads)
         notes.shards, notes.encoder = plan.shards, plan.encoder
         notes.write(output)
         _write_where_new(output / "manifest.csv", manifest_text(rows))
-        _write_where_new(
-            output / "config.yaml", yaml.safe_dump(plan.configuration, sort_keys=False)
-        )
         for sentence in plan.sentences:
             print(sentence)
-        status = _snakemake(output, cores)
+        status = _make(output, plan, cores)
+        found = Narrated.of(output, DATASET)
+        if found != notes.narrated:
+            notes.narrated = found
+            notes.write(output)
+            before, plan = plan.configuration, planned("auto")
+            if plan.configuration != before:  # there is something to train, or it has other sizes
+                configure(plan.configuration)
+                status = _make(output, plan, cores)
         return _finish(output, plan, status)
 
 
@@ -251,8 +274,11 @@ def _write_where_new(path: Path, text: str) -> None:
         write_text(path, text)
 
 
-def _snakemake(output: Path, cores: int) -> int:
-    """Run the workflow in the folder; its exit status."""
+def _make(output: Path, plan: Plan, cores: int) -> int:
+    """Write the configuration and run the workflow in the folder; its exit status."""
+    _write_where_new(output / "config.yaml", yaml.safe_dump(plan.configuration, sort_keys=False))
+    if plan.trained:
+        print(f"Trained on the folder's own narration: {', '.join(plan.trained)}")
     root = output.resolve()
     words = ["-s", str(workflow_file("")), "--directory", str(root), "--cores", str(cores)]
     targets = ["answers"]
@@ -296,8 +322,7 @@ def _finish(output: Path, plan: Plan, status: int) -> int:
         print(f"Not searched: {more}, see {output}/results/{DATASET}/ledger.parquet")
     if status:
         print(f"Some jobs failed, and what hangs on them is missing: {output}/results/logs/run.log")
-    clips = sum(len(lines) for lines in answers.lines.values())
-    print(about_training(plan.trained, clips))
+    print(about_training(output, DATASET, plan.trained, plan.head))
     print("Next:")
     print(f'  mcn search {shlex.quote(str(output))} "what you are looking for"')
     print(f"  mcn serve {shlex.quote(str(output))}")

@@ -9,7 +9,8 @@ Conventions
   in 46 ms on two cores where int8 takes 31 ms.
 - Exact search compares a query with every window: with faiss where it is installed and the index is large, with NumPy
   otherwise. The scores of both agree to rounding. Equal scores come in the order of the windows.
-- A window without a vector is not in the index; videos without any are named with the reason.
+- A window without a vector is not in the index; videos without any are named with the reason. A part without any
+  window may know neither the width of vectors nor the encoder that nobody asked.
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ class Part:
         if offset is None or self._page is None:
             raise DamagedShard(self.path, "its vectors are not laid out as they were written")
         self._data = data
-        return np.frombuffer(data, "<f2", size // 2, offset).reshape(-1, width)
+        return np.frombuffer(data, "<f2", size // 2, offset).reshape(len(self.videos), width)
 
     def whole(self) -> np.ndarray:
         """`vectors`, for who reads all of them: compared with their CRC-32 once. Errors: `DamagedShard`."""
@@ -148,8 +149,9 @@ class VectorIndex:
         """Map the parts. Errors: `UserError` where parts are missing or were made in different ways, `DamagedShard`."""
         self.source = source
         self.parts = [Part(path, source) for path in paths]
-        first = self.parts[0] if self.parts else None
-        for part in self.parts:
+        full = [part for part in self.parts if len(part.videos)]
+        first = next(iter(full or self.parts), None)
+        for part in full:
             assert first is not None
             if part.recipe != first.recipe:
                 cure = f"delete the one that is out of date and run again (rm {part.path})"
@@ -232,7 +234,7 @@ class VectorIndex:
         faiss = load_faiss()
         kind = faiss.ScalarQuantizer.QT_fp16
         flat = faiss.IndexScalarQuantizer(self.width, kind, faiss.METRIC_INNER_PRODUCT)
-        whole = np.concatenate([part.whole() for part in self.parts])
+        whole = np.concatenate([part.whole() for part in self.parts if len(part.videos)])
         faiss.copy_array_to_vector(whole.reshape(-1).view(np.uint8), flat.codes)
         flat.ntotal, flat.is_trained = len(self), True
         return flat

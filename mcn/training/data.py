@@ -7,6 +7,7 @@ Conventions
   of random windows needs no narration. Every other video is in `TrainingSet.excluded` with its reason.
 - What step `step` of epoch `epoch` sees depends on (seed, epoch, step), the options and the data alone, not on
   worker processes or on earlier steps: a resumed run draws what an undisturbed one would have drawn.
+- Of the videos that are left `held_out_share` is held out, by the digests of their ids: the same ones for every seed.
 - Random numbers: [seed, epoch, 1 + step] draws the clips, [seed, epoch, 1 + step, 1] the second clips.
 - The released loader (MCN youtube_dataloader.py) draws lines with replacement, keeps clips without words or features
   as zero vectors and, on old PyTorch, gave all workers the same random numbers; the first two are options here.
@@ -18,6 +19,7 @@ Conventions
 from __future__ import annotations
 
 import functools
+import hashlib
 import itertools
 import logging
 import signal
@@ -33,7 +35,7 @@ from torch.utils.data import DataLoader, Dataset
 from mcn.errors import UserError
 from mcn.layout import ModelShards
 from mcn.options.objectives import Needs
-from mcn.options.training import TrainingOptions
+from mcn.options.training import HELD_OUT, TrainingOptions
 from mcn.shards import FeatureSequence
 from mcn.shards.lines import Narration
 from mcn.shards.mapped import MappedFeatures
@@ -90,6 +92,13 @@ class TrainingSet:
         return {**self.video, **self.audio, **self.text}
 
     @property
+    def clips(self) -> int:
+        """How many lines of narration with a known word the used videos have."""
+        texts = self.text.values()
+        lines = [one[name] for one in texts for name in self.videos if name in one]
+        return sum(bool(tokens) for of_video in lines for tokens in of_video.tokens)
+
+    @property
     def widths(self) -> Widths:
         """Of one clip's vectors."""
         audio = next(iter(self.audio.values()), None)
@@ -125,6 +134,9 @@ class TrainingSet:
         """Ids of the videos that can be trained on, and the reason for every other one, ids sorted."""
         known = sorted(set[str]().union(*(store.status for store in self.stores.values())))
         reasons = {video_id: self._exclusion(video_id) for video_id in known}
+        usable = [video_id for video_id, reason in reasons.items() if not reason]
+        held_out = held_out_of(usable, self.options.held_out_share)
+        reasons |= dict.fromkeys(held_out, HELD_OUT)
         excluded = {video_id: reason for video_id, reason in reasons.items() if reason}
         return [video_id for video_id in known if video_id not in excluded], excluded
 
@@ -236,6 +248,12 @@ def _read_in_thread(steps: StepBatches, ahead: int, pin: bool) -> Generator[Batc
                 yield batch
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def held_out_of(video_ids: Sequence[str], share: float) -> list[str]:
+    """The share of some videos, to the nearest whole number, whose ids have the smallest SHA-256."""
+    count = round(share * len(video_ids))
+    return sorted(video_ids, key=lambda one: hashlib.sha256(one.encode()).digest())[:count]
 
 
 def batch_size(videos: int, options: TrainingOptions) -> int:

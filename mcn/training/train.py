@@ -237,6 +237,7 @@ def describe(
         "inputs": dict(inputs),
         "training_set": {
             "videos": len(data.videos),
+            "clips": data.clips,
             "videos_per_step": data.batch_videos,
             "steps": trainer.total,
             "excluded": dict(excluded),

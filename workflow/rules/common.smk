@@ -306,6 +306,11 @@ def all_ledgers():
     return expand("results/{dataset}/ledger.parquet", dataset=settings.datasets)
 
 
+def all_verdicts():
+    """The comparison of every head that is judged with its frozen pair."""
+    return expand("results/verdicts/{experiment}.json", experiment=settings.judged())
+
+
 def searchable_datasets():
     """Data sets that have an index."""
     return [name for name, dataset in settings.datasets.items() if dataset.searchable]

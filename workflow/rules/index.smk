@@ -54,6 +54,7 @@ rule answers:
     """Everything that `mcn search` and `mcn serve` answer from, of every searchable data set."""
     input:
         all_indexes(),
+        all_verdicts(),
         all_speech(),
         all_ledgers(),
     localrule: True

@@ -45,6 +45,19 @@ def training_inputs(wildcards):
     return inputs
 
 
+def judged_inputs(wildcards):
+    """Inputs of `judge`: the pair, and the features and the narration of the data set that the head is trained on."""
+    experiment = settings.experiments[wildcards.experiment]
+    inputs = model_inputs(experiment.dataset, experiment.training_features)
+    pair = f"results/models/{experiment.model.residual_on}"
+    return {**inputs, "pair": f"{pair}/model.safetensors"}
+
+
+def judged_dataset(wildcards):
+    """The folder of the data set that a head is judged on."""
+    return f"results/{settings.experiments[wildcards.experiment].dataset}"
+
+
 def leaks_file(wildcards):
     """The list of videos that are scored too, where an experiment leaves them out."""
     experiment = settings.experiments[wildcards.experiment]

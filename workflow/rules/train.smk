@@ -47,6 +47,33 @@ rule train:
         " {params.leaks} {params.recipe} &> {log}"
 
 
+rule judge:
+    """Compare a head with its frozen pair on the videos that were held out of its training."""
+    input:
+        unpack(judged_inputs),
+        head="results/models/{experiment}/model.safetensors",
+        config="results/models/{experiment}/config.yaml",
+    output:
+        "results/verdicts/{experiment}.json",
+    log:
+        "results/logs/judge/{experiment}.log",
+    wildcard_constraints:
+        experiment=one_of(settings.judged()),
+    conda:
+        "../../envs/mcn.yaml"
+    resources:
+        mem_mb=growing(3000),
+        runtime=growing(60),
+    params:
+        pair=subpath(input.pair, parent=True),
+        dataset=judged_dataset,
+        shards=training_shard_count,
+        code=code("judge"),
+    shell:
+        "python -m mcn judge results/models/{wildcards.experiment} {params.pair} {params.dataset}"
+        " --shards {params.shards} --output {output} &> {log}"
+
+
 rule freeze:
     """Put frozen encoders together as the model of an experiment."""
     input:
