@@ -14,6 +14,7 @@ Conventions
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -76,7 +77,8 @@ def sizes_of(narrated: Narrated) -> Sizes:
     """
     clips, videos = (_power(max(2, one)) for one in narrated)
     of_batch = min(MOST_VIDEOS, max(2, videos // 4))
-    of_video = max(1, min(MOST_CLIPS // of_batch, clips // videos))
+    each = _power(max(1, narrated.clips // max(1, narrated.videos)))
+    of_video = min(MOST_CLIPS // of_batch, each)
     steps = max(1, videos // of_batch)
     epochs = max(1, min(TIMES_SEEN * clips // (videos * of_video), MOST_STEPS // steps))
     clusters = min(MOST_CLUSTERS, max(8, _power(math.isqrt(clips))))
@@ -89,7 +91,7 @@ def _power(number: int) -> int:
 
 def head_of(name: str, pair: Mapping[str, Any], dataset: str, narrated: Narrated) -> dict[str, Any]:
     """The experiment of a head on a frozen experiment called `name`."""
-    model = {"audio": None, **pair["model"], "residual_on": name}
+    model = {"audio": None, **copy.deepcopy(pair["model"]), "residual_on": name}
     values = {
         "dataset": dataset,
         "model": model,
