@@ -47,7 +47,7 @@ def saved(library: str, folder: Path, network: str) -> dict[str, Any]:
     """A network with random weights in the library's format, as its row."""
     if library == "timm":
         model = timm.create_model(network, num_classes=10)
-        timm.models.save_for_hf(model, folder, safe_serialization=True)
+        timm.models.save_for_hf(model, str(folder), safe_serialization=True)
         return {"encoder": "timm_picture", "model": str(folder)}
     import transformers
 
@@ -63,8 +63,8 @@ def moving(count: int, side: int) -> Iterator[np.ndarray]:
     """Pictures that differ a little from one to the next, as those of a video do."""
     generator = np.random.default_rng(0)
     whole = generator.integers(0, 256, (side + 300, 16 * side // 9, 3), np.uint8)
-    smooth = torch.from_numpy(whole).permute(2, 0, 1)[None].float()
-    smooth = torch.nn.functional.avg_pool2d(smooth, 9, 1, 4)[0].permute(1, 2, 0).byte().numpy()
+    noise = torch.from_numpy(whole).permute(2, 0, 1)[None].float()
+    smooth = torch.nn.functional.avg_pool2d(noise, 9, 1, 4)[0].permute(1, 2, 0).byte().numpy()
     for first in range(count):
         yield np.ascontiguousarray(smooth[first % 300 : first % 300 + side])
 
