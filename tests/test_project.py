@@ -51,7 +51,7 @@ def test_containers_install_the_pins_on_the_python_of_the_conda_environment():
     for name, start in (("Dockerfile", "FROM"), ("mcn.def", "From:")):
         text = (ROOT / "containers" / name).read_text()
         assert f"{start} docker.io/library/{image}\n" in text
-        assert '--constraint constraints.txt ".[demo,slurm]"' in text
+        assert '--constraint constraints.txt ".[cloud,demo,slurm]"' in text
         assert "==" not in text, "versions stand in constraints.txt alone"
 
 

@@ -5,7 +5,9 @@ It is built from the sdist, so that has all of it too; an index of packages woul
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -104,3 +106,41 @@ def test_the_wheel_plans_the_demo_in_an_empty_folder_and_writes_nothing_into_its
     assert (tmp_path / "results").is_dir()
     after = {path for path in package.rglob("*") if "__pycache__" not in path.parts}
     assert after == before
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("bwrap"), reason="needs bubblewrap")
+def test_the_image_s_command_works_as_an_ordinary_user_with_a_read_only_root(
+    installed: Path, tmp_path: Path
+) -> None:
+    """The entry point, command and variables of containers/Dockerfile, in the wheel's environment under bubblewrap.
+
+    Everything but /data and /tmp is read-only and nothing of the network is there, as in the strictest container.
+    """
+    text = (ROOT / "containers/Dockerfile").read_text()
+    entry, command = (
+        json.loads(re.search(rf"^{name} (.+)$", text, re.M)[1]) for name in ("ENTRYPOINT", "CMD")
+    )
+    (home,) = re.findall(r"^ENV HOME=(.+)$", text, re.M)
+    data, place = tmp_path / "data", installed.parent
+    data.mkdir()
+    sandbox = ["bwrap", "--unshare-all", "--uid", "1000", "--gid", "1000", "--ro-bind", "/", "/"]
+    sandbox += ["--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", "--ro-bind", place, place]
+    sandbox += ["--bind", data, "/mnt", "--chdir", "/mnt", "--setenv", "HOME", home]
+    sandbox += ["--setenv", "PATH", f"{installed}:{os.environ['PATH']}", "--unsetenv", "PYTHONPATH"]
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run([*sandbox, "--", *entry, *arguments], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    assert "train" in run(*command, "--dry-run")
+    run(*command, "demo")
+    assert list((data / "results/demo/videos").iterdir())
+
+
+def test_the_image_file_passes_its_linter() -> None:
+    done = subprocess.run(
+        ["hadolint", ROOT / "containers/Dockerfile"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

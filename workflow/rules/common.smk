@@ -68,6 +68,8 @@ if workflow.is_main_process:
         for address in addresses(one.manifest)
     ]
     ask_all(asked, settings.downloads)
+elif not Path(settings_file).exists():  # a job that shares no disk with the head
+    write_settings(settings, Path(settings_file))
 
 
 epochs = settings.epoch_models()

@@ -5,15 +5,21 @@ import shlex
 
 from mcn.sources.outside import (
     beside_digest,
+    is_made_here,
     narration_digest,
     rows_digest,
     videos_digest,
 )
 
 
+def here(path):
+    """A file that the configuration names: read from where it lies also where results go to a bucket."""
+    return local(path) if path and not is_made_here(path) else path
+
+
 def manifest(wildcards):
     """The manifest of a data set."""
-    return settings.datasets[wildcards.dataset].manifest
+    return here(settings.datasets[wildcards.dataset].manifest)
 
 
 def placed_manifest(wildcards):
@@ -52,42 +58,43 @@ def dataset_texts(wildcards):
 
 def captions_file(wildcards):
     """The retrieval annotations of a data set."""
-    return settings.datasets[wildcards.dataset].captions
+    return here(settings.datasets[wildcards.dataset].captions)
 
 
 def tasks_file(wildcards):
     """The ordered step lists of a data set."""
-    return settings.datasets[wildcards.dataset].tasks
+    return here(settings.datasets[wildcards.dataset].tasks)
 
 
 def steps_file(wildcards):
     """The step annotations of a data set."""
-    return settings.datasets[wildcards.dataset].steps
+    return here(settings.datasets[wildcards.dataset].steps)
 
 
 def narration_table(wildcards):
     """The table of all narration of a data set, where it has one instead of a file a video."""
-    return settings.datasets[wildcards.dataset].narration_table or []
+    return here(settings.datasets[wildcards.dataset].narration_table or [])
 
 
 def alignment_files(wildcards):
     """The classes, transcripts and segments of a data set."""
     dataset = settings.datasets[wildcards.dataset]
     return {
-        name: getattr(dataset, name) for name in ("classes", "transcripts", "segments")
+        name: here(getattr(dataset, name))
+        for name in ("classes", "transcripts", "segments")
     }
 
 
 def action_files(wildcards):
     """The action classes and labels of a data set."""
     dataset = settings.datasets[wildcards.dataset]
-    return {"actions": dataset.actions, "labels": dataset.labels}
+    return {"actions": here(dataset.actions), "labels": here(dataset.labels)}
 
 
 def cooking_tasks_file(wildcards):
     """The list of cooking tasks of a data set, where it is a file."""
     tasks = settings.datasets[wildcards.dataset].localization.cooking_tasks
-    return tasks if isinstance(tasks, str) else []
+    return here(tasks) if isinstance(tasks, str) else []
 
 
 def annotations(task):
@@ -130,7 +137,7 @@ def official_files(wildcards):
         adapters[wildcards.dataset].require_files()
     except UserError as error:
         raise WorkflowError(f"datasets.{wildcards.dataset}\n{error}")
-    return adapters[wildcards.dataset].files()
+    return [here(path) for path in adapters[wildcards.dataset].files()]
 
 
 def official_options(wildcards):

@@ -68,7 +68,7 @@ def speech_model(wildcards):
     """The weights of the speech recogniser, where its model is a folder."""
     transcribed = settings.datasets[wildcards.dataset].transcribe
     weights = Path(transcribed.model) / "model.bin"
-    return [weights] if transcribed.recognize and weights.is_file() else []
+    return [here(str(weights))] if transcribed.recognize and weights.is_file() else []
 
 
 def sequence_features():
@@ -132,7 +132,7 @@ def feature_weights(feature):
     row = settings.features[feature]
     if row.is_seeded:
         return [f"results/weights/{feature}.safetensors"]
-    return [row.file] if row.file else []
+    return [here(row.file)] if row.file else []
 
 
 def calibration_shards(wildcards):

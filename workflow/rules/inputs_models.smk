@@ -94,12 +94,12 @@ def start_file(wildcards):
         return []
     made_here = Path(start).parts[:2] == ("results", "models")
     folder = made_here or Path(start).is_dir()
-    return f"{start.rstrip('/')}/model.safetensors" if folder else start
+    return here(f"{start.rstrip('/')}/model.safetensors" if folder else start)
 
 
 def audio_file(wildcards):
     """The checkpoint that the audio network of an experiment starts from."""
-    return settings.experiments[wildcards.experiment].model.audio_weights or []
+    return here(settings.experiments[wildcards.experiment].model.audio_weights or [])
 
 
 def evaluation_inputs(wildcards):
@@ -166,7 +166,7 @@ def published_layout(wildcards):
 
 def published_clips(wildcards):
     """The published file of clips of a data set."""
-    return settings.datasets[wildcards.dataset].published_features.clips
+    return here(settings.datasets[wildcards.dataset].published_features.clips)
 
 
 def published_rows(wildcards):
@@ -187,7 +187,7 @@ def frozen_rows(wildcards):
 
 def published_checkpoint(wildcards):
     """The published checkpoint of an experiment."""
-    return settings.experiments[wildcards.experiment].checkpoint
+    return here(settings.experiments[wildcards.experiment].checkpoint)
 
 
 def checkpoint_sha256(wildcards):
