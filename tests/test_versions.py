@@ -2,12 +2,16 @@
 
 Either way the version that is wanted is said, and the command that makes the file again.
 
+`recorded/version_0_1_0/` was written by the commit that became version 0.1.0 (78438bc): a shard of frames, decoded from
+four seconds at one frame a second, and a model; `expected.json` holds what that code read back and computed.
 `recorded/text_without_languages.parquet` and `recorded/features_of_version_1.parquet` were written by the package as it
 was before lines of narration had a language.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sqlite3
 from pathlib import Path
 
@@ -18,6 +22,7 @@ import yaml
 
 from mcn.errors import DamagedShard, UserError, require_version
 from mcn.files import canonical_json, write_json
+from mcn.media.lossless import decode_rgb
 from mcn.networks import checkpoints
 from mcn.networks.checkpoints import load_model, save_model
 from mcn.search import catalogue
@@ -84,6 +89,21 @@ def test_features_of_the_version_before_are_read() -> None:
     store = FeatureStore([RECORDED / "features_of_version_1.parquet"])
     np.testing.assert_array_equal(store["soup"].values, np.arange(6.0).reshape(3, 2))
     assert (store["soup"].start_seconds, store["bread"].error) == (0.5, "truncated: cut short")
+
+
+def test_files_of_version_0_1_0_give_what_its_own_code_gave() -> None:
+    place = RECORDED / "version_0_1_0"
+    expected = json.loads((place / "expected.json").read_text())
+    soup, bread = list(ShardReader(place / "frames.parquet", "frames"))
+    frames = np.concatenate(list(decode_rgb(soup["video"], 3)))
+    assert list(frames.shape) == expected["frames_shape"]
+    assert hashlib.sha256(frames.tobytes()).hexdigest() == expected["frames_sha256"]
+    assert (bread["status"], bread["error"].partition(":")[0]) == ("failed", "not_found")
+    model, config = load_model(place / "model")
+    with torch.no_grad():
+        found = model.embed_video(torch.arange(12.0).reshape(2, 6) / 10)
+    torch.testing.assert_close(found, torch.tensor(expected["embedding"]), rtol=1e-6, atol=1e-7)
+    assert config["experiment"] == "mcn"
 
 
 def test_narration_without_languages_is_older_and_not_damaged() -> None:
