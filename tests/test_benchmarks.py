@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as processor
-from benchmarks import gpu
+from benchmarks import gpu, rivals
 from benchmarks.measuring import Figure, table
 
 
@@ -63,3 +63,18 @@ def test_a_row_of_a_processor_is_measured(
     assert all(one.ours > 0 for one in figures)
     assert "later reads" in capsys.readouterr().out
     assert len(json.loads(output.read_text())["figures"]) == 2
+
+
+def test_released_programs_that_are_not_there_are_skipped_with_a_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert rivals.cited_extractor(None, [], tmp_path) is None
+    assert rivals.released_step(tmp_path, 32, 8, 2, 8) is None
+    assert rivals.released_kmeans(tmp_path, 2, 1) is None
+    assert capsys.readouterr().out.count("not compared with") == 3
+
+
+def test_rows_that_do_not_exist_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        processor.main(["--only", "reads,reeds"])
+    assert "no row reeds" in capsys.readouterr().err
