@@ -111,6 +111,33 @@ def test_of_several_video_features_the_mean_is_taken(small: EvaluationSet) -> No
     np.testing.assert_allclose(found, mean / np.linalg.norm(mean), atol=1e-5)
 
 
+@pytest.mark.parametrize("names", [["resnet152"], ["resnet152", "resnext101"]])
+def test_late_fusion_is_the_mean_of_the_frames_cosines(
+    names: list[str], small: EvaluationSet
+) -> None:
+    """Of one encoder, and of two side by side, which weigh alike."""
+    picture = {"pairing": "same_space", "width": WIDTH, "classes": 0}
+    settings: Any = [{**picture, "first": WIDTH * number} for number in range(len(names))]
+    late = FrozenPair(settings, WIDTH * len(names), late=True)
+    given = evaluated(small, RetrievalOptions(), late, video=names)
+    moments = [Moment("soup", 3.0, 6.5), Moment("soup", 8.0, 15.5)]
+    clips = given.embed_video(moments).vectors
+    said = np.random.default_rng(2).standard_normal((len(names), WIDTH))
+    said /= np.linalg.norm(said, axis=1, keepdims=True)
+    for clip, moment in zip(clips, moments, strict=True):
+        rows = given.reader.frames(moment)
+        assert [len(one) for one in rows] >= [2] * len(names)
+        scores = [
+            np.mean([row @ text / np.sqrt(row @ row) for row in np.asarray(one, np.float64)])
+            for one, text in zip(rows, said, strict=True)
+        ]
+        text = said.ravel() / np.linalg.norm(said)
+        assert abs(clip @ text - np.mean(scores)) < 1e-5
+    assert FrozenPair(**late.settings).late
+    assert "late" not in pair().settings, "what is there keeps its bytes"
+    assert abs(np.linalg.norm(clips[0]) - 1) > 1e-3
+
+
 def test_the_evaluations_take_a_pair_as_they_take_any_model(small: EvaluationSet) -> None:
     scores = evaluate(given_pair(small, RetrievalOptions()))
     assert set(scores["scores"]) == {"t->v", "v->t"}

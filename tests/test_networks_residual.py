@@ -249,6 +249,13 @@ def test_what_a_head_cannot_be_is_one_error_before_any_job(changes: Any, words: 
         configure(with_head(**changes))
 
 
+def test_a_head_on_a_pair_that_fuses_late_is_refused() -> None:
+    values = with_head()
+    values["experiments"]["conse"]["frozen"] = {"fusion": "late"}
+    with pytest.raises(UserError, match=r"residual_on: conse has frozen\.fusion: late"):
+        configure(values)
+
+
 def test_the_overlay_trains_a_head_on_conse() -> None:
     values = yaml.safe_load((Path(__file__).parent.parent / "config/embedded.yaml").read_text())
     assert values["experiments"]["conse_head"]["model"]["residual_on"] == "conse"

@@ -124,6 +124,11 @@ def _residual_problems(name: str, experiment: Experiment, settings: Configuratio
             f"{key}: {'; '.join(found)}, which {pair} reads; name the features of the pair, and an objective "
             "that trains them"
         )
+    if there[pair].frozen.fusion == "late":
+        problems.append(
+            f"{key}.residual_on: {pair} has frozen.fusion: late, and a head is trained on clips of unit length; name a "
+            "pair with fusion: mean"
+        )
     needs = experiment.objective.needs
     if needs.network != Needs().network or needs.visual_units or needs.reconstructs:
         problems.append(

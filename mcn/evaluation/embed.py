@@ -7,7 +7,7 @@ Conventions
 - Clips: every visual feature is max-pooled and L2-normalised, then they are concatenated (MCN
   youtube_dataloader.py:172-191). Where the network takes a clip in equal parts, this is done for each part.
 - A network with `takes_frames` embeds the rows of a clip, of pictures or of sound, and the clip is their mean, of unit
-  length.
+  length; with `late` the mean as it is.
 - Audio: log-mels, padded with 0 dB and pooled over valid columns only, where the model has an audio network of its
   own; otherwise the mean of the rows of its audio feature. Log-mels are padded to `audio_frames` or to where padding
   no longer reaches a valid column, whichever is shorter: the same numbers for a fraction of the work.
@@ -256,21 +256,28 @@ class EvaluatedModel:
         return (LongSound(reader.long_clips, reader.most_tokens),)
 
     def _run_sounds(self, clips: list[np.ndarray]) -> Tensor:
-        """The mean of the embeddings of each clip's rows of sound, of unit length."""
+        """The mean of the embeddings of each clip's rows of sound."""
         wanted = self.model.sound_width
         assert wanted is not None
         require_width(str(self.inputs.audio), clips[0].shape[1], wanted)
         means = [self._mean_of_rows(self.model.embed_sounds, rows) for rows in clips]
-        return F.normalize(torch.stack(means), dim=1)
+        return self._finished(torch.stack(means))
 
     def _run_frames(self, clips: list[list[np.ndarray]]) -> Tensor:
-        """The mean of the embeddings of each clip's frames, and of the visual features', of unit length."""
+        """The mean of the embeddings of each clip's frames, and of the visual features'."""
         vectors = []
         for clip in clips:
             means = torch.stack([self._mean_of_frames(*one) for one in enumerate(clip)])
-            means = F.normalize(means, dim=1) if self.model.separate else means
-            vectors.append(means.mean(dim=0))
-        return F.normalize(torch.stack(vectors), dim=1)
+            means = self._finished(means) if self.model.separate else means
+            whole = means.mean(dim=0)
+            if self.model.late and self.model.separate:
+                whole *= len(means) ** 0.5  # each text side by side has 1 / sqrt(n) of unit length
+            vectors.append(whole)
+        return self._finished(torch.stack(vectors))
+
+    def _finished(self, means: Tensor) -> Tensor:
+        """Means (n, d) of rows of unit length, as the network has them: of unit length, or as they are."""
+        return means if self.model.late else F.normalize(means, dim=1)
 
     def _mean_of_frames(self, feature: int, rows: np.ndarray) -> Tensor:
         """The mean (d,) of the embeddings of rows (n, D) of a visual feature, so many at a time."""

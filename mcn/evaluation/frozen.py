@@ -69,7 +69,7 @@ def _network(
     for number, (one, width) in enumerate(zip(settings, texts.widths, strict=False)):
         one.update({"width": width, "first": sum(texts.widths[:number])})
     sound_width = texts.width if experiment.features.audio else None
-    network = FrozenPair(settings, texts.width, sound_width)
+    network = FrozenPair(settings, texts.width, sound_width, options.fusion == "late")
     for name, module in zip(video, network.pictures, strict=True):
         if isinstance(module, ClassVectors):
             found = classifiers[name]

@@ -19,7 +19,8 @@ class EmbeddingNetwork(nn.Module):
     parts, as many as a clip has, zero rows behind them; `visual_units` is how many a clip had in training.
     takes_frames: a clip is not pooled before it is embedded: `embed_frames` embeds the rows of a video feature, one
     feature at a time, `embed_sounds` those of the audio feature, and the clip is the mean of them. separate:
-    the means of several video features have unit length each before their own mean is taken. joins: sides, such
+    the means of several video features have unit length each before their own mean is taken. late: these means are not
+    brought to unit length, so that a clip's score is the mean of its rows' scores. joins: sides, such
     as `va`, of which `embed_joined` embeds the modalities as one. only_joined: modalities that have no other embedding.
     """
 
@@ -29,6 +30,7 @@ class EmbeddingNetwork(nn.Module):
     only_joined: tuple[str, ...] = ()
     takes_frames = False
     separate = False
+    late = False
     settings: dict[str, Any]
     video_widths: Sequence[int] = ()  # of networks with `takes_frames`: rows of each video feature
     sound_width: int | None = None  # and of the audio feature

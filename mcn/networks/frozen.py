@@ -10,6 +10,8 @@ Conventions
   text encoder's vector of class k, less the mean of all t_k where `center`; then of unit length.
 - A clip is the mean of its frames' vectors, of unit length; of several video features the mean of theirs. So the dot
   product of a clip and a text is a cosine.
+- `late`: a clip is the mean of its rows' unit vectors as it is, so that its dot product with a text is the mean of the
+  rows' cosines with it (late fusion).
 - Several dual encoders: the text encoder's vector is theirs side by side, each of unit length, and the pictures of
   each lie in its own part, beginning at `first`; a clip is the mean of each part, of unit length. So the dot product
   of a clip and a text is the mean of the encoders' cosines.
@@ -75,12 +77,17 @@ class FrozenPair(EmbeddingNetwork):
     """Frozen encoders of pictures or sound and of texts in one space.
 
     pictures: one for each video feature, in order. sound_width: numbers of a row of the audio feature; None: no sound.
+    late: scores of rows are averaged instead of their vectors.
     """
 
     takes_frames = True
 
     def __init__(
-        self, pictures: Sequence[PictureSettings], word_width: int, sound_width: int | None = None
+        self,
+        pictures: Sequence[PictureSettings],
+        word_width: int,
+        sound_width: int | None = None,
+        late: bool = False,
     ) -> None:
         super().__init__()
         self.settings: dict[str, Any] = {
@@ -89,6 +96,9 @@ class FrozenPair(EmbeddingNetwork):
         }
         if sound_width is not None:
             self.settings["sound_width"] = sound_width
+        self.late = late
+        if late:
+            self.settings["late"] = True
         self.firsts = [one.get("first") for one in pictures]
         self.separate = any(first is not None for first in self.firsts)
         self.video_widths = [one["width"] for one in pictures]

@@ -42,6 +42,13 @@ class FrozenOptions(Options):
         True, description="of conse: take the mean vector of all classes off each class's vector"
     )
 
+    fusion: Literal["mean", "late"] = Field(
+        "mean",
+        description="of a clip's frames, or windows of sound: mean: of their vectors, brought to unit length; late: of "
+        "their scores, the mean of the frames' cosines, which ranks clips whose frames disagree lower. Search takes "
+        "unit lengths in either case",
+    )
+
     def settled(self, pictures: Iterable[FeatureOptions | None]) -> FrozenOptions:
         """The options with a pairing that is not `auto`. pictures: rows of the picture encoders."""
         towers = any(isinstance(row, LibraryOptions) for row in pictures)
