@@ -7,6 +7,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,7 @@ def keys(server: Server) -> set[str]:
 @pytest.mark.workflow
 def test_results_go_to_a_bucket_and_are_found_there(server: Server, tmp_path: Path) -> None:
     """Videos come from the bucket, results go to it; a second machine with nothing of them has nothing to do."""
-    few = {"experiments": {"mcn": {"training": {"epochs": 2}}}}
+    few: dict[str, Any] = {"experiments": {"mcn": {"training": {"epochs": 2}}}}
     small = SmallRun(tmp_path / "one", few)
     manifest = small.folder / "videos/manifest.csv"
     film = (small.folder / "videos/plain.mp4").read_bytes()

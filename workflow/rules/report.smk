@@ -51,12 +51,15 @@ rule leaks:
 rule report:
     """One offline page: scores beside chance, curves, retrieved moments, timelines, accounts, provenance."""
     input:
+        all_features(),
+        all_models(),
         all_ledgers(),
         all_evaluations(),
         expand("results/{dataset}/videos.parquet", dataset=settings.datasets),
         expand(
-            "results/models/{experiment}/metrics.jsonl",
+            "results/models/{experiment}/{file}",
             experiment=settings.experiments,
+            file=["config.yaml", "metrics.jsonl"],
         ),
         expand("results/{dataset}/leaks.csv", dataset=settings.training_sets()),
     output:
