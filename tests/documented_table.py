@@ -49,6 +49,7 @@ INSTALLS = NotRun("installs packages")
 FETCHES = NotRun(
     "needs the internet: tests/test_published_fetch.py asks a server on the loopback address"
 )
+BUCKET = NotRun("needs a bucket: tests/test_storage.py has a server of its own")
 SLURM = NotRun("needs a cluster: tests/test_slurm.py")
 OURS = "results/small/features/resnet152"
 SMALL = ("results/demo_test", "results/small")
@@ -81,6 +82,8 @@ TABLE: dict[str, Run | NotRun] = {
     "snakemake table1 table2 --cores 8 --configfile config.yaml config/paper.yaml": plan(),
     "mcn compare features OURS PUBLISHED": COMPARE_OURS,
     "pip install -e '.[slurm]'": INSTALLS,
+    "pip install -e '.[cloud]'": INSTALLS,
+    'pip install "mcn[cloud]"': INSTALLS,
     "pip install pandas duckdb polars": INSTALLS,
     "snakemake --profile profiles/slurm": plan(extras=("slurm",)),
     "snakemake --cores N retry": done(("N", "2")),
@@ -152,6 +155,9 @@ TABLE: dict[str, Run | NotRun] = {
     # cluster.md
     "squeue --me --noheader --format '%i %j' | awk '$2 ~ /^mcn/ {print $1}' | xargs -r scancel": SLURM,
     "snakemake --profile profiles/slurm --unlock": Run("planned", extras=("slurm",)),
+    "snakemake --cores 2 --default-storage-provider s3 --default-storage-prefix s3://my-bucket/my-run": BUCKET,
+    "snakemake --profile profiles/kubernetes": BUCKET,
+    "snakemake --profile profiles/aws_batch": BUCKET,
     "apptainer build mcn.sif containers/mcn.def": NotRun("needs Apptainer and a registry"),
     "apptainer run --nv mcn.sif --cores 16": NotRun("needs Apptainer and a registry"),
     "pytest -m slurm": NotRun("is one of the tests"),
@@ -268,6 +274,8 @@ TABLE: dict[str, Run | NotRun] = {
         ("snakemake ", "snakemake --cores 1 "), says="Nothing to be done"
     ),
     "mcn workflow": done(says="Snakefile"),
+    'mcn search small "..."': NotRun("a folder of another workflow's module"),
+    "mcn serve small": NotRun("serves until Ctrl-C: tests/test_serve_server.py"),
     "snakemake sweep": NotRun("no command: the form of one"),
     "snakemake --unlock": done(),
     "mcn verify": help_of("results"),
