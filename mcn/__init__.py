@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # the variable is read once, when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 
 def load(path: Path | str) -> LoadedModel:

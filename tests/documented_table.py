@@ -129,6 +129,8 @@ TABLE: dict[str, Run | NotRun] = {
         "writes the page and the schema; their drift is a test"
     ),
     # CONTRIBUTING.md
+    "pip install --require-hashes -r requirements-hashed.txt": INSTALLS,
+    "python -m build": NotRun("tests/test_wheel.py builds"),
     "scripts/setup.sh dev": INSTALLS,
     "pre-commit install": NotRun(
         "writes into .git; the hooks are checked by tests/test_project.py"

@@ -31,6 +31,22 @@ def test_every_requirement_is_pinned():
     assert wanted <= set(CONSTRAINTS)
 
 
+def test_the_versions_with_hashes_are_those_of_the_constraints():
+    """A pin without a hash, of another version, or of a package that the demo has no use for any more."""
+    text = (ROOT / "requirements-hashed.txt").read_text()
+    found = pins(line.rstrip("\\ ") for line in text.splitlines())
+    assert {name: found[name] for name in found if name in CONSTRAINTS} == {
+        name: version for name, version in CONSTRAINTS.items() if name in found
+    }
+    hashes = re.split(r"^\S+==.*$", text, flags=re.M)[1:]
+    assert len(hashes) == len(found)
+    assert all("--hash=sha256:" in lines for lines in hashes)
+    extras = PROJECT["optional-dependencies"]
+    named = [*PROJECT["dependencies"], *extras["demo"]]
+    named += [one for name in ("embedded", "serve", "speech") for one in extras[name]]
+    assert {name_of(one) for one in named} - {"mcn"} <= set(found)
+
+
 def test_the_conda_environment_has_the_same_pins():
     environment = yaml.safe_load((ROOT / "envs/mcn.yaml").read_text())
     found = pins(environment["dependencies"][-1]["pip"])
@@ -108,6 +124,9 @@ def test_the_habits_agree_with_the_scripts():
     version = re.search(r'__version__ = "(.+)"', (ROOT / "mcn/__init__.py").read_text())[1]
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert (citation["version"], citation["license"]) == (version, PROJECT["license"])
+    for profile in (ROOT / "profiles").glob("*/profile.yaml"):
+        image = yaml.safe_load(profile.read_text()).get("container-image", f":{version}")
+        assert image.endswith(f":{version}"), profile
     assert f"## [{version}]" in (ROOT / "CHANGELOG.md").read_text()
 
     hosted = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
