@@ -44,7 +44,8 @@ def same_as(run: SmallRun, undisturbed: SmallRun) -> None:
     assert differences(run, undisturbed) == []
 
 
-@pytest.mark.parametrize("victim", ["head", pytest.param("group", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["head", "group"])
 def test_a_run_that_was_killed_continues(
     undisturbed: SmallRun, finished: SmallRun, victim: str
 ) -> None:
