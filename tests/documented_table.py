@@ -98,7 +98,9 @@ TABLE: dict[str, Run | NotRun] = {
     "mcn fetch --registry mirror.yaml NAME": FETCHES,
     # encoders.md
     'pip install "mcn[encoders]"': INSTALLS,
-    "pytest -s tests/test_features_libraries.py": NotRun("the tests run it"),
+    "pytest -s tests/test_features_libraries.py tests/test_features_libraries_texts.py": NotRun(
+        "the tests run it"
+    ),
     "python benchmarks/library_encoders.py": NotRun("takes minutes"),
     # search.md
     "mcn run": NotRun("no command: the form of one"),
