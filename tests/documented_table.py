@@ -118,7 +118,9 @@ TABLE: dict[str, Run | NotRun] = {
     'pip install "mcn[search]"': INSTALLS,
     'pip install "mcn[onnx]"': INSTALLS,
     # docs/performance.md
-    "python -m benchmarks --videos FOLDER --rivals FOLDER": NotRun("minutes: tests/test_benchmarks.py runs a row"),
+    "python -m benchmarks --videos FOLDER --rivals FOLDER": NotRun(
+        "minutes: tests/test_benchmarks.py runs a row"
+    ),
     "python benchmarks/gpu.py": NotRun("a GPU: tests/test_benchmarks.py runs it on a processor"),
     # docs/speech.md
     'pip install "mcn[speech]"': INSTALLS,

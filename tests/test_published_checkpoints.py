@@ -1,16 +1,24 @@
 """Published checkpoints become model folders that are loaded, scored and pinned like our own."""
 
+import re
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 import yaml
 
 from mcn.cli import main
+from mcn.config.configuration import configure
 from mcn.errors import UserError
 from mcn.files import file_sha256
-from mcn.networks.checkpoints import load_model, load_published
+from mcn.networks.checkpoints import load_model, load_published, widths_of_checkpoint
 from mcn.published.import_checkpoint import import_checkpoint
+from mcn.published.widths import width_problems
+from mcn.shards import FEATURE_SCHEMA, ShardWriter, feature_row
 from tests.test_checkpoints import mcn_rows, miech_rows, saved
 
+ROOT = Path(__file__).parent.parent
 KINDS = {
     "MCN": (lambda: mcn_rows(), "logmel"),
     "MCN or AVLnet-Text-Tri": (lambda: mcn_rows(reconstruction=False), "logmel"),
@@ -75,3 +83,42 @@ def test_the_configuration_is_readable(tmp_path):
     config = yaml.safe_load((tmp_path / "model/config.yaml").read_text())
     assert config["network"]["normalize"] is True
     assert config["network"]["video_width"] == 10
+
+
+@pytest.mark.parametrize(
+    ("widths", "words", "said"),
+    [
+        ((6, 4), "good", []),
+        ((6, 3), "good", [r"x\.model\.video: numbers of resnet152 6 \+ resnext101 3; .* wants 10"]),
+        ((6, None), "good", []),  # not known before it is made
+        ((6, 4), "wide", [r"x\.model\.text: numbers of word2vec 7; .* wants 5"]),
+        ((6, 4), "none", []),
+    ],
+)
+def test_features_of_another_width_are_named_before_any_job(tmp_path, widths, words, said):
+    """Of shards that are there, and of word vectors by their file."""
+    files = {"good": "1 5\ncut 1 2 3 4 5\n", "wide": "cut 1 2 3 4 5 6 7\n"}
+    if words in files:
+        (tmp_path / "words.txt").write_text(files[words])
+    values = yaml.safe_load((ROOT / "config.yaml").read_text())
+    values["features"]["word2vec"]["vectors"] = str(tmp_path / "words.txt")
+    checkpoint = str(saved(tmp_path, mcn_rows()))
+    values["experiments"] = {"x": {"checkpoint": checkpoint}}
+    for name, width in zip(("resnet152", "resnext101"), widths, strict=True):
+        if width:
+            shard = tmp_path / f"results/demo_test/features/{name}/00000.parquet"
+            with ShardWriter(shard, FEATURE_SCHEMA, {"feature": name}) as writer:
+                writer.write(feature_row("a", np.ones((2, width), np.float16), 0.5, 1.0))
+    found = width_problems(configure(values), tmp_path / "results")
+    assert len(found) == len(said)
+    for line, pattern in zip(found, said, strict=True):
+        assert re.search(pattern, line), line
+
+
+def test_a_checkpoint_that_cannot_be_looked_into_is_left_to_its_job(tmp_path):
+    (tmp_path / "odd.pth").write_bytes(b"no checkpoint")
+    old = tmp_path / "old.pth"
+    torch.save(mcn_rows(), old, _use_new_zipfile_serialization=False)
+    assert widths_of_checkpoint(tmp_path / "odd.pth") == (None, None)
+    assert widths_of_checkpoint(old) == (None, None)
+    assert widths_of_checkpoint(saved(tmp_path, miech_rows())) == (10, 5)

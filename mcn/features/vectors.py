@@ -110,6 +110,20 @@ def _announced(source: Path) -> tuple[int, int] | None:
     return (int(fields[0]), int(fields[1])) if found else None
 
 
+def width_of_file(source: Path) -> int | None:
+    """Numbers of a vector by the first line of a word2vec or GloVe file; None of other files."""
+    if source.suffix in NATIVE_SUFFIXES:
+        return None
+    try:
+        header = _announced(source)
+        if header:
+            return header[1]
+        with gzip.open(source) if source.suffix == ".gz" else open(source, "rb") as file:
+            return len(file.readline(LONGEST_LINE).split()) - 1 or None
+    except OSError:
+        return None
+
+
 def _require_fits(source: Path, count: int, width: int, bytes_a_number: int) -> None:
     """Refuse a header that announces more numbers than the file has room for, before memory is taken for them."""
     size, needed = source.stat().st_size, count * width * bytes_a_number

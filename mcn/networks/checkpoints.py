@@ -174,6 +174,22 @@ def load_published(path: Path | str) -> EmbeddingNetwork:
     return _filled(MultimodalClusteringNetwork, settings, rows, str(path))
 
 
+def widths_of_checkpoint(path: Path | str) -> tuple[int | None, int | None]:
+    """Numbers of a clip and of a word that a published state dict wants; None where it has no such branch.
+
+    Shapes alone are read. (None, None) of what cannot be looked into so: files of before PyTorch 1.6, other networks.
+    """
+    try:
+        if Path(path).suffix == ".safetensors":
+            return None, None
+        loaded = torch.load(path, map_location="meta", weights_only=True, mmap=True)
+        rows = {_renamed(name): row for name, row in unwrap(loaded).items()}
+        settings = _infer_settings(rows, str(path))
+    except Exception:  # a damaged file raises many kinds; the job that imports it says which
+        return None, None
+    return settings["video_width"], settings["word_width"]
+
+
 def _everything_at_once(rows: Mapping[str, Tensor], source: str) -> EmbeddingNetwork:
     rows = {_renamed(name): row for name, row in rows.items()}
     if "fusion_text.masking_token" in rows:  # a second name of `fusion`

@@ -15,6 +15,7 @@ from mcn.layout import placed, vocabulary_file
 from mcn.lifetime import note_head
 from mcn.options.decode import FrameOptions
 from mcn.options.published import IMPORTED, OF_CLIPS
+from mcn.published.widths import width_problems
 from mcn.config.left_out import leave_out
 from mcn.config.one_configuration import require_one_configuration
 from mcn.config.spoken import language_warnings
@@ -53,7 +54,9 @@ try:
     absent = [*missing_packages(*used), *missing_libraries(*used)]
     if absent:
         raise several(absent, "the packages of these features", "install them")
-    unfit = model_problems(*used) if workflow.is_main_process else []
+    unfit = []
+    if workflow.is_main_process:
+        unfit = model_problems(*used) + width_problems(settings, Path(results))
     if unfit:
         raise several(unfit, "models that fit their features", "correct these rows")
 except (UserError, ValueError) as error:
