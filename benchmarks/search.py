@@ -5,10 +5,10 @@
 Windows are drawn so that those of one video resemble each other. A query lies between two windows of different places.
 Each engine is asked one query at a time, as `mcn search` and the page ask; p95 is over all queries. Brute force is a
 product of a float32 matrix by NumPy and by PyTorch, and faiss's flat index. The rivals are an inverted file with
-product quantisation (one index in one file, which a grown data set makes anew), and with `--autofaiss PYTHON` what
-autofaiss, which clip-retrieval builds its indices with, makes of the same vectors by its defaults. PYTHON has autofaiss
-installed: its pins contradict ours. `--autofaiss-windows` bounds what it gets, since it chooses HNSW here, which takes
-an hour.
+product quantisation and as many cells as ours (one index in one file, which a grown data set makes anew), and with
+`--autofaiss PYTHON` what autofaiss, which clip-retrieval builds its indices with, makes of the same vectors by its
+defaults. PYTHON has autofaiss installed: its pins contradict ours. `--autofaiss-windows` bounds what it gets, since it
+chooses HNSW here, which takes hours.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def main() -> None:
         "--rivals", action="store_true", help="also faiss's flat index and an IVF-PQ"
     )
     parser.add_argument("--autofaiss", help="a Python that has autofaiss")
-    parser.add_argument("--autofaiss-windows", type=int, default=200_000)
+    parser.add_argument("--autofaiss-windows", type=int, default=100_000)
     chosen = parser.parse_args()
     load_faiss().omp_set_num_threads(chosen.threads)
     paths = write_parts(chosen.folder / "parts", chosen.windows, chosen.width)
@@ -178,7 +178,7 @@ def rivals(index: VectorIndex, folder: Path, queries: np.ndarray, wanted: list[s
     """faiss's own indexes over the same vectors."""
     faiss = load_faiss()
     folder.mkdir(parents=True, exist_ok=True)
-    cells = int(2 ** np.floor(np.log2(4 * np.sqrt(len(index)))))
+    cells = int(2 ** np.floor(np.log2(1.5 * np.sqrt(len(index)))))  # as ours
     for name in (f"IVF{cells},PQ64x8", "Flat"):
         made = faiss.index_factory(index.width, name, faiss.METRIC_INNER_PRODUCT)
 

@@ -82,6 +82,11 @@ def made(answers: Path, folder: Path, windows: int) -> Path:
     for part in parts:
         if not (place / part.name).exists():
             (place / part.name).hardlink_to(part)
+    lists = (
+        folder / "lists"
+    )  # of `benchmarks/search.py`, whose parts these are: they need not be made again
+    if lists.exists() and not (place / "approximate").exists():
+        shutil.copytree(lists, place / "approximate")
     _, seconds = timed(lambda: join(place, len(parts), SearchOptions(), 2))
     say("joined", seconds=seconds)
     write_json(results / "settings.json", settings)

@@ -20,7 +20,7 @@ from mcn import __version__
 from mcn.commands import GROUPS
 from mcn.commands.search import with_dashed_query
 from mcn.commands.verbs import noting_code, supply_settings
-from mcn.errors import UserError
+from mcn.errors import UserError, explained
 from mcn.lifetime import ending_with_parent
 
 
@@ -42,8 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever reads has read enough, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except UserError as error:
-        print(f"mcn {options.verb}: error\n{error}", file=sys.stderr)
+    except (UserError, PermissionError) as error:
+        print(f"mcn {options.verb}: error\n{explained(error)}", file=sys.stderr)
         return 1
     except OSError as error:  # of files that are written, `mcn.files` tells with their names
         if error.errno not in (errno.ENOSPC, errno.EDQUOT) or error.filename:

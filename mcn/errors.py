@@ -10,6 +10,7 @@ Conventions
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,6 +65,9 @@ class DamagedShard(UserError):
 
     def __init__(self, path: Path | str, reason: str) -> None:
         self.path, self.reason = str(path), reason
+        if Path(path).exists() and not os.access(path, os.R_OK):
+            super().__init__(*_forbidden(path))
+            return
         super().__init__(
             f"{path}: {reason}",
             "an intact shard written by this pipeline",
@@ -72,6 +76,26 @@ class DamagedShard(UserError):
 
     def __reduce__(self):  # type: ignore[no-untyped-def]
         return type(self), (self.path, self.reason)
+
+
+def explained(error: UserError | PermissionError) -> UserError:
+    """An error as it is told: a file that may not be read is not damaged, and what mends that is another thing.
+
+    Errors that say so in words of their own, and not by the name of the exception, stay as they are.
+    """
+    cause = error if isinstance(error, PermissionError) else error.__cause__
+    named = not isinstance(error, UserError) or PermissionError.__name__ in error.got
+    if named and isinstance(cause, PermissionError) and cause.filename:
+        return UserError(*_forbidden(cause.filename))
+    if isinstance(error, UserError):
+        return error
+    return UserError(str(error), "the right to do so", "ask who owns it")
+
+
+def _forbidden(path: Path | str) -> tuple[str, str, str]:
+    """What is told of a file that may not be read or written."""
+    wanted = "the right to read and write it"
+    return f"{path}: permission denied", wanted, f"let its owner give it (chmod u+rw {path})"
 
 
 def require_version(path: Path | str, found: int, known: int, again: str) -> None:

@@ -7,11 +7,16 @@ import pytest
 import torch
 
 from mcn.cli import main
+from mcn.features.runtime import resolve
+from mcn.features.sentences import SentenceEncoder
 from mcn.files import write_text
 from mcn.networks.checkpoints import load_model, save_model
 from mcn.networks.frozen import FrozenPair
 from mcn.networks.mcn import MultimodalClusteringNetwork
 from mcn.networks.residual import ResidualPair
+from mcn.options.encoders import SentenceOptions
+from mcn.options.features import RuntimeOptions
+from tests.library_models import save_sentences
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
@@ -108,3 +113,39 @@ def test_the_network_of_a_picture_feature_is_exported_too(tmp_path):
         wanted = network(pixels).numpy()
     (found,) = session.run(["vectors"], {"pixels": pixels.numpy()})
     np.testing.assert_allclose(found, wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["transformer", "static"])
+def test_a_sentence_encoder_is_exported_with_its_tokenizer(kind, tmp_path, caplog):
+    pytest.importorskip("sentence_transformers")
+    from tokenizers import Tokenizer
+
+    weights = save_sentences(tmp_path / "sentences", kind)
+    options = SentenceOptions(weights=str(weights))
+    encoder = SentenceEncoder(options, resolve(RuntimeOptions(device="cpu"), 1))
+    folder = tmp_path / "results" / "models" / "pair"
+    reads = {"video": [], "audio": None, "text": "said"}
+    pair = FrozenPair([], encoder.width, sound_width=encoder.width)
+    save_model(folder, pair, {"features": {**reads, "audio": "heard"}, "recipes": {}})
+    row = {"kind": "text", **options.model_dump(mode="json", include={"encoder", "weights"})}
+    write_text(tmp_path / "results" / "settings.json", json.dumps({"features": {"said": row}}))
+    out = tmp_path / "onnx"
+    assert main(["export", "onnx", str(folder), str(out), "--encoders"]) == 0
+    if kind == "static":
+        assert "said is not written: it is no transformer" in caplog.text
+        assert not (out / "encoder_said.onnx").exists()
+        return
+    described = json.loads((out / "towers.json").read_text())["encoder_said"]
+    assert described["inputs"] == {"tokens": ["batch", "tokens"], "mask": ["batch", "tokens"]}
+    tokenizer = Tokenizer.from_file(str(out / described["tokenizer"]))
+    tokenizer.no_truncation()
+    session = onnxruntime.InferenceSession(out / "encoder_said.onnx")
+    for texts in (["stir the soup"], ["chop", "a cat on the mat", "the the the the", "of and to"]):
+        tokenizer.enable_padding()
+        rows = tokenizer.encode_batch(texts)
+        inputs = {
+            "tokens": np.array([one.ids for one in rows]),
+            "mask": np.array([one.attention_mask for one in rows]),
+        }
+        (found,) = session.run(["vectors"], inputs)
+        np.testing.assert_allclose(found, encoder.encode(texts), atol=1e-4)

@@ -92,7 +92,7 @@ def register(verbs: Verbs) -> None:
     verb.add_argument(
         "--encoders",
         action="store_true",
-        help="also the networks that compute its features, of those that allow it (timm)",
+        help="also the networks that compute its features, of those that allow it (timm, sentence encoders)",
     )
     verb = add_verb(kinds, "model", export_model)
     verb.add_argument("model", type=Path, help="folder of the model, results/models/{experiment}")

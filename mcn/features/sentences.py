@@ -31,6 +31,8 @@ from mcn.shards.clips import unit_length
 from mcn.sources.words import text_units
 
 if TYPE_CHECKING:  # imports torch, which stages of words need not pay for
+    import torch
+
     from mcn.features.runtime import Runtime
 
 VERSION = 1  # raise when the code changes the numbers
@@ -47,7 +49,7 @@ class SentenceEncoder:
             got = f"{options.weights} with sha256 {weights['sha256']}"
             cure = "get the right file, or correct weights_sha256"
             raise UserError(got, f"sha256 {options.weights_sha256}", cure)
-        self._model = _opened(folder, place)
+        self._model = _opened(folder, place.device).to(place.dtype)
         self._options, self._batch = options, place.batch(BATCH, 8 * BATCH)
         self.width = int(self._model.get_embedding_dimension())
         self.recipe: dict[str, Any] = {
@@ -128,8 +130,13 @@ def _located(options: SentenceOptions) -> tuple[Path, dict[str, Any]]:
         raise UserError(f"{file}: {error.strerror}", wanted, "correct `weights`") from None
 
 
-def _opened(folder: Path, place: Runtime) -> Any:
-    """The model in eval mode at the device and precision of a runtime."""
+def open_model(options: SentenceOptions, device: torch.device, **more: Any) -> Any:
+    """The library's model of a row. more: arguments of its constructor. Errors: those of `SentenceEncoder`."""
+    return _opened(_located(options)[0], device, **more)
+
+
+def _opened(folder: Path, device: torch.device, **more: Any) -> Any:
+    """The model in eval mode at a device."""
     try:
         from sentence_transformers import SentenceTransformer
         from transformers.utils.logging import disable_progress_bar
@@ -139,8 +146,8 @@ def _opened(folder: Path, place: Runtime) -> Any:
     disable_progress_bar()  # of a file that is read in half a second
     logging.getLogger("sentence_transformers").setLevel(logging.WARNING)
     try:
-        model = SentenceTransformer(str(folder), device=str(place.device), local_files_only=True)
+        model = SentenceTransformer(str(folder), device=str(device), local_files_only=True, **more)
     except (OSError, ValueError, KeyError) as error:
         wanted = "a model in the layout of sentence-transformers"
         raise UserError(f"{folder}: {error}", wanted, "get it whole") from error
-    return model.to(place.dtype).eval()
+    return model.eval()

@@ -6,7 +6,8 @@ Conventions
   `video.onnx` of clips that are pooled, `video_{feature}.onnx` of the single rows of a feature where the clip is the
   mean of its rows' vectors, `audio.onnx` or `audio_{feature}.onnx`, and `text.onnx` of padded vectors of words.
 - Encoders whose networks allow it, with `encoders`: `encoder_{feature}.onnx` of a picture network of timm, from
-  normalised pixels to the feature's rows.
+  normalised pixels to the feature's rows, and of a sentence encoder that is a transformer, from tokens with their mask
+  (1 where a token is, 0 where the row is filled up) to vectors; `tokenizer_{feature}.json` makes its tokens.
 - The first dimension of every input is the batch, of any size; the words of a text and the frames of a sound are of any
   number as well. Outputs equal those of PyTorch to 1e-4. Numbers are float32.
 - A sound branch with a DAVEnet of its own takes log-mels, padded with 0 dB to a multiple of the frames that a column of
@@ -21,7 +22,7 @@ import io
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,12 @@ from torch import Tensor, nn
 
 from mcn.errors import UserError
 from mcn.evaluation.model import features_of
-from mcn.files import atomic_path, write_json
+from mcn.files import atomic_path, write_json, write_text
 from mcn.networks.checkpoints import load_model
 from mcn.networks.embedding import EmbeddingNetwork
 from mcn.networks.mcn import MultimodalClusteringNetwork
 from mcn.options.base import parsed
-from mcn.options.encoders import TimmOptions
+from mcn.options.encoders import SentenceOptions, TimmOptions
 from mcn.options.features import FeatureRows
 
 log = logging.getLogger(__name__)
@@ -47,11 +48,16 @@ BATCH, WORDS, FRAMES = 3, 5, 64  # of the example that a network is traced with
 
 @dataclass(frozen=True)
 class Tower:
-    """One way into the space. inputs: name -> (example, names of the dimensions that may be of any size)."""
+    """One way into the space. inputs: name -> (example, names of the dimensions that may be of any size).
+
+    about: more that towers.json says of it. files: name -> text of files that belong to it.
+    """
 
     name: str
     call: Callable[..., Tensor]
     inputs: Mapping[str, tuple[Tensor, Mapping[int, str]]]
+    about: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 def export_onnx(model: Path, output: Path, settings: Mapping[str, Any], encoders: bool) -> int:
@@ -75,9 +81,14 @@ def export_onnx(model: Path, output: Path, settings: Mapping[str, Any], encoders
             for name in features.video
             if isinstance(row := rows.get(name), TimmOptions)
         ]
+        text = rows.get(features.text or "")
+        if isinstance(text, SentenceOptions):
+            towers += _sentences(str(features.text), text)
     output.mkdir(parents=True, exist_ok=True)
     for tower in towers:
         _write(tower, output / f"{tower.name}.onnx")
+        for name, content in tower.files.items():
+            write_text(output / name, content)
     write_json(output / "towers.json", {one.name: _described(one) for one in towers})
     return len(towers)
 
@@ -150,6 +161,30 @@ def _encoder(name: str, row: TimmOptions) -> Tower:
     return Tower(f"encoder_{name}", network, {"pixels": (pixels, {0: "batch"})})
 
 
+def _sentences(name: str, row: SentenceOptions) -> Iterator[Tower]:
+    """The sentence encoder of a row; none, with a warning, where it reads no padded tokens (static embeddings)."""
+    from mcn.features.sentences import open_model
+
+    # written out, since the fused attention of PyTorch has no exporter for masks of any size
+    model = open_model(row, torch.device("cpu"), model_kwargs={"attn_implementation": "eager"})
+    if not hasattr(model[0], "auto_model"):
+        log.warning("the encoder of texts %s is not written: it is no transformer", name)
+        return
+
+    def call(tokens: Tensor, mask: Tensor) -> Tensor:
+        found = model({"input_ids": tokens, "attention_mask": mask})["sentence_embedding"]
+        return nn.functional.normalize(found, dim=1) if row.normalize else found
+
+    mask = torch.ones(BATCH, WORDS, dtype=torch.int64)
+    mask[0, -1] = 0
+    any_size = {0: "batch", 1: "tokens"}
+    inputs = {"tokens": (mask.clone(), any_size), "mask": (mask, any_size)}
+    file = f"tokenizer_{name}.json"
+    about = {"tokenizer": file, "most_tokens": model.max_seq_length, "prompt": row.prompt}
+    files = {file: model.tokenizer.backend_tokenizer.to_str()}
+    yield Tower(f"encoder_{name}", call, inputs, about, files)
+
+
 class _Called(nn.Module):
     """A method of a network as a network."""
 
@@ -209,4 +244,5 @@ def _described(tower: Tower) -> dict[str, Any]:
             for name, (example, free) in tower.inputs.items()
         },
         "output": "vectors",
+        **tower.about,
     }
