@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mcn.errors import UserError
+from mcn.search import progress
 from mcn.search.progress import Progress, follow
 from tests.mounts import mounted
 
@@ -73,6 +74,17 @@ def _when(found):
 def _alive(pid: int) -> bool:
     stat = Path(f"/proc/{pid}/stat")
     return stat.exists() and stat.read_text().split()[2] not in "ZX"
+
+
+def test_a_workflow_that_does_not_end_on_a_full_disk_is_killed(tmp_path, monkeypatch):
+    """As Snakemake does where it could not note the end of a job; it would fill its pipe, too."""
+    monkeypatch.setattr(progress, "SECONDS_TO_END", 1.0)
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    said = f"{deaf}print({SAID!r} * 2000, flush=True)\nwhile True: print('x' * 9999)"
+    with mounted(tmp_path / "small", "size=64k"):
+        log = tmp_path / "small" / "logs" / "run.log"
+        with pytest.raises(UserError, match=f"no space left while writing {log}"):
+            follow([sys.executable, "-c", said], log, {})
 
 
 def test_a_full_disk_is_told_and_the_run_is_ended(tmp_path):

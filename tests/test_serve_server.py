@@ -13,6 +13,8 @@ import tomllib
 import urllib.request
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
@@ -224,3 +226,45 @@ def test_the_verb_prints_its_address_serves_and_ends_quietly(tmp_path, served):
     assert process.returncode == 0
     assert out == ""
     assert err == ""
+
+
+def started(folder: Path) -> tuple[subprocess.Popen, str]:
+    """`mcn serve` over a copy of `make_folder`, and its address."""
+    command = [sys.executable, "-c", SERVE, str(folder), "--port", "0"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    return process, process.stdout.readline().strip()
+
+
+@pytest.mark.slow
+def test_a_server_that_is_killed_while_it_makes_a_preview_makes_it_whole_the_next_time(
+    tmp_path, served
+):
+    shutil.copytree(served.videos["talk.m4a"].path.parent, tmp_path / "videos")
+    frames = np.random.default_rng(0).integers(0, 255, (8, 480, 640, 3), np.uint8)
+    with av.open(str(tmp_path / "videos" / PAN), "w") as film:
+        stream = film.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 640, 480, "yuv420p"
+        for number in range(400):
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(frames[number % 8])))
+        film.mux(stream.encode())
+    process, address = started(tmp_path)
+    request = urllib.request.Request(f"{address}{at(PAN, 'preview')[1:]}", method="POST")
+    with urllib.request.urlopen(request) as reply:
+        assert reply.status == 202
+    end = time.monotonic() + 60
+    while not list(tmp_path.rglob("*.part")) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert list(tmp_path.rglob("*.part")), "it was made before it could be killed"
+    process.kill()
+    process.communicate()
+    process, address = started(tmp_path)
+    try:
+        with urllib.request.urlopen(f"{address}{at(PAN, 'media')[1:]}", timeout=120) as reply:
+            (tmp_path / "film.mp4").write_bytes(reply.read())
+    finally:
+        process.terminate()
+        process.communicate()
+    with av.open(str(tmp_path / "film.mp4")) as film:
+        assert sum(1 for _ in film.decode(video=0)) == 400
+    assert list(tmp_path.rglob("*.part")) == []

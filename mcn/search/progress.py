@@ -28,6 +28,7 @@ _STEPS = re.compile(r"^(\d+) of (\d+) steps")
 _FAILED = re.compile(r"^Error in rule (\w+)[,:]")
 
 _PR_SET_PDEATHSIG = 1  # Linux prctl: signal sent to a process when its parent dies
+SECONDS_TO_END = 60.0  # in which jobs that run may write a checkpoint
 SECONDS_BETWEEN = 5.0  # of two lines where there is no terminal
 
 
@@ -59,10 +60,22 @@ def follow(command: Sequence[str], log: Path, environment: Mapping[str, str]) ->
                 progress.read(line.rstrip("\n"))
             status = process.wait()
         except BaseException:
-            process.terminate()
+            _stop(process)
             raise
     progress.end()
     return status
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """End Snakemake, and read what it still says, since a full pipe would hold it up.
+
+    On a full disk it may wait without end for a job whose end it could not note. Its jobs end with it (`mcn.lifetime`).
+    """
+    process.terminate()
+    try:
+        process.communicate(timeout=SECONDS_TO_END)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 def _end_with_parent() -> None:
