@@ -309,6 +309,9 @@ def test_trials_have_the_same_budget_and_names_of_their_own():
     assert len(tested) == 2 * 4 * 3
     assert {(one.scored, one.schedule.epochs) for one in tested} == {("test", 3)}
     assert len({one.name for one in [*tuning, *tested]}) == 16 * 2 + 24
+    fewer = trials_of(with_plan(other_seeds=2), "test")
+    seeds = {name: [t.seed for t in fewer if t.objective == name] for name in ("mms", "mcn", "bound")}
+    assert seeds == {"mms": 2 * [1, 2, 3], "mcn": 2 * [1, 2, 3], "bound": 2 * [1, 2]}
     told = next(one for one in tested if one.name == "few/mcn/seed2").told(with_plan())
     assert (told.dataset, told.scored, told.seed, told.shards) == ("few", "test", 2, 2)
     plain = settings_of(validation=None, conditions={}, candidates=[])
@@ -340,6 +343,7 @@ def test_a_plan_is_one_of_numbers_that_were_chosen():
         ({"test": "validation"}, "is the test set"),
         ({"conditions": {"all": "none"}}, "study.conditions.all: no data set 'none'"),
         ({"tuning_seeds": [3, 4]}, "some are seeds of the study too"),
+        ({"other_seeds": 4}, "other_seeds: 4 of 3 seeds"),
         ({"candidates": []}, "candidates: none"),
         ({"smallest_effect": {"NMI": 2}}, "smallest_effect: none for t->va R@10, recall"),
         ({"planned": PLANNED}, "was made for other settings; plan again"),
@@ -463,6 +467,31 @@ def test_a_real_gain_is_found_and_no_gain_is_not(concluded):
     tested = list(csv.DictReader((results / "study_effects.csv").open()))
     assert len(tested) == len(effects)
     assert {row["baseline"] for row in tested} == {"mms"}
+
+
+def test_other_objectives_may_have_fewer_seeds(tmp_path):
+    """Their differences, and shares of the bound, are of the seeds that both have; all others are as with all."""
+    settings = with_plan(other_seeds=2, bound="bound")
+    gains = {("many", "mcn"): 40.0, ("many", "bound"): 50.0}
+    write_scores(tmp_path, settings, "test", gains, np.random.default_rng(1))
+    effects = conclude(settings, tmp_path, tmp_path / "study.html")
+    rows = list(csv.DictReader((tmp_path / "study_effects.csv").open()))
+    assert {(row["objective"], row["seeds"]) for row in rows} == {
+        *(("mcn", "3"), ("bound", "2"), ("sounds", "2"))
+    }
+    values = {
+        (row["objective"], row["seed"]): float(row["value"])
+        for row in csv.DictReader((tmp_path / "study_scores.csv").open())
+        if (row["condition"], row["measure"]) == ("many", "NMI")
+    }
+    found = next(
+        one.difference.value
+        for one in effects
+        if (one.condition, one.objective, one.measure) == ("many", "bound", "NMI")
+    )
+    wanted = np.mean([values["bound", seed] - values["mms", seed] for seed in "12"])
+    assert found == pytest.approx(wanted, abs=1e-3)
+    assert "Share of the bound" in (tmp_path / "study.html").read_text()
 
 
 def test_the_page_says_what_was_planned_and_found_and_is_the_same_again(concluded):

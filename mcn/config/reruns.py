@@ -184,9 +184,9 @@ def row_keys() -> set[str]:
 
 # Keys of a study that say which trials there are, what each is told, and how it is scored.
 TRIED = (
-    *("baseline", "objectives", "bound", "seeds", "test", "validation", "tuning_seeds"),
-    *("kmeans_runs", "seed", "conditions", "candidates.learning_rate", "candidates.epochs"),
-    *("planned.chosen.learning_rate", "planned.chosen.epochs"),
+    *("baseline", "primary", "objectives", "bound", "seeds", "other_seeds", "tuning_seeds"),
+    *("test", "validation", "conditions", "candidates.learning_rate", "candidates.epochs"),
+    *("kmeans_runs", "seed", "planned.chosen.learning_rate", "planned.chosen.epochs"),
     *("planned.chosen.condition", "planned.chosen.objective"),
 )
 

@@ -100,7 +100,7 @@ def planned_trials(
         dataset = study.conditions.get(condition) or own.get(objective, "")
         for schedule, candidate in _schedules(study, phase, condition, objective):
             scored = study.test if phase == "test" else study.validation or ""
-            seeds = study.seeds if phase == "test" else study.tuning_seeds
+            seeds = study.seeds_of(objective) if phase == "test" else study.tuning_seeds
             place = phase, objective, condition
             found += [Trial(*place, seed, dataset, scored, schedule, candidate) for seed in seeds]
     return found

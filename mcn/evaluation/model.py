@@ -32,7 +32,8 @@ def features_of(config: Mapping[str, Any], model: EmbeddingNetwork) -> ModelFeat
 def evaluating(model: EmbeddingNetwork) -> Iterator[None]:
     """Eval mode, no gradients, float32 convolutions that repeat themselves; what was set is restored."""
     was_training = model.training
-    model.eval()
+    if any(layer.training for layer in model.modules()):  # to set a mode costs more than to ask for it
+        model.eval()
     try:
         exact = torch.backends.cudnn.flags(
             enabled=True, benchmark=False, deterministic=True, allow_tf32=False
@@ -40,4 +41,5 @@ def evaluating(model: EmbeddingNetwork) -> Iterator[None]:
         with torch.inference_mode(), exact:
             yield
     finally:
-        model.train(was_training)
+        if was_training:
+            model.train()

@@ -80,6 +80,11 @@ class StudyOptions(Options):
     seeds: tuple[int, ...] = Field(
         min_length=2, description="each objective is trained once with each in every condition"
     )
+    other_seeds: int | None = Field(
+        None,
+        ge=2,
+        description="of the objectives that are neither the baseline nor primary, so many of the first seeds; null: all",
+    )
     test: Name = Field(description="the data set with captions and steps that the result is of")
     validation: Name | None = Field(
         None,
@@ -125,6 +130,10 @@ class StudyOptions(Options):
             raise ValueError(f"primary: {self.baseline} is the baseline; name what differs from it")
         if set(self.seeds) & set(self.tuning_seeds) and self.validation:
             raise ValueError("tuning_seeds: some are seeds of the study too; give it others")
+        if self.other_seeds is not None and self.other_seeds > len(self.seeds):
+            raise ValueError(
+                f"other_seeds: {self.other_seeds} of {len(self.seeds)} seeds; name more seeds"
+            )
         if self.validation and not self.candidates:
             raise ValueError("candidates: none, and a validation set; name what is tried on it")
         if self.validation == self.test:
@@ -135,6 +144,11 @@ class StudyOptions(Options):
         if self.validation and lacking:
             raise ValueError(f"smallest_effect: none for {', '.join(lacking)}")
         return self
+
+    def seeds_of(self, objective: str) -> tuple[int, ...]:
+        """The seeds that an objective is trained with."""
+        leading = not self.primary or objective in (self.baseline, *self.primary)
+        return self.seeds if leading else self.seeds[: self.other_seeds]
 
     @property
     def condition_names(self) -> tuple[str, ...]:

@@ -74,7 +74,8 @@ class Study:
 
     def matrix(self, condition: str, objective: str, measure: str) -> np.ndarray | None:
         """(seeds, videos) differences to the baseline; None where one of both has no such measure."""
-        ours, theirs = (self.trials[condition, name] for name in (objective, self.options.baseline))
+        ours = self.trials[condition, objective]
+        theirs = self.trials[condition, self.options.baseline][: len(ours)]
         if not all(self.scores.has(one[0], measure) for one in (ours, theirs)):
             return None
         return self.scores.by_video(ours, measure) - self.scores.by_video(theirs, measure)
@@ -132,7 +133,7 @@ class Study:
                 bound = self.matrix(one.condition, self.options.bound, one.measure)
                 assert ours is not None
                 assert bound is not None
-                found.append((one, share(ours, bound, self.options.level)))
+                found.append((one, share(ours[: len(bound)], bound, self.options.level)))
         return found
 
     def means(self) -> dict[tuple[str, str, str], Mean]:
@@ -219,7 +220,7 @@ def conclude(settings: Configuration, results: Path, output: Path) -> list[Effec
     tested = [
         (
             *(one.family, one.condition, one.objective, study.options.baseline, one.measure),
-            len(study.options.seeds),
+            len(study.options.seeds_of(one.objective)),
             *(f"{value:.6g}" for value in one.difference),
             f"{one.corrected:.6g}",
             one.verdict,
@@ -256,7 +257,7 @@ def benefits(study: Study, options: StudyOptions) -> list[tuple[str, str, float,
         first, baseline = options.measures[0], study.trials[condition, options.baseline]
         if objective == options.baseline:
             continue
-        for ours, theirs in zip(trials, baseline, strict=True):
+        for ours, theirs in zip(trials, baseline, strict=False):  # of the seeds that both have
             if all(study.scores.has(t, m) for t in (ours, theirs) for m in ("NMI", first)):
                 gains = [
                     study.scores.value(ours, m) - study.scores.value(theirs, m)
