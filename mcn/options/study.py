@@ -83,7 +83,7 @@ class StudyOptions(Options):
     other_seeds: int | None = Field(
         None,
         ge=2,
-        description="of the objectives that are neither the baseline nor primary, so many of the first seeds; null: all",
+        description="of objectives that are neither the baseline nor primary, so many of the first seeds; null: all",
     )
     test: Name = Field(description="the data set with captions and steps that the result is of")
     validation: Name | None = Field(
