@@ -310,7 +310,9 @@ def test_trials_have_the_same_budget_and_names_of_their_own():
     assert {(one.scored, one.schedule.epochs) for one in tested} == {("test", 3)}
     assert len({one.name for one in [*tuning, *tested]}) == 16 * 2 + 24
     fewer = trials_of(with_plan(other_seeds=2), "test")
-    seeds = {name: [t.seed for t in fewer if t.objective == name] for name in ("mms", "mcn", "bound")}
+    seeds = {
+        name: [t.seed for t in fewer if t.objective == name] for name in ("mms", "mcn", "bound")
+    }
     assert seeds == {"mms": 2 * [1, 2, 3], "mcn": 2 * [1, 2, 3], "bound": 2 * [1, 2]}
     told = next(one for one in tested if one.name == "few/mcn/seed2").told(with_plan())
     assert (told.dataset, told.scored, told.seed, told.shards) == ("few", "test", 2, 2)

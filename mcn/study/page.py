@@ -13,8 +13,10 @@ import jinja2
 from mcn.files import write_text
 from mcn.options.study import StudyOptions
 from mcn.report.curves import Panel
+from mcn.report.figures import Tick, round_ticks
 from mcn.report.render import environment
 from mcn.study.pictures import SIZE
+from mcn.study.plan import PRIMARY
 
 if TYPE_CHECKING:
     from mcn.study.stage import Effect, Mean
@@ -23,15 +25,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).parent
-WIDE, ROW = 320.0, 22.0  # SVG units of a drawing of intervals, and of one row of it
+WIDE, ROW = 330.0, 20.0  # SVG units of a drawing of intervals, and of one row of it
+ABOUT_TICKS = 6
 COST = "step milliseconds"
 
 
 @dataclass(frozen=True)
 class Interval:
-    """One row of a drawing: places in SVG units, and what is written."""
+    """One row of a drawing: places in SVG units, `y` of its middle, and what is written."""
 
     label: str
+    y: float
     low: float
     high: float
     at: float
@@ -41,24 +45,36 @@ class Interval:
 
 @dataclass(frozen=True)
 class Forest:
-    """Differences of one measure in one condition; `zero` and `worth`: places of 0 and of the smallest effect."""
+    """Differences of one measure in all conditions; headings: (y, condition); band: differences not worth having."""
 
-    title: str
+    measure: str
+    headings: list[tuple[float, str]]
     intervals: list[Interval]
+    ticks: list[Tick]
     zero: float
-    worth: list[float]
-    smallest: float
+    band: tuple[float, float] | None
     height: float
 
 
 @dataclass(frozen=True)
-class Dots:
-    """Points (x, y, group) in SVG units of a square of `SIZE`, where the axes cross, names of groups, axis titles."""
+class Dot:
+    """A trial in SVG units of a square of `SIZE`: number of its objective, and whether its condition is the first."""
 
-    points: list[tuple[float, float, int]]
+    x: float
+    y: float
+    group: int
+    first: bool
+
+
+@dataclass(frozen=True)
+class Dots:
+    """Points, where the axes cross, names of the groups, and ticks to the right and upwards."""
+
+    points: list[Dot]
     zero: tuple[float, float]
     groups: list[str]
-    spans: tuple[str, str, str, str]
+    across: list[Tick]
+    upwards: list[Tick]
 
 
 @dataclass(frozen=True)
@@ -101,19 +117,21 @@ class Page:
         measured = {measure for _, _, measure in self.means}
         return [*self.options.measures, *(one for one in others if one in measured)]
 
+    def verdicts(self) -> list[tuple[str, dict[str, list[Effect]]]]:
+        """(objective, verdict -> its tests of the primary family) of every objective that the conclusion rests on."""
+        primary = [one for one in self.effects if one.family == PRIMARY]
+        found: dict[str, dict[str, list[Effect]]] = {one.objective: {} for one in primary}
+        for one in primary:
+            found[one.objective].setdefault(one.verdict, []).append(one)
+        return list(found.items())
+
     def forests(self) -> list[Forest]:
-        """A drawing for each measure and condition, those of one measure on one scale."""
+        """A drawing for each measure, a group of rows for each condition."""
         drawn = []
         for measure in self.options.measures:
-            scale = Scale.of([one for one in self.effects if one.measure == measure])
-            for condition in self.conditions:
-                rows = [
-                    one
-                    for one in self.effects
-                    if (one.measure, one.condition) == (measure, condition)
-                ]
-                if rows:
-                    drawn.append(_forest(f"{measure}, {condition}", rows, scale))
+            rows = [one for one in self.effects if one.measure == measure]
+            if rows:
+                drawn.append(_forest(measure, rows, self.conditions))
         return drawn
 
     def dots(self) -> Dots | None:
@@ -121,54 +139,59 @@ class Page:
         if not self.benefits:
             return None
         groups = list(dict.fromkeys(objective for _, objective, _, _ in self.benefits))
-        across = Scale(*_span([x for _, _, x, _ in self.benefits]), SIZE)
-        upwards = Scale(*_span([y for _, _, _, y in self.benefits]), SIZE)
+        across = Scale.of([x for _, _, x, _ in self.benefits], SIZE)
+        upwards = Scale.of([y for _, _, _, y in self.benefits], -SIZE)
+        first = self.options.condition_names[0]
         points = [
-            (across.at(x), SIZE - upwards.at(y), groups.index(objective))
-            for _, objective, x, y in self.benefits
+            Dot(across.at(x), SIZE + upwards.at(y), groups.index(objective), condition == first)
+            for condition, objective, x, y in self.benefits
         ]
-        ends = tuple(f"{one:+.1f}" for one in (across.low, across.high, upwards.low, upwards.high))
-        return Dots(points, (across.at(0), SIZE - upwards.at(0)), groups, ends)  # type: ignore[arg-type]
+        ticks = [Tick(SIZE + one.at, one.label) for one in upwards.ticks()]
+        return Dots(points, (across.at(0), SIZE + upwards.at(0)), groups, across.ticks(), ticks)
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Values from `low` to `high` on a line of `length` SVG units."""
+    """Values from `low` to `high` on a line of `length` SVG units; a negative length runs backwards."""
 
     low: float
     high: float
-    length: float = WIDE
+    length: float
 
     @classmethod
-    def of(cls, effects: Sequence[Effect]) -> Scale:
-        """One that holds 0, all intervals and the smallest effects."""
-        ends = [end for one in effects for end in (one.difference.low, one.difference.high)]
-        ends += [sign * one.smallest for one in effects if one.smallest for sign in (-1, 1)]
-        return cls(*_span(ends))
+    def of(cls, values: Sequence[float], length: float) -> Scale:
+        """One that holds 0 and all values, and ends at round numbers."""
+        marks = round_ticks(min(0.0, *values), max(0.0, *values), ABOUT_TICKS)
+        return cls(marks[0], marks[-1], length)
 
     def at(self, value: float) -> float:
         """Where a value lies."""
         return self.length * (value - self.low) / (self.high - self.low)
 
-
-def _span(values: Sequence[float]) -> tuple[float, float]:
-    """From the least to the largest of values and 0, with a little room."""
-    low, high = min(0.0, *values), max(0.0, *values)
-    room = 0.05 * (high - low) or 1.0
-    return low - room, high + room
+    def ticks(self) -> list[Tick]:
+        """Round values and their places."""
+        marks = round_ticks(self.low, self.high, ABOUT_TICKS)
+        return [Tick(self.at(one), f"{one:+g}" if one else "0") for one in marks]
 
 
-def _forest(title: str, effects: Sequence[Effect], scale: Scale) -> Forest:
-    intervals = []
-    for one in effects:
-        found = one.difference
-        words = f"{found.value:+.1f} [{found.low:+.1f}, {found.high:+.1f}], p {one.corrected:.2g}: {one.verdict}"
-        places = scale.at(found.low), scale.at(found.high), scale.at(found.value)
-        intervals.append(Interval(one.objective, *places, words, one.verdict))
+def _forest(measure: str, effects: Sequence[Effect], conditions: Sequence[str]) -> Forest:
     smallest = effects[0].smallest
-    worth = [scale.at(-smallest), scale.at(smallest)] if smallest else []
-    height = ROW * len(intervals)
-    return Forest(title, intervals, scale.at(0), worth, smallest or 0.0, height)
+    ends = [end for one in effects for end in (one.difference.low, one.difference.high)]
+    scale = Scale.of([*ends, *((-smallest, smallest) if smallest else ())], WIDE)
+    headings, intervals, y = [], [], ROW / 2
+    for condition in conditions:
+        headings.append((y, condition))
+        for one in (one for one in effects if one.condition == condition):
+            y += ROW
+            found = one.difference
+            places = scale.at(found.low), scale.at(found.high), scale.at(found.value)
+            corrected = "p < 0.001" if one.corrected < 0.001 else f"p {one.corrected:.2g}"
+            interval = f"{found.value:+.1f} ({found.low:+.1f} to {found.high:+.1f})"
+            words = f"{interval}, {corrected}: {one.verdict}"
+            intervals.append(Interval(one.objective, y, *places, words, one.verdict))
+        y += 1.4 * ROW
+    band = (scale.at(-smallest), scale.at(smallest)) if smallest else None
+    return Forest(measure, headings, intervals, scale.ticks(), scale.at(0), band, y - ROW)
 
 
 def write_page(page: Page, output: Path) -> None:
