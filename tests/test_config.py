@@ -40,7 +40,6 @@ def test_the_demo_is_valid(values):
 
 
 LAID_OVER = {
-    "study_small": ["study"],
     "scoreboard": ["howto100m", "youcook2", "msrvtt"],
 }  # overlays that want others below them
 

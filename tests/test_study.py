@@ -346,6 +346,7 @@ def test_a_plan_is_one_of_numbers_that_were_chosen():
         ({"conditions": {"all": "none"}}, "study.conditions.all: no data set 'none'"),
         ({"tuning_seeds": [3, 4]}, "some are seeds of the study too"),
         ({"other_seeds": 4}, "other_seeds: 4 of 3 seeds"),
+        ({"averaged": True, "conditions": {"many": "many"}}, "averaged: over two conditions"),
         ({"candidates": []}, "candidates: none"),
         ({"smallest_effect": {"NMI": 2}}, "smallest_effect: none for t->va R@10, recall"),
         ({"planned": PLANNED}, "was made for other settings; plan again"),
@@ -496,6 +497,37 @@ def test_other_objectives_may_have_fewer_seeds(tmp_path):
     assert "Share of the bound" in (tmp_path / "study.html").read_text()
 
 
+def test_primary_tests_may_be_of_the_mean_over_the_conditions(concluded, tmp_path):
+    """The mean of the two differences, with less error than either; what was found in each condition stays the same."""
+    results, alone = concluded
+    told = {"averaged": True}
+    effects = conclude(with_plan(**told), results, tmp_path / "study.html")
+    found, each = (
+        {(one.condition, one.objective, one.measure): one for one in some}
+        for some in (effects, alone)
+    )
+    for measure in ("t->va R@10", "recall", "NMI"):
+        mean = found["mean of many and few", "mcn", measure]
+        assert mean.family == "primary"
+        parts = [found[condition, "mcn", measure] for condition in ("many", "few")]
+        assert {one.family for one in parts} == {"secondary"}
+        assert mean.difference.value == pytest.approx(np.mean([p.difference.value for p in parts]))
+        assert parts[0].difference == each["many", "mcn", measure].difference
+    assert sum(one.family == "primary" for one in effects) == 3
+    assert len(effects) == len(alone) + 3
+
+    settings = [settings_of(), settings_of(**told)]
+    write_scores(tmp_path, settings[0], "tuning", {}, np.random.default_rng(0))
+    (tmp_path / "test").mkdir()
+    write_table(tmp_path / "test/captions.parquet", pa.table({"video_id": list("abcdefgh")}))
+    power = [
+        {one.measure: one for one in planned_by(some, tmp_path, "plan.yaml").power}["NMI"]
+        for some in settings
+    ]
+    assert power[1].rest_deviation == pytest.approx(power[0].rest_deviation / 2**0.5, rel=0.1)
+    assert power[1].detectable < power[0].detectable
+
+
 def test_the_page_says_what_was_planned_and_found_and_is_the_same_again(concluded):
     results, _ = concluded
     text = (results / "study.html").read_text()
@@ -565,9 +597,7 @@ def test_a_plan_that_git_does_not_have_is_refused(tmp_path, monkeypatch):
 
 def test_the_workflow_plans_trials_first_and_says_what_is_missing(tmp_path):
     """Of the study of rendered videos: its plan needs tuning trials alone; its result needs a plan."""
-    files = [
-        str(ROOT / name) for name in ("config.yaml", "config/study.yaml", "config/study_small.yaml")
-    ]
+    files = [str(ROOT / name) for name in ("config.yaml", "config/study.yaml")]
     command = [
         "snakemake",
         "-s",

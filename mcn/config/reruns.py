@@ -73,8 +73,8 @@ WINDOWS = (
 FROZEN = ("kind", "model", "frozen")
 EXPERIMENT = ("dataset", "early_evaluation", "model", "objective", "training")
 PLANNING = (
-    *("baseline", "primary", "conditions", "seeds", "test", "validation", "candidates"),
-    *("tuning_seeds", "measures", "smallest_effect", "power", "level", "simulations", "seed"),
+    *("baseline", "primary", "averaged", "conditions", "seeds", "test", "validation", "power"),
+    *("candidates", "tuning_seeds", "measures", "smallest_effect", "level", "simulations", "seed"),
 )
 STAGES: dict[str, Stage] = {
     "demo": Stage("demo", (), ("mcn.demo.dataset",)),

@@ -68,6 +68,12 @@ class StudyOptions(Options):
         description="the experiments whose difference to the baseline the conclusion rests on; none given: all. The "
         "others' differences are a second family of tests",
     )
+    averaged: bool = Field(
+        False,
+        strict=True,
+        description="the primary tests are of the mean difference over the conditions, which fewer seeds can tell; the "
+        "differences in each condition then belong to the second family",
+    )
     bound: Name | None = Field(
         None,
         description="an experiment that is told what the others have to find: what share of its gain each primary "
@@ -133,6 +139,10 @@ class StudyOptions(Options):
         if self.other_seeds is not None and self.other_seeds > len(self.seeds):
             raise ValueError(
                 f"other_seeds: {self.other_seeds} of {len(self.seeds)} seeds; name more seeds"
+            )
+        if self.averaged and len(self.conditions) < 2:
+            raise ValueError(
+                "averaged: over two conditions at least; name them, or set it to false"
             )
         if self.validation and not self.candidates:
             raise ValueError("candidates: none, and a validation set; name what is tried on it")

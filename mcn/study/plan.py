@@ -6,6 +6,7 @@ Conventions
   the first of equal ones. All objectives have the same candidates and seeds.
 - The differences of the chosen runs to the baseline's, of all objectives in all conditions, give one estimate of the
   spread between seeds, between videos and of the rest for each measure.
+- Where the primary tests are of the mean over the conditions, so are these differences.
 - The power is that of one test of the primary family at Holm's first step, with the seeds and test videos of the study.
 - The test set is not opened: only the number of its videos is known.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -85,7 +87,8 @@ def plan(
     videos = count_videos(results / study.test / "captions.parquet")
     matrices = {one: differences(study, scores, chosen, one) for one in study.measures}
     first = families(study, objectives)[PRIMARY]
-    tests = len(study.measures) * len(study.condition_names) * len(first)
+    tests = len(study.measures) * len(first)
+    tests *= 1 if study.averaged else len(study.condition_names)
     design = Design(len(study.seeds), videos, study.level / tests, study.simulations, study.seed)
     found = Planned(
         digest=digest,
@@ -135,18 +138,24 @@ def differences(
     chosen: Mapping[tuple[str, str], list[Trial]],
     measure: Measure,
 ) -> list[np.ndarray]:
-    """(seeds, videos) differences to the baseline of the same condition, one matrix an objective and condition."""
-    found = []
+    """(seeds, videos) differences to the baseline of the same condition, one matrix an objective and condition.
+
+    Where the primary tests are of the mean over the conditions, one matrix an objective: that mean.
+    """
+    found: dict[str, list[np.ndarray]] = defaultdict(list)
     for (condition, objective), trials in chosen.items():
         theirs = chosen[condition, study.baseline]
         if objective != study.baseline and all(
             scores.has(one, measure) for one in (trials[0], theirs[0])
         ):
-            found.append(scores.by_video(trials, measure) - scores.by_video(theirs, measure))
+            ours = scores.by_video(trials, measure)
+            found[objective].append(ours - scores.by_video(theirs, measure))
     if not found:
         cure = "choose another measure, or other objectives"
         raise UserError(f"no two objectives with {measure}", "a difference to plan with", cure)
-    return found
+    if study.averaged:
+        return [np.mean(matrices, axis=0) for matrices in found.values()]
+    return [one for matrices in found.values() for one in matrices]
 
 
 def _power(

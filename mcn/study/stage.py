@@ -5,7 +5,8 @@ Conventions
 - study_scores.csv: condition, objective, seed, measure, value: what each trial came to, percent (milliseconds).
 - study_effects.csv: the difference of every objective to the baseline in every condition and primary measure, with
   interval, p, p corrected within its family, and verdict. With two conditions or more each objective has a row for the
-  change of its difference from the first condition to each other one, in the secondary family.
+  change of its difference from the first condition to each other one, in the secondary family. Under
+  `study.averaged` the primary rows are of the mean over the conditions, and those of each condition are secondary.
 - A verdict is `better` or `worse` where the corrected p is below the level; `no difference` where it is not and the
   interval lies inside the smallest effect worth having on both sides; else `undecided`.
 - Measures of a task that an objective cannot be scored at have no row.
@@ -26,7 +27,7 @@ import numpy as np
 from mcn.config.configuration import Configuration
 from mcn.config.study import Trial, objectives_of, study_of, trials_of
 from mcn.files import csv_text, write_text
-from mcn.options.study import StudyOptions
+from mcn.options.study import Measure, StudyOptions
 from mcn.report.curves import Panel, Series, read_metrics
 from mcn.study.page import Page, write_page
 from mcn.study.plan import PRIMARY, SECONDARY, TRIALS, Scores, families
@@ -34,6 +35,9 @@ from mcn.study.statistics import Difference, Share, difference, holm, share
 
 logger = logging.getLogger(__name__)
 
+Cell = tuple[
+    str, str, Measure, np.ndarray
+]  # condition, objective, measure, (seeds, videos) differences
 LOSS = "epoch_loss/total"  # drawn as a share of its first epoch's
 CURVES = ("early/t->va/R@10", "early/t->v/R@10", LOSS)
 
@@ -82,18 +86,15 @@ class Study:
 
     def effects(self) -> list[Effect]:
         """Every difference, corrected within its family."""
-        conditions = self.options.condition_names
         found: list[Effect] = []
         for family, objectives in families(self.options, self.objectives).items():
-            cells = [
-                (condition, objective, measure, matrix)
-                for measure, condition, objective in product(
-                    self.options.measures, conditions, objectives
-                )
-                for matrix in [self.matrix(condition, objective, measure)]
-                if matrix is not None
-            ]
+            if family == PRIMARY and self.options.averaged:
+                cells = self._averages(objectives)
+            else:
+                cells = self._cells(objectives)
             if family == SECONDARY:
+                if self.options.averaged:
+                    cells += self._cells(families(self.options, self.objectives)[PRIMARY])
                 cells += self._changes()
             tested = [difference(matrix, self.options.level) for *_, matrix in cells]
             corrected = holm([one.p for one in tested])
@@ -107,10 +108,29 @@ class Study:
                 )
         return found
 
-    def _changes(self) -> list[tuple[str, str, Any, np.ndarray]]:
+    def _cells(self, objectives: Sequence[str]) -> list[Cell]:
+        """The differences of some objectives in each condition."""
+        return [
+            (condition, objective, measure, matrix)
+            for measure, condition, objective in product(
+                self.options.measures, self.options.condition_names, objectives
+            )
+            for matrix in [self.matrix(condition, objective, measure)]
+            if matrix is not None
+        ]
+
+    def _averages(self, objectives: Sequence[str]) -> list[Cell]:
+        """The mean differences of some objectives over the conditions."""
+        by_objective: dict[tuple[str, Measure], list[np.ndarray]] = defaultdict(list)
+        for _, objective, measure, matrix in self._cells(objectives):
+            by_objective[objective, measure].append(matrix)
+        name = f"mean of {' and '.join(self.options.condition_names)}"
+        return [(name, *key, np.mean(found, axis=0)) for key, found in by_objective.items()]
+
+    def _changes(self) -> list[Cell]:
         """How the primary differences change from the first condition to each other one."""
         first, *others = self.options.condition_names
-        cells: list[tuple[str, str, Any, np.ndarray]] = []
+        cells: list[Cell] = []
         for measure, other in product(self.options.measures, others):
             for objective in families(self.options, self.objectives)[PRIMARY]:
                 here, there = (self.matrix(one, objective, measure) for one in (first, other))
@@ -128,7 +148,8 @@ class Study:
         found = []
         for one in effects:
             place = one.condition, one.measure
-            if one.family == PRIMARY and place in gains and self.options.bound:
+            primary = one.objective in families(self.options, self.objectives)[PRIMARY]
+            if primary and place in gains and self.options.bound:
                 ours = self.matrix(one.condition, one.objective, one.measure)
                 bound = self.matrix(one.condition, self.options.bound, one.measure)
                 assert ours is not None
