@@ -438,6 +438,13 @@ def test_a_plan_chooses_the_best_candidate_and_knows_what_it_can_find(tmp_path):
     assert values["study"]["planned"]["digest"] == plan_digest(settings)
     again = planned_by(settings, tmp_path, "again.yaml")
     assert again == made
+    tuned = list(csv.DictReader((tmp_path / "tuning.csv").open()))
+    assert len(tuned) == 2 * 2 * 2 * (3 * 3 + 1), "NMI alone of sounds"
+    row = next(one for one in tuned if one["learning_rate"] == "0.2" and one["seed"] == "102")
+    name = f"{row['condition']}/{row['objective']}/candidate1_seed102"
+    raw = json.loads((tmp_path / "study/trials" / name / "scores.json").read_text())
+    wanted = raw["measures"][row["measure"]]["value"]
+    assert float(row["value"]) == pytest.approx(wanted, rel=1e-5)
     (tmp_path / "study/trials/few/mcn/candidate0_seed102/scores.json").unlink()
     with pytest.raises(UserError, match=r"few/mcn/candidate0_seed102/scores\.json"):
         planned_by(settings, tmp_path, "plan.yaml")
@@ -616,7 +623,7 @@ def test_the_workflow_plans_trials_first_and_says_what_is_missing(tmp_path):
 
     status, said = asked("results/study/plan.yaml")
     assert status == 0, said
-    assert re.search(r"^trial +32$", said, re.M)
+    assert re.search(r"^trial +160$", said, re.M)
     assert "results/rendered/test/captions.csv" in said
     assert "test/features" not in said, "nothing of the test set is computed"
     status, said = asked("study")

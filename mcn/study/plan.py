@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +24,14 @@ import yaml
 
 from mcn.config.study import Trial, planned_trials
 from mcn.errors import UserError, several
-from mcn.files import read_table, write_text
+from mcn.files import csv_text, read_table, write_text
 from mcn.options.study import Choice, Measure, Planned, PlannedPower, StudyOptions
 from mcn.study.statistics import Design, components, detectable, needed, power
 
 logger = logging.getLogger(__name__)
 
 TRIALS = "study/trials"
+TUNING = ("condition", "objective", "learning_rate", "epochs", "seed", "measure", "value")
 PRIMARY, SECONDARY = "primary", "secondary"
 USUAL_POWER = 0.8  # what would suffice is said for this where any power is taken
 
@@ -75,7 +76,7 @@ def families(study: StudyOptions, objectives: Sequence[str]) -> dict[str, list[s
 def plan(
     study: StudyOptions, objectives: Sequence[str], digest: str, results: Path, output: Path
 ) -> Planned:
-    """Choose schedules, estimate the power and write the plan, an overlay of the configuration.
+    """Choose schedules, estimate the power and write the plan, an overlay of the configuration, and `tuning.csv`.
 
     digest: of the settings that the plan is for.
     """
@@ -99,9 +100,20 @@ def plan(
     )
     words = yaml.safe_dump({"study": {"planned": found.model_dump(mode="json")}}, sort_keys=False)
     write_text(output, words)
+    write_text(output.with_name("tuning.csv"), csv_text([TUNING, *_tuning_rows(study, scores)]))
     for one in found.power:
         logger.info("power for %g points of %s: %.2f", one.smallest_effect, one.measure, one.power)
     return found
+
+
+def _tuning_rows(study: StudyOptions, scores: Scores) -> Iterator[tuple[object, ...]]:
+    """What every tuning trial came to in the primary measures, percent."""
+    for one in scores.found:
+        schedule = study.candidates[one.candidate or 0]
+        place = one.condition, one.objective, schedule.learning_rate, schedule.epochs, one.seed
+        for measure in study.measures:
+            if scores.has(one, measure):
+                yield (*place, measure, f"{scores.value(one, measure):.6g}")
 
 
 def choose(study: StudyOptions, scores: Scores) -> dict[tuple[str, str], list[Trial]]:

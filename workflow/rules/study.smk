@@ -41,7 +41,8 @@ rule study_plan:
         trial_scores("tuning"),
         captions=study_captions(),
     output:
-        "results/study/plan.yaml",
+        plan="results/study/plan.yaml",
+        tuning="results/study/tuning.csv",
     log:
         "results/logs/study/plan.log",
     conda:
@@ -56,7 +57,7 @@ rule study_plan:
         objectives=study_objectives(),
         digest=study_digest(),
     shell:
-        "python -m mcn study-job plan {params.results} --output {output} --objectives {params.objectives}"
+        "python -m mcn study-job plan {params.results} --output {output.plan} --objectives {params.objectives}"
         " --digest {params.digest} {params.recipe} &> {log}"
 
 
