@@ -39,7 +39,11 @@ Cell = tuple[
     str, str, Measure, np.ndarray
 ]  # condition, objective, measure, (seeds, videos) differences
 LOSS = "epoch_loss/total"  # drawn as a share of its first epoch's
-CURVES = ("early/t->va/R@10", "early/t->v/R@10", LOSS)
+CURVES = {
+    "early/t->va/R@10": "t → va R@10",
+    "early/t->v/R@10": "t → v R@10",
+    LOSS: "loss, share of the first epoch’s",
+}
 
 
 @dataclass(frozen=True)
@@ -204,8 +208,7 @@ class Study:
                 if y:
                     series.append(Series(objective, x, y, y[0], y[-1]))
             if series:
-                group, title = key.rsplit("/", 1)
-                panels.append(Panel(f"{condition}, {group}", title, "epoch", series, []))
+                panels.append(Panel(condition, CURVES[key], "epoch", series, []))
         return panels
 
 
