@@ -180,3 +180,19 @@ def test_lists_that_do_not_parse(text: str, tmp_path: Path) -> None:
         path.unlink()
     with pytest.raises(UserError, match="a csv with the columns"):
         read_shard_list(path)
+
+
+def test_videos_side_by_side_give_the_same_shards(tmp_path: Path) -> None:
+    """Rows in the list's order, failed ones too, whatever ends first."""
+    names = ["plain.mp4", "ten_frames.mp4", "nothing.mp4", "one_frame.mp4", "two_frames.mp4"]
+    listed = tmp_path / "list.csv"
+    rows = [f"v{number},{make(name)}," for number, name in enumerate([*names, "plain.mp4"])]
+    listed.write_text("\n".join(["video_id,path,sha256", *rows]) + "\n")
+    found = []
+    for threads in (1, 3):
+        outputs = [
+            tmp_path / f"{threads}.{stream.stream}" for stream in (FRAMES_1FPS, FRAMES_24FPS)
+        ]
+        decode(listed, [FRAMES_1FPS, FRAMES_24FPS], outputs, DecodeOptions(), threads=threads)
+        found.append([path.read_bytes() for path in outputs])
+    assert found[0] == found[1]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from mcn.errors import UserError, VideoError
-from mcn.media.isolation import Worker
+from mcn.media.isolation import Team, Worker
 
 LIMIT_MB = 300
 
@@ -170,7 +170,7 @@ def alive(pid: int) -> bool:
 
 def test_a_script_without_a_guard_can_start_a_worker(tmp_path):
     script = (
-        "import os\nfrom pathlib import Path\nfrom mcn.media.isolation import Worker\n"
+        "import os\nfrom pathlib import Path\nfrom mcn.media.isolation import Team, Worker\n"
         "with Worker(1024) as worker:\n    print(worker.run(os.path.exists, '/', seconds=60))\n"
     )
     (tmp_path / "script.py").write_text(script)
@@ -191,3 +191,25 @@ def test_a_child_that_does_not_start_is_told_in_words(monkeypatch):
     told = pytest.raises(UserError, match=r"no process to decode in: .* ended with status 1")
     with Worker(LIMIT_MB) as worker, told:
         worker.run(double, 1, seconds=10)
+
+
+def test_a_team_gives_results_in_order_and_ends_when_one_fails() -> None:
+    """Nobody waits for the hour of sleep behind an item that fails."""
+    with Team(2, memory_limit_mb=500) as team:
+        waits = [0.3, 0.0, 0.0, 0.1]
+        pids = list(
+            team.map(lambda worker, wait: (wait, worker.run(slept, wait, seconds=20)), waits)
+        )
+        assert [wait for wait, _ in pids] == waits
+        assert len({pid for _, pid in pids}) == 2
+    began = time.monotonic()
+    with Team(2, memory_limit_mb=500) as team, pytest.raises(VideoError):
+        list(team.map(lambda worker, wait: worker.run(slept, wait, seconds=3600), [-1, 3600]))
+    assert time.monotonic() - began < 60
+
+
+def slept(seconds: float) -> int:
+    if seconds < 0:
+        raise VideoError("crashed", "as told")
+    time.sleep(seconds)
+    return os.getpid()

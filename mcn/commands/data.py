@@ -81,6 +81,9 @@ def register(verbs: Verbs) -> None:
 
     verb = add_verb(verbs, "decode", decode, "mcn.options.decode:DecodeOptions", downloads=True)
     verb.set_defaults(stage="decode")
+    verb.add_argument(
+        "--threads", type=int, default=1, help="videos decoded side by side, each on one core (1)"
+    )
     verb.add_argument("shard", type=Path, help="shard list, results/{dataset}/shards/NNNNN.csv")
     verb.add_argument("outputs", type=Path, nargs="+", help="a shard for each stream")
     verb.add_argument(
@@ -227,4 +230,5 @@ def decode(arguments: Namespace) -> None:
 
     streams = parse_options(Streams, arguments.streams).root
     options = parse_options(DecodeOptions, arguments.options)
-    decode(arguments.shard, streams, arguments.outputs, options, downloads_of(arguments))
+    told = options, downloads_of(arguments), arguments.threads
+    decode(arguments.shard, streams, arguments.outputs, *told)

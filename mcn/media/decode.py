@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import logging
+import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ from mcn.media.address import Place, place_of
 from mcn.media.audio import GAP_SECONDS, QUALITY, mono_samples
 from mcn.media.files import require_sha256
 from mcn.media.frames import rgb_frames
-from mcn.media.isolation import Worker
+from mcn.media.isolation import Team, Worker
 from mcn.media.lines import require_lines
 from mcn.media.lossless import LosslessWriter
 from mcn.media.probe import declared_seconds
@@ -86,9 +87,11 @@ def decode(
     outputs: Sequence[Path],
     options: DecodeOptions,
     downloads: Downloads | None = None,
+    threads: int = 1,
 ) -> None:
     """Write the shards of one shard list: any number of streams of frames in one pass a video, or one of sound.
 
+    threads: videos that are decoded side by side, each on one core; rows are the same for any number.
     Errors: `UserError` for a shard list that does not parse, streams that no pass can give, or a full disk. Videos
     fail by row.
     """
@@ -118,7 +121,7 @@ def decode(
 
     recipes = [stream_recipe(stream, options) for stream in streams]
     job = decode_frames if frames else decode_sound
-    _decode_shard(shard_csv, outputs, recipes, options, job, downloads or Downloads())
+    _decode_shard(shard_csv, outputs, recipes, options, job, downloads or Downloads(), threads)
 
 
 def stream_recipe(stream: Stream, options: DecodeOptions) -> dict[str, Any]:
@@ -221,6 +224,7 @@ def _decode_shard(
     options: DecodeOptions,
     decode: _Decode,
     downloads: Downloads,
+    threads: int,
 ) -> None:
     schema = FRAME_SCHEMA if recipes[0]["stage"] == "decode_frames" else AUDIO_SCHEMA
     videos, inputs = read_shard_list(shard_csv), list_digest(shard_csv)
@@ -230,22 +234,25 @@ def _decode_shard(
             stack.enter_context(ShardWriter(path, schema, recipe, inputs=inputs))
             for path, recipe in zip(outputs, recipes, strict=True)
         ]
-        worker = stack.enter_context(Worker(options.memory_limit_mb))
-        for video in tqdm(videos, desc=f"decode {shard_csv.stem}", unit="video", disable=None):
+        scratch = stack.enter_context(scratch_folder("mcn-decode"))
+        team = stack.enter_context(Team(threads, options.memory_limit_mb))
+
+        def decoded(worker: Worker, number: int) -> list[dict[str, Any]]:
+            video, own = videos[number], scratch / str(number)
+            own.mkdir()
             try:
-                with (
-                    downloads.at_hand(video.place, video.sha256) as path,
-                    scratch_folder("mcn-decode") as scratch,
-                ):
-                    here = LocalVideo(video.video_id, path, video.sha256)
-                    rows = decode(worker, here, scratch)
-                    for writer, row in zip(writers, rows, strict=True):
-                        writer.write(row)
+                with downloads.at_hand(video.place, video.sha256) as path:
+                    return decode(worker, LocalVideo(video.video_id, path, video.sha256), own)
             except VideoError as error:
-                rows = [_unusable(schema, video, error)] * len(writers)
-                for writer, row in zip(writers, rows, strict=True):
-                    writer.write(row)
+                return [_unusable(schema, video, error)] * len(writers)
+
+        found = team.map(decoded, range(len(videos)))
+        shown = tqdm(found, f"decode {shard_csv.stem}", len(videos), unit="video", disable=None)
+        for number, rows in enumerate(shown):
+            for writer, row in zip(writers, rows, strict=True):
+                writer.write(row)
             tally[_outcome(rows[0])] += 1
+            shutil.rmtree(scratch / str(number))
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(tally.items()))
     log.info("%s: %d videos: %s", shard_csv, len(videos), counts or "none")
 

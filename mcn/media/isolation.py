@@ -20,12 +20,16 @@ import ctypes
 import logging
 import multiprocessing
 import os
+import queue
 import resource
 import signal
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -41,6 +45,9 @@ _MEBIBYTE = 2**20
 _START_SECONDS = 60.0  # for a child to start and import its modules, on a loaded machine
 _PR_SET_PDEATHSIG = 1  # Linux prctl: signal sent to the child when its parent dies
 
+_STARTING = threading.Lock()  # the main module is hidden from one child at a time
+
+Item = TypeVar("Item")
 T = TypeVar("T")
 
 
@@ -51,6 +58,7 @@ class Worker:
         self._memory_limit_mb = memory_limit_mb
         self._process: SpawnProcess | None = None
         self._connection: Connection | None = None
+        self._stopped = False
 
     def __enter__(self) -> Worker:
         return self
@@ -86,8 +94,17 @@ class Worker:
             self._connection.close()
         self._process = self._connection = None
 
+    def stop(self) -> None:
+        """Kill the child for good while another thread waits for it: this job fails, and so does every later one."""
+        self._stopped, process = True, self._process
+        with contextlib.suppress(ValueError):  # it was closed meanwhile
+            if process is not None:
+                process.kill()
+
     def _ready(self) -> Connection:
         """The connection to a living child that waits for a job; starts one where there is none."""
+        if self._stopped:
+            raise VideoError("crashed", "the decoding process was stopped")
         if self._connection is not None and self._connection.poll(0):
             self.close()  # an idle child says nothing: this is the end of its pipe
         if self._connection is None:
@@ -96,7 +113,7 @@ class Worker:
             self._process = context.Process(
                 target=_serve, args=(theirs, self._memory_limit_mb), daemon=True
             )
-            with _without_main():
+            with _STARTING, _without_main():
                 self._process.start()
             theirs.close()
             self._await_start(self._connection)
@@ -144,6 +161,54 @@ class Worker:
             return error
         log.error("a decoding job raised\n%s", error)
         return VideoError("crashed", error.strip().splitlines()[-1])
+
+
+class Team:
+    """Workers side by side; a context manager. `memory_limit_mb`: MiB resident, each."""
+
+    def __init__(self, workers: int, memory_limit_mb: int) -> None:
+        self._workers = [Worker(memory_limit_mb) for _ in range(workers)]
+        self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+
+    def __enter__(self) -> Team:
+        for worker in self._workers:
+            self._idle.put(worker)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for worker in self._workers:
+            worker.close()
+
+    def map(self, work: Callable[[Worker, Item], T], items: Iterable[Item]) -> Iterator[T]:
+        """`work(worker, item)` of each item, in order; at most one more than there are workers is waited for."""
+
+        def with_worker(item: Item) -> T:
+            worker = self._idle.get()
+            try:
+                return work(worker, item)
+            finally:
+                self._idle.put(worker)
+
+        if len(self._workers) == 1:
+            yield from map(with_worker, items)
+            return
+        pool, waiting = ThreadPoolExecutor(len(self._workers), "worker"), deque[Future[T]]()
+        try:
+            for item in items:
+                waiting.append(pool.submit(with_worker, item))
+                if len(waiting) > len(self._workers):
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for (
+                future
+            ) in waiting:  # where one failed, or nobody wants more, nobody waits for the others
+                if not future.done():
+                    for worker in self._workers:
+                        worker.stop()
+            pool.shutdown()
 
 
 def resident_bytes(pid: int | None) -> int:

@@ -214,13 +214,21 @@ def content(*sources):
     return digest
 
 
-def growing(amount):
-    """A resource of a job, MB or minutes: as much again with every attempt, where a profile retries."""
+def growing(amount, each=0):
+    """A resource of a job, MB or minutes: as much again with every attempt, where a profile retries.
 
-    def resource(wildcards, attempt):
-        return amount * attempt
+    each: so much more for every thread beyond two.
+    """
+
+    def resource(wildcards, attempt, threads):
+        return (amount + each * max(0, threads - 2)) * attempt
 
     return resource
+
+
+def cores_among(jobs, least=2):
+    """Threads of a job of which there are so many: its part of --cores where these are fewer, at least `least`."""
+    return max(least, (workflow.resource_settings.cores or 1) // max(1, jobs))
 
 
 def shard_names(dataset):

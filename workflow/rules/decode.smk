@@ -25,7 +25,7 @@ for name, streams in settings.decode_passes().items():
             "../../envs/mcn.yaml"
         threads: decoding_threads(streams)
         resources:
-            mem_mb=growing(2000),
+            mem_mb=growing(2000, 500),
             disk_mb=decoding_disk(streams),
             runtime=growing(240),
         params:
@@ -34,4 +34,4 @@ for name, streams in settings.decode_passes().items():
             videos=shard_videos,
         shell:
             "python -m mcn decode {input.shard} {output} --streams {params.streams:q}"
-            " {params.recipe} &> {log}"
+            " --threads {threads} {params.recipe} &> {log}"

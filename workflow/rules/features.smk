@@ -49,9 +49,9 @@ for feature in sequence_features():
         priority: 10
         conda:
             "../../envs/mcn.yaml"
-        threads: encoder(feature).threads
+        threads: extraction_threads(encoder(feature).threads)
         resources:
-            mem_mb=growing(encoder(feature).mem_mb),
+            mem_mb=growing(encoder(feature).mem_mb, 200),
             disk_mb=encoder(feature).disk_mb,
             runtime=growing(encoder(feature).runtime),
         params:

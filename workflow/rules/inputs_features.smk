@@ -116,10 +116,21 @@ def stream_options(streams):
     return canonical_json([stream.model_dump(mode="json") for stream in streams])
 
 
+def extraction_threads(least):
+    """Threads of a job that decodes or extracts: more where --cores are more than all shards of all features need."""
+    shards = [
+        settings.datasets[dataset].shards
+        for dataset in settings.datasets
+        for feature in settings.features_of(dataset)
+        if feature in sequence_features()
+    ]
+    return cores_among(sum(shards), least)
+
+
 def decoding_threads(streams):
-    """Threads of a decoding pass: those of its readers where frames are temporary."""
+    """Threads of a decoding pass, each for a video: those of its readers where frames are temporary."""
     frames = isinstance(streams[0], FrameOptions)
-    return 2 if frames and not settings.keep_decoded else 1
+    return extraction_threads(2 if frames and not settings.keep_decoded else 1)
 
 
 def decoding_disk(streams):

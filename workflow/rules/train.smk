@@ -25,7 +25,7 @@ rule train:
         experiment=one_of(trained_experiments()),
     conda:
         "../../envs/mcn.yaml"
-    threads: 2
+    threads: cores_among(len(trained_experiments()))
     resources:
         mem_mb=growing(4000),
         runtime=growing(2880),
