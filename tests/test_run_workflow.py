@@ -132,3 +132,33 @@ def test_a_manifest_of_addresses_is_fetched_once_and_a_changed_video_made_again(
         touched = {f"{shard_of(one, len(before)):05d}.parquet" for one in ("film", "cut")}
         assert {name for name in before if before[name] != after[name]} == touched
         server.shutdown()
+
+
+def test_a_head_is_trained_by_itself_and_judged_and_a_second_run_does_nothing(tmp_path):
+    """Twenty videos alike, from which nothing can be learned: the frozen pair stays."""
+    (tmp_path / "videos").mkdir()
+    lines = [
+        f"{one + 1}\n00:00:0{one * 0.4:.3f} --> 00:00:0{one * 0.4 + 0.4:.3f}\nsee number {one}\n"
+        for one in range(10)
+    ]
+    for number in range(20):
+        shutil.copy(make("plain.mp4"), tmp_path / "videos" / f"{number}.mp4")
+        (tmp_path / "videos" / f"{number}.srt").write_text("\n".join(lines).replace(".", ","))
+    (tmp_path / "one.yaml").write_text("datasets: {videos: {shards: 1}}\n")
+    words = ["run", "videos", "--output", "answers", "--cores", "2", "--configfile", "one.yaml"]
+    done = mcn(tmp_path, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Trained here on 200 narrated clips of 20 videos: conse_head: it does not" in done.stdout
+    verdict = json.loads((tmp_path / "answers/results/verdicts/conse_head.json").read_text())
+    assert (verdict["videos"], verdict["head_answers"]) == (4, False)
+    results = found(tmp_path, "test picture", "--seen", "--weak")
+    assert "nothing trained here" in results[0]["why"][0]
+    made = times(tmp_path, "models/*/*") | times(tmp_path, "index/*/*/*")
+    again = mcn(tmp_path, *words)
+    assert again.stdout.count("snakemake -s") == 1, "it is known how many clips there are"
+    assert "Nothing to be done" in (tmp_path / "answers/results/logs/run.log").read_text()
+    assert times(tmp_path, "models/*/*") | times(tmp_path, "index/*/*/*") == made
+    without = mcn(tmp_path, *words, "--no-head")
+    assert "Nothing was trained here, as was wished: 200 narrated clips" in without.stdout
+    settings = json.loads((tmp_path / "answers/results/settings.json").read_text())
+    assert set(settings["experiments"]) == {"conse"}

@@ -79,7 +79,7 @@ def verdict(video_ids: Sequence[str], head: np.ndarray, pair: np.ndarray) -> dic
     value = float(means.mean()) if len(means) else 0.0
     half = float("inf")
     if len(means) > 1:
-        error = float(means.std(ddof=1)) / np.sqrt(len(means))
+        error = float(means.std(ddof=1) / np.sqrt(len(means)))
         half = float(stats.t.ppf(1 - LEVEL / 2, len(means) - 1)) * error
     bounded = np.isfinite(half)
     return {
