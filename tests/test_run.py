@@ -167,6 +167,30 @@ def test_an_overlay_chooses_and_its_paths_are_its_own(folder, capsys):
     assert f"got: {overlay}: options that do not parse" in capsys.readouterr().err
 
 
+def test_what_was_counted_changes_no_encoder_and_starts_nothing_without_clips(folder):
+    root, asked = folder
+    assert start(root, "--encoder", "words") == 1
+    assert len(asked) == 1, "there is nothing to train on"
+    written = yaml.safe_load((root / "out" / "config.yaml").read_text())
+    assert written["experiments"] == {}
+    assert json.loads((root / "out" / "run.json").read_text())["narrated"] == [0, 0]
+
+
+def test_a_head_is_asked_for_once_there_are_clips(folder, monkeypatch):
+    root, asked = folder
+    monkeypatch.setattr(run.Narrated, "of", lambda *place: Narrated(500, 50))
+    start(root, "--encoder", "embedded")
+    assert len(asked) == 2
+    written = yaml.safe_load((root / "out" / "config.yaml").read_text())
+    assert set(written["experiments"]) == {"conse", "conse_head"}
+    start(root)
+    assert len(asked) == 3, "the number is known now"
+    start(root, "--no-head")
+    assert len(asked) == 4
+    written = yaml.safe_load((root / "out" / "config.yaml").read_text())
+    assert set(written["experiments"]) == {"conse"}
+
+
 def test_shards_follow_the_number_of_files_and_stay(tmp_path, monkeypatch):
     monkeypatch.setattr(encoders, "can_embed", lambda: False)
     monkeypatch.setattr(encoders, "cached_pairs", list)

@@ -130,11 +130,11 @@ def run(
         rows = _rows(source, output, notes)
         title = source.resolve().name
 
-        def planned(encoder: str) -> Plan:
+        def planned() -> Plan:
             known = notes.shards, overlays, encoder, notes.encoder, notes.narrated, head
             return make_plan(title, len(rows), *known)
 
-        plan = planned(encoder)
+        plan = planned()
         settings = configure(plan.configuration)
         _examine(rows, notes, output, settings.downloads)
         notes.shards, notes.encoder = plan.shards, plan.encoder
@@ -147,7 +147,7 @@ def run(
         if found != notes.narrated:
             notes.narrated = found
             notes.write(output)
-            before, plan = plan.configuration, planned("auto")
+            before, plan = plan.configuration, planned()
             if plan.configuration != before:  # there is something to train, or it has other sizes
                 configure(plan.configuration)
                 status = _make(output, plan, cores)
