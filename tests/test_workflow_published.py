@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from tests.test_checkpoints import mcn_rows, miech_rows, saved
 from tests.test_networks_everything_at_once import network, rows
+from tests.test_networks_fused import published_rows as fused_rows
 
 ROOT = Path(__file__).parent.parent
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
@@ -58,6 +59,7 @@ def project(tmp_path_factory) -> Path:
     (folder / "vectors.txt").write_text(vectors + "\n")
     saved(folder, mcn_rows(), "e16.pth")
     saved(folder, miech_rows(), "howto100m_pt_model.pth")
+    saved(folder, fused_rows(), "AVLnet_Text_Fused_release.pth")
     values = {
         "datasets": {
             "clips": {"published_features": {"clips": "clips.pkl"}, "shards": 2},
@@ -133,6 +135,20 @@ def project(tmp_path_factory) -> Path:
                     "empty_clips": "mask",
                 },
             },
+            "fused": {
+                "checkpoint": "AVLnet_Text_Fused_release.pth",
+                "objective": {"kind": "avlnet", "text": "fused", "variant": "released"},
+            },
+            "fused_tuned": {
+                "base": "tuned",
+                "model": {"embedding_width": 8},
+                "objective": {"kind": "avlnet", "text": "fused", "variant": "released"},
+                "training": {
+                    "start_from": "AVLnet_Text_Fused_release.pth",
+                    "keep_epochs": None,
+                    "schedule": "constant",
+                },
+            },
             "of_steps": {
                 "base": "tuned",
                 "dataset": "steps",
@@ -206,6 +222,22 @@ def test_all_rows_of_clips_are_read_by_a_network_of_rows(project):
     kept, moved = "DAVEnet.bn1.running_mean", "video_proj.fc.weight"
     assert torch.equal(weights[0][kept], weights[1][kept])
     assert not torch.equal(weights[0][moved], weights[1][moved])
+
+
+def test_sound_with_text_is_searched_and_fine_tuned_as_one(project):
+    for name in ("fused", "fused_tuned"):
+        result = json.loads(
+            (project / f"results/evaluation/{name}/clips.retrieval.json").read_text()
+        )
+        assert set(result["scores"]) == {"ta->v", "v->ta"}
+        assert (result["n"], result["total"]) == (5, 6)  # one clip has no sound
+        assert not (project / f"results/evaluation/{name}/steps.localization.json").exists()
+    config = yaml.safe_load((project / "results/models/fused/config.yaml").read_text())
+    assert config["imported"]["kind"] == "AVLnet-Text-Fused"
+    released = load_file(project / "results/models/fused/model.safetensors")
+    tuned = load_file(project / "results/models/fused_tuned/model.safetensors")
+    name = "GU_audio_text.fc_audio.weight"
+    assert 0 < (released[name] - tuned[name]).abs().max() < 0.1
 
 
 def test_arrays_of_crosstask_are_trained_on_and_scored(project):
