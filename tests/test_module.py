@@ -96,11 +96,9 @@ def test_two_modules_run_beside_each_other(twice: Path) -> None:
     ]
     assert scores[0] != scores[1]
     assert "Nothing to be done" in run(twice)
-    assert sorted(one.name for one in twice.iterdir() if one.is_dir()) == [
-        ".snakemake",
-        "large",
-        "small",
-    ]
+    folders = sorted(one.name for one in twice.iterdir() if one.is_dir())
+    assert folders == [".snakemake", "large", "results", "small"]
+    assert [one.name for one in (twice / "results").iterdir()] == ["vectors"], "a shared cache"
     titles = [
         json.loads((twice / name / "results/settings.json").read_text())["title"]
         for name in ("small", "large")
