@@ -36,24 +36,6 @@ include: "workflow/rules/compare.smk"
 include: "workflow/rules/study.smk"
 
 
-localrules:
-    all,
-    prepare,
-    prepare_captions,
-    prepare_steps,
-    prepare_alignment,
-    prepare_actions,
-    list_videos,
-    list_narration,
-    leaks,
-    import_annotations,
-    partition,
-    ledger,
-    table1,
-    table2,
-    verify,
-
-
 if workflow.is_main_process:
     say_what_other_code_made()
     say_what_encoders_do_not_know()
@@ -76,3 +58,4 @@ rule all:
         all_indexes(),
         all_verdicts(),
         "results/report.html",
+    localrule: True

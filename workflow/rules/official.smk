@@ -35,3 +35,4 @@ rule import_annotations:
     """Every published data set's inputs and account; docs/datasets.md says how to notice videos that were added."""
     input:
         expand("results/{dataset}/official/accounting.json", dataset=list(adapters)),
+    localrule: True

@@ -11,6 +11,7 @@ rule prepare:
         narration="results/{dataset}/narration.parquet",
     log:
         "results/logs/{dataset}/prepare.log",
+    localrule: True
     conda:
         "../../envs/mcn.yaml"
     params:
@@ -32,6 +33,7 @@ rule prepare_captions:
         "results/{dataset}/captions.parquet",
     log:
         "results/logs/{dataset}/prepare_captions.log",
+    localrule: True
     conda:
         "../../envs/mcn.yaml"
     params:
@@ -52,6 +54,7 @@ rule prepare_steps:
         steps="results/{dataset}/steps.parquet",
     log:
         "results/logs/{dataset}/prepare_steps.log",
+    localrule: True
     conda:
         "../../envs/mcn.yaml"
     params:
@@ -73,6 +76,7 @@ rule prepare_alignment:
         segments="results/{dataset}/segments.parquet",
     log:
         "results/logs/{dataset}/prepare_alignment.log",
+    localrule: True
     conda:
         "../../envs/mcn.yaml"
     params:
@@ -94,6 +98,7 @@ rule list_videos:
         "results/logs/{dataset}/list_videos/{shard}.log",
     wildcard_constraints:
         dataset=one_of(listed_datasets()),
+    localrule: True
     conda:
         "../../envs/mcn.yaml"
     params:
@@ -114,6 +119,7 @@ rule list_narration:
         "results/logs/{dataset}/list_narration/{shard}.log",
     wildcard_constraints:
         dataset=one_of(listed_datasets()),
+    localrule: True
     conda:
         "../../envs/mcn.yaml"
     params:
@@ -163,6 +169,7 @@ rule partition:
             for dataset in settings.datasets
             for shard in shard_names(dataset)
         ],
+    localrule: True
 
 
 rule prepare_actions:
@@ -175,6 +182,7 @@ rule prepare_actions:
         labels="results/{dataset}/labels.parquet",
     log:
         "results/logs/{dataset}/prepare_actions.log",
+    localrule: True
     conda:
         "../../envs/mcn.yaml"
     params:

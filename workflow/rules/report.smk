@@ -12,6 +12,7 @@ rule ledger:
         quarantine="results/{dataset}/quarantine.csv",
     log:
         "results/logs/{dataset}/ledger.log",
+    localrule: True
     conda:
         "../../envs/mcn.yaml"
     params:
@@ -36,6 +37,7 @@ rule leaks:
         "results/logs/{dataset}/leaks.log",
     wildcard_constraints:
         dataset=one_of(settings.training_sets()),
+    localrule: True
     conda:
         "../../envs/mcn.yaml"
     params:
@@ -87,6 +89,7 @@ rule verify:
     """Read every shard with its checksums and list what is damaged."""
     log:
         "results/logs/verify.log",
+    localrule: True
     conda:
         "../../envs/mcn.yaml"
     params:
@@ -126,6 +129,7 @@ rule table1:
         csv="results/table1.csv",
     log:
         "results/logs/table1.log",
+    localrule: True
     conda:
         "../../envs/mcn.yaml"
     params:
