@@ -54,8 +54,8 @@ def judged_inputs(wildcards):
 
 
 def judged_dataset(wildcards):
-    """The folder of the data set that a head is judged on."""
-    return f"results/{settings.experiments[wildcards.experiment].dataset}"
+    """The data set that a head is judged on."""
+    return settings.experiments[wildcards.experiment].dataset
 
 
 def leaks_file(wildcards):

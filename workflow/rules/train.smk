@@ -65,13 +65,14 @@ rule judge:
         mem_mb=growing(3000),
         runtime=growing(60),
     params:
+        results=subpath(input.config, ancestor=3),
         pair=subpath(input.pair, parent=True),
         dataset=judged_dataset,
         shards=training_shard_count,
         code=code("judge"),
     shell:
-        "python -m mcn judge results/models/{wildcards.experiment} {params.pair} {params.dataset}"
-        " --shards {params.shards} --output {output} &> {log}"
+        "python -m mcn judge {params.results}/models/{wildcards.experiment} {params.pair}"
+        " {params.results}/{params.dataset} --shards {params.shards} --output {output} &> {log}"
 
 
 rule freeze:
