@@ -118,6 +118,7 @@ TABLE: dict[str, Run | NotRun] = {
     'pip install "mcn[search]"': INSTALLS,
     'pip install "mcn[onnx]"': INSTALLS,
     # docs/performance.md
+    "python -m benchmarks --rivals FOLDER": NotRun("takes minutes"),
     "python -m benchmarks --videos FOLDER --rivals FOLDER": NotRun(
         "minutes: tests/test_benchmarks.py runs a row"
     ),
@@ -127,6 +128,7 @@ TABLE: dict[str, Run | NotRun] = {
     "mcn transcribe --help": Run("finished", says="voice_threshold"),
     # configuration.md
     "mcn --help": done(says="doctor"),
+    "mcn --version": done(says="mcn"),
     "mcn <verb> --options": NotRun("no command: the form of one"),
     "mcn accept NAME": Run(replace=((" NAME", ""),), add="--help", says="accept"),
     "python -m mcn.config.reference": NotRun(
@@ -216,6 +218,7 @@ TABLE: dict[str, Run | NotRun] = {
         says="mcn_howto100m_e30"
     ),
     "mcn align": help_of("--rows"),
+    "mcn align --rows": help_of("--rows"),
     "mcn align --rows seconds": help_of("--rows"),
     "mcn align probs --classes weakYouTube_dict.txt --lengths weakYouTube_length.txt --transcripts "
     "grammar --truth gt --output out": help_of("--truth"),
