@@ -278,7 +278,9 @@ def _make(output: Path, plan: Plan, cores: int) -> int:
     """Write the configuration and run the workflow in the folder; its exit status."""
     _write_where_new(output / "config.yaml", yaml.safe_dump(plan.configuration, sort_keys=False))
     if plan.trained:
-        print(f"Trained on the folder's own narration: {', '.join(plan.trained)}")
+        print(
+            f"Experiments that are trained on the narration of this folder: {', '.join(plan.trained)}"
+        )
     root = output.resolve()
     words = ["-s", str(workflow_file("")), "--directory", str(root), "--cores", str(cores)]
     targets = ["answers"]
