@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 # functions of mcn/commands that run a network, or take a model's weights apart
 NETWORK = {
     *("seed_weights", "train", "freeze", "take_epoch", "import_checkpoint", "export_onnx"),
-    *("scoreboard", "index", "index_passages", "trial"),
+    *("scoreboard", "index", "index_passages", "trial", "judge"),
     "_run",  # evaluates a model
     "verify",  # loads every model
 }
