@@ -96,9 +96,6 @@ TABLE: dict[str, Run | NotRun] = {
     "mcn fetch youcook2": FETCHES,
     "mcn fetch hf:OWNER/NAME@REVISION": FETCHES,
     "mcn fetch --registry mirror.yaml NAME": FETCHES,
-    "python -m benchmarks --rivals FOLDER": NotRun("minutes: tests/test_benchmarks.py runs a row"),
-    "mcn --version": done(says="mcn"),
-    "mcn align --rows": NotRun("no command: the form of one"),
     # encoders.md
     'pip install "mcn[encoders]"': INSTALLS,
     "pytest -s tests/test_features_libraries.py tests/test_features_libraries_texts.py": NotRun(
