@@ -217,6 +217,7 @@ TABLE: dict[str, Run | NotRun] = {
     "snakemake --cores 8 --configfile config.yaml config/howto100m.yaml config/youcook2.yaml -- sweep": plan(
         says="mcn_howto100m_e30"
     ),
+    "snakemake -n": done(says="Nothing to be done"),
     "mcn align": help_of("--rows"),
     "mcn align --rows": help_of("--rows"),
     "mcn align --rows seconds": help_of("--rows"),

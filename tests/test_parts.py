@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 import mcn.media.decode
+import mcn.media.isolation
 import mcn.shards.parts
 from mcn.errors import DamagedShard
 from mcn.features.reading import batches_of, whole_videos
@@ -50,10 +51,7 @@ class InProcess:
     def __init__(self, memory_limit_mb: int) -> None:
         pass
 
-    def __enter__(self) -> InProcess:
-        return self
-
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
         pass
 
     def run(self, function, *arguments, seconds: float):  # type: ignore[no-untyped-def]
@@ -63,7 +61,7 @@ class InProcess:
 @pytest.fixture
 def both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Path], list[Path]]:
     """Shards of frames and of sound in one part a video, and in parts of `SMALL` bytes."""
-    monkeypatch.setattr(mcn.media.decode, "Worker", InProcess)
+    monkeypatch.setattr(mcn.media.isolation, "Worker", InProcess)
     whole = store(tmp_path, "whole")
     monkeypatch.setattr(mcn.shards.parts, "PART_BYTES", SMALL)
     monkeypatch.setattr(mcn.media.decode, "LosslessWriter", small_writer)
