@@ -157,13 +157,15 @@ def released_kmeans(rivals: Path | None, clusters: int, iterations: int) -> Any:
 def _functions(script: Path, clips: int) -> dict[str, Any]:
     """The functions of a training script, which runs when it is imported, with the switches of MCN."""
     source = script.read_text().replace("int(4096/2)", str(clips // 2))
-    kept = [one for one in ast.parse(source).body if isinstance(one, ast.FunctionDef)]
+    kept: list[ast.stmt] = [
+        one for one in ast.parse(source).body if isinstance(one, ast.FunctionDef)
+    ]
     switches = {"tri_modal": 1, "recon": 1, "kmeans": 1, "use_queue": 1, "fastC": 1}
     others = ("tri_modal_fuse", "withMLP", "rand", "no_audio", "no_video", "joint", "mean", "nce")
     arguments = types.SimpleNamespace(
         **switches, **dict.fromkeys(others, 0), queue_size=20, cluster_size=256, clu_lamb=1
     )
-    torch.Tensor.cuda = lambda self: self  # type: ignore[assignment,method-assign]
+    setattr(torch.Tensor, "cuda", lambda self: self)  # noqa: B010 - a method, which mypy keeps
     from fast_pytorch_kmeans import KMeans
 
     scope: dict[str, Any] = {
