@@ -17,7 +17,6 @@ Conventions
 
 from __future__ import annotations
 
-import logging
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,6 +40,15 @@ from mcn.networks import (
     resnext101_3d,
 )
 from mcn.networks.everything_at_once import settings_of_rows
+from mcn.networks.published_rows import (
+    AUDIO_PREFIX,
+    UNUSED_SOUND_GATE,
+    davenet_widths,
+    infer_settings,
+    renamed,
+    unreadable,
+    without_unused,
+)
 from mcn.networks.resnext3d import CLASSIFIER_ROWS, unwrap
 from mcn.networks.rows import load_rows_file
 from mcn.sources.first_bytes import what_it_is
@@ -80,30 +88,8 @@ def _shape(row: Tensor) -> str:
     return "x".join(map(str, row.shape)) if isinstance(row, torch.Tensor) and row.dim() else "()"
 
 
-logger = logging.getLogger(__name__)
-
 WEIGHTS, CONFIG = "model.safetensors", "config.yaml"
 SCHEMA_VERSION = 1  # raised where older code would misread the folder (docs/files.md, Versions)
-AUDIO_PREFIX = "DAVEnet."
-# Miech et al. name the text branch differently (its gates declare a batch norm that no computation uses), Everything at
-# Once the audio network
-RENAMES = {
-    "text_pooling.": "text_pooling_caption.",
-    "GU_text.": "GU_text_captions.",
-    "davenet.": AUDIO_PREFIX,
-}
-# a row of a file that is no model -> what the file is, and what reads it
-OTHER_NETWORKS = {
-    "conv_2c.conv1.weight": "an S3D of MIL-NCE, which embeds pixels; it is not read here",
-    "text_module.fc1.weight": "an S3D of MIL-NCE, which embeds pixels; it is not read here",
-    "layer1.0.conv3.weight": "a ResNet of pictures or frames: name it in features.resnet152.weights or "
-    "features.resnext101.weights",
-    "layer4.0.conv1.weight": "a ResDAVEnet alone: name it in model.audio_weights or features.davenet.weights",
-}
-UNUSED_BATCH_NORM = ".cg.batch_norm."
-UNUSED_SOUND_GATE = "GU_audio."  # which AVLnet-Text-Fused declares
-# heads of the Sinkhorn variant: they see the clustering objective, never an embedding
-CLUSTERING_HEADS = ("projection_head.", "classification.", "classification2.", "classification3.")
 
 
 def save_model(directory: Path | str, model: EmbeddingNetwork, config: Mapping[str, Any]) -> None:
@@ -154,23 +140,23 @@ def load_published(path: Path | str) -> EmbeddingNetwork:
 
     Sizes come from the tensors; reconstruction heads are there if the file has them. A Miech network has no audio
     branch and normalises its embeddings; an AVLnet without text has no text branch: `embed_audio` / `embed_text` then
-    raise `UserError`. Rows that no embedding depends on (see the constants above) are dropped and logged. Any other
-    missing, unexpected or misshapen row: `UserError` naming all of them. AVLnet-Text-Fused embeds sound and text
+    raise `UserError`. Rows that no embedding depends on (see `mcn.networks.published_rows`) are dropped and logged. Any
+    other missing, unexpected or misshapen row: `UserError` naming all of them. AVLnet-Text-Fused embeds sound and text
     together alone.
     """
     rows = read_state_dict(path)
     if any(name.startswith("GU_audio_text.") for name in rows):
-        rows = _without_unused(rows, str(path), (UNUSED_SOUND_GATE,))
-        settings = _infer_settings(rows, str(path))
+        rows = without_unused(rows, str(path), (UNUSED_SOUND_GATE,))
+        settings = infer_settings(rows, str(path))
         settings.pop("reconstruction_width")
         return _filled(FusedSoundTextNetwork, settings, rows, str(path))
     if "fusion.masking_token" in rows:
         return _everything_at_once(rows, str(path))
     miech = "GU_text.fc.weight" in rows
-    rows = _without_unused(rows, str(path))
+    rows = without_unused(rows, str(path))
     if miech:
-        rows = {_renamed(name): row for name, row in rows.items()}
-    settings = _infer_settings(rows, str(path)) | {"normalize": miech}
+        rows = {renamed(name): row for name, row in rows.items()}
+    settings = infer_settings(rows, str(path)) | {"normalize": miech}
     return _filled(MultimodalClusteringNetwork, settings, rows, str(path))
 
 
@@ -183,21 +169,21 @@ def widths_of_checkpoint(path: Path | str) -> tuple[int | None, int | None]:
         if Path(path).suffix == ".safetensors":
             return None, None
         loaded = torch.load(path, map_location="meta", weights_only=True, mmap=True)
-        rows = {_renamed(name): row for name, row in unwrap(loaded).items()}
-        settings = _infer_settings(rows, str(path))
+        rows = {renamed(name): row for name, row in unwrap(loaded).items()}
+        settings = infer_settings(rows, str(path))
     except Exception:  # a damaged file raises many kinds; the job that imports it says which
         return None, None
     return settings["video_width"], settings["word_width"]
 
 
 def _everything_at_once(rows: Mapping[str, Tensor], source: str) -> EmbeddingNetwork:
-    rows = {_renamed(name): row for name, row in rows.items()}
+    rows = {renamed(name): row for name, row in rows.items()}
     if "fusion_text.masking_token" in rows:  # a second name of `fusion`
         rows = {name: row for name, row in rows.items() if not name.startswith("fusion_text.")}
     try:
         settings = settings_of_rows(rows)
     except KeyError as error:
-        raise _unreadable(source, f"has no {error.args[0]}") from None
+        raise unreadable(source, f"has no {error.args[0]}") from None
     return _filled(EverythingAtOnceNetwork, settings, rows, source)
 
 
@@ -211,7 +197,7 @@ def _filled(
         network = kind(**settings)
     odd = [name for name, row in rows.items() if not torch.isfinite(row).all()]
     if odd:
-        raise _unreadable(source, f"holds NaN or infinity in {', '.join(odd[:5])}")
+        raise unreadable(source, f"holds NaN or infinity in {', '.join(odd[:5])}")
     network.to_empty(device="cpu")
     for name, buffer in network.named_buffers():
         if name.endswith("num_batches_tracked"):
@@ -224,7 +210,7 @@ def load_davenet(path: Path | str) -> ResDavenet:
     """A ResDAVEnet in eval mode from its own file, or from inside an MCN or AVLnet checkpoint (`DAVEnet.` prefix)."""
     rows = read_state_dict(path)
     rows = below(rows, AUDIO_PREFIX) or rows
-    network = ResDavenet(_davenet_widths(rows, "", str(path)))
+    network = ResDavenet(davenet_widths(rows, "", str(path)))
     load_rows(network, rows, str(path))
     return network.eval()
 
@@ -254,16 +240,16 @@ def read_state_dict(path: Path | str) -> dict[str, Tensor]:
     except UserError:
         raise
     except Exception as error:  # a damaged file raises many kinds
-        raise _unreadable(path, _not_read(path, error)) from error
+        raise unreadable(path, _not_read(path, error)) from error
     rows = unwrap(state) if isinstance(state, Mapping) else {}
     others = [name for name, row in rows.items() if not isinstance(row, Tensor)]
     if not rows or others:
-        raise _unreadable(path, f"is no state dict (not tensors: {', '.join(others[:5]) or 'all'})")
+        raise unreadable(path, f"is no state dict (not tensors: {', '.join(others[:5]) or 'all'})")
     return rows
 
 
 def _not_read(path: Path | str, error: Exception) -> str:
-    """Why a file of weights cannot be read, in the words of `_unreadable`."""
+    """Why a file of weights cannot be read, in the words of `unreadable`."""
     kind = what_it_is(path)
     if kind and kind not in ("a PyTorch file", "a pickle"):
         return f"is {kind}"
@@ -271,77 +257,6 @@ def _not_read(path: Path | str, error: Exception) -> str:
         return "holds more than tensors, or is cut short"
     reason = (str(error).splitlines() or [type(error).__name__])[0].partition(". ")[0]
     return f"cannot be read ({reason})"
-
-
-def published_name(name: str) -> str:
-    """The name that a row of a published file has here."""
-    return _renamed(name.removeprefix("module."))
-
-
-def _without_unused(
-    rows: Mapping[str, Tensor], source: str, unused_heads: tuple[str, ...] = CLUSTERING_HEADS
-) -> dict[str, Tensor]:
-    """`rows` without those that no embedding depends on; what is left out is logged."""
-    unused = [name for name in rows if UNUSED_BATCH_NORM in name or name.startswith(unused_heads)]
-    if unused:
-        logger.info("%s: left out, no embedding uses them: %s", source, ", ".join(sorted(unused)))
-    return {name: row for name, row in rows.items() if name not in unused}
-
-
-def _renamed(name: str) -> str:
-    for theirs, ours in RENAMES.items():
-        if name.startswith(theirs):
-            return ours + name.removeprefix(theirs)
-    return name
-
-
-def _infer_settings(rows: Mapping[str, Tensor], source: str) -> dict[str, Any]:
-    """Constructor arguments that fit the shapes of `rows`."""
-    embedding_width, video_width = _matrix(rows, "GU_video.fc.weight", source)
-    settings: dict[str, Any] = {
-        "video_width": video_width,
-        "word_width": None,
-        "embedding_width": embedding_width,
-        "davenet_widths": None,
-        "audio_width": None,
-        "reconstruction_width": None,
-    }
-    if any(name.startswith("text_pooling_caption.") for name in rows):
-        settings["word_width"] = _matrix(rows, "text_pooling_caption.fc.weight", source)[1]
-    if any(name.startswith(AUDIO_PREFIX) for name in rows):
-        settings["davenet_widths"] = _davenet_widths(rows, AUDIO_PREFIX, source)
-    if any(name.startswith("recon_") for name in rows):
-        settings["reconstruction_width"] = _matrix(rows, "recon_v.0.weight", source)[0]
-    return settings
-
-
-def _davenet_widths(rows: Mapping[str, Tensor], prefix: str, source: str) -> list[int]:
-    names = [f"{prefix}layer{stage}.0.conv1.weight" for stage in (1, 2, 3, 4)]
-    return [_row(rows, name, source).shape[0] for name in names]
-
-
-def _matrix(rows: Mapping[str, Tensor], name: str, source: str) -> tuple[int, int]:
-    row = _row(rows, name, source)
-    if row.dim() != 2:
-        raise _unreadable(source, f"has a {name} of shape {tuple(row.shape)}, not a matrix")
-    return row.shape[0], row.shape[1]
-
-
-def _row(rows: Mapping[str, Tensor], name: str, source: str) -> Tensor:
-    if name not in rows:
-        found = ", ".join(sorted(rows)[:5])
-        other = next((what for row, what in OTHER_NETWORKS.items() if row in rows), "")
-        known = f"is {other}" if other else f"has no {name}; it begins with {found}"
-        raise _unreadable(source, known)
-    return rows[name]
-
-
-def _unreadable(path: Path | str, problem: str) -> UserError:
-    return UserError(
-        f"{path}, which {problem}",
-        "a state dict of a published network (.pth, .pt) or a .safetensors file",
-        "check that this is the right file and that it was downloaded whole",
-    )
 
 
 def _not_a_model(path: Path, problem: str) -> UserError:

@@ -37,8 +37,8 @@ from mcn.networks.checkpoints import (
     load_model,
     load_published,
     load_rows,
-    published_name,
 )
+from mcn.networks.published_rows import published_name
 from mcn.options.training import TrainingOptions
 from mcn.training.step import Trainer
 
