@@ -18,6 +18,7 @@ from benchmarks.gpu_sizes import Sizes
 from benchmarks.measuring import Figure, spread
 from mcn.evaluation.retrieval.metrics import places_from_embeddings
 from mcn.features.runtime import Runtime, products
+from mcn.networks.mcn import MultimodalClusteringNetwork
 from mcn.objectives.clustering import assign, kmeans
 from mcn.options.objectives.clustering import ClusteringOptions
 from mcn.options.training import ExperimentOptions
@@ -156,7 +157,9 @@ def plain_steps(
 ) -> list[float]:
     """The released step's shape: autocast, a copied queue, one-hot centroids, Adam as it comes, pageable memory."""
     data: Any = MadeSet(options.training.videos_per_batch)
-    network = build_network(data, WORD_WIDTH, options).to(device).train()
+    network = build_network(data, WORD_WIDTH, options)
+    assert isinstance(network, MultimodalClusteringNetwork)
+    network.to(device).train()
     vectors = torch.randn(WORDS, WORD_WIDTH, device=device)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
     clips, half = len(batch.video), HALF.get(precision)
@@ -172,7 +175,9 @@ def plain_steps(
         with torch.autocast(device.type, dtype=half, enabled=half is not None):
             found = network(video, audio, words)
             made = network.reconstruct(found)
-        loss = sum(F.mse_loss(made[m].float(), found.inputs[m].float()) for m in made)
+        loss = torch.stack(
+            [F.mse_loss(made[m].float(), found.inputs[m].float()) for m in made]
+        ).sum()
         for one, other in PAIRS:
             scores = getattr(found, one).float() @ getattr(found, other).float().t()
             target = torch.arange(clips, device=device)
