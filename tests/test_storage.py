@@ -65,8 +65,9 @@ def test_results_go_to_a_bucket_and_are_found_there(server: Server, tmp_path: Pa
     assert not [one for one in (KEY, SECRET, "X-Amz-Signature") if one in said]
 
 
+@pytest.mark.slow
 @pytest.mark.workflow
-@pytest.mark.parametrize("name", ["kubernetes", pytest.param("aws_batch", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["kubernetes", "aws_batch"])
 def test_profiles_of_machines_without_a_shared_disk_plan(
     server: Server, tmp_path: Path, name: str
 ) -> None:
