@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mcn.evaluation import scores as products
 from mcn.evaluation.annotations import Captions, Moment
 from mcn.evaluation.embed import Embedded
 from mcn.evaluation.retrieval import full_video
@@ -101,7 +102,7 @@ def plain(given: FullVideoSet) -> dict[str, dict[str, float]]:
 
 @pytest.mark.parametrize("elements", [1, 200, 1 << 24])
 def test_against_plain_loops(elements: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrieval, "BLOCK_ELEMENTS", elements)
+    monkeypatch.setattr(products, "BLOCK_ELEMENTS", elements)
     generator = np.random.default_rng(3)
     clip_video = generator.permutation(np.arange(60) % 15)
     query_video = generator.permutation(np.append(np.arange(15), generator.integers(0, 15, 40)))

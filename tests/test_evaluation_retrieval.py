@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from mcn.evaluation import scores as products
 from mcn.evaluation.retrieval import metrics as retrieval
+from mcn.evaluation.retrieval.places import Pairs, RankedGallery
 
 SMALL_SCORES = st.integers(1, 7).flatmap(
     lambda n: arrays(np.float32, (n, n), elements=st.integers(-2, 2).map(float))
@@ -135,7 +136,6 @@ def test_blocks_do_not_change_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = retrieval.ranks(products.dot_products(queries, gallery), positives)
     assert (whole % 1 == 0.5).any()
     for elements in (1, 100, 1000, 10_000):
-        monkeypatch.setattr(retrieval, "BLOCK_ELEMENTS", elements)
         monkeypatch.setattr(products, "BLOCK_ELEMENTS", elements)
         assert (retrieval.places_from_embeddings(queries, gallery, positives).ranks == whole).all()
         with monkeypatch.context() as in_parts:
@@ -147,15 +147,15 @@ def test_blocks_do_not_change_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_only_a_block_of_scores_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrieval, "BLOCK_ELEMENTS", 1000)
+    monkeypatch.setattr(products, "BLOCK_ELEMENTS", 1000)
     sizes: list[int] = []
-    original = products.Gallery.scores
+    original = RankedGallery.places
 
-    def counted(gallery: products.Gallery, queries: np.ndarray) -> np.ndarray:
+    def counted(gallery: RankedGallery, queries: np.ndarray, own: Pairs) -> retrieval.Places:
         sizes.append(len(queries) * len(gallery.vectors))
-        return original(gallery, queries)
+        return original(gallery, queries, own)
 
-    monkeypatch.setattr(products.Gallery, "scores", counted)
+    monkeypatch.setattr(RankedGallery, "places", counted)
     data = np.random.default_rng(0).standard_normal((300, 4))
     retrieval.places_from_embeddings(data, data)
     assert max(sizes) <= 1000

@@ -31,8 +31,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcn.evaluation.retrieval import metrics as retrieval
-from mcn.evaluation.retrieval.metrics import RECALLS, Places
-from mcn.evaluation.scores import Gallery
+from mcn.evaluation.retrieval.metrics import RECALLS
+from mcn.evaluation.retrieval.places import Places
+from mcn.evaluation.scores import Gallery, block_rows
 
 BEST = max(RECALLS)
 
@@ -117,7 +118,7 @@ def _score_captions(given: FullVideoSet) -> _CaptionScores:
     sums = np.zeros((given.videos, given.videos))
     best_videos, best_clips = [], []
     gallery = Gallery(given.gallery)
-    step = max(1, retrieval.BLOCK_ELEMENTS // max(1, len(given.gallery)))
+    step = block_rows(len(given.gallery))
     for at in range(0, len(given.queries), step):
         block = slice(at, at + step)
         scores = gallery.scores(given.queries[block])

@@ -26,26 +26,14 @@ Metrics
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
-from mcn.evaluation.scores import BLOCK_ELEMENTS, Gallery
+from mcn.evaluation.retrieval.places import Pairs, Places, RankedGallery, places_of_scores
+from mcn.evaluation.scores import block_rows
 
 Positives = Sequence[int | Collection[int]] | np.ndarray
 RECALLS = (1, 5, 10)
-
-
-class Places(NamedTuple):
-    """Of each query's best acceptable item: how many others score `higher` (Q,), how many the `same` (Q,); int64."""
-
-    higher: np.ndarray
-    same: np.ndarray
-
-    @property
-    def ranks(self) -> np.ndarray:
-        """0-based ranks (Q,) float64, ties averaged."""
-        return self.higher + self.same / 2
 
 
 def validate(
@@ -65,7 +53,11 @@ def ranks(similarity: np.ndarray, positives: Positives | None = None) -> np.ndar
     """0-based ranks (Q,) float64 of the queries of (Q, G) scores, ties averaged (see Conventions)."""
     similarity = np.asarray(similarity)
     validate(similarity, positives)
-    return _places(similarity.shape, positives, lambda block: similarity[block]).ranks
+
+    def count(block: slice, own: Pairs) -> Places:
+        return places_of_scores(similarity[block], own)
+
+    return _places(similarity.shape, positives, count).ranks
 
 
 def places_from_embeddings(
@@ -76,24 +68,20 @@ def places_from_embeddings(
 ) -> Places:
     """Places by dot product of (Q, D) queries with a (G, D) gallery, in blocks of queries; products on `device`.
 
-    Its ranks equal `ranks(dot_products(queries, gallery), positives)` without ever holding more than `BLOCK_ELEMENTS`
-    scores.
+    Its ranks equal `ranks(dot_products(queries, gallery), positives)` without ever holding more than
+    `mcn.evaluation.scores.BLOCK_ELEMENTS` scores. NaN: ValueError.
     """
     if queries.ndim != 2 or gallery.ndim != 2 or queries.shape[1] != gallery.shape[1]:
         got = f"queries {queries.shape} and gallery {gallery.shape}"
         raise ValueError(f"got {got}, wanted (Q, D) and (G, D)")
     _validate_pairing(len(queries), len(gallery), positives)
 
-    items = Gallery(gallery, device)
+    items = RankedGallery(gallery, device)
 
-    def scores_of(block: slice) -> np.ndarray:
-        scores = items.scores(queries[block])
-        if np.isnan(scores.min(initial=np.inf)):  # NaN where any score is
-            got = f"NaN scores in queries {block.start}:{block.stop}"
-            raise ValueError(f"got {got}; wanted numbers")
-        return scores
+    def count(block: slice, own: Pairs) -> Places:
+        return items.places(queries[block], own)
 
-    return _places((len(queries), len(gallery)), positives, scores_of)
+    return _places((len(queries), len(gallery)), positives, count)
 
 
 def metrics(found: np.ndarray, total: int | None = None) -> dict[str, float]:
@@ -237,23 +225,15 @@ def _flat_positives(queries: int, positives: Positives | None) -> tuple[np.ndarr
 
 
 def _places(
-    shape: tuple[int, ...], positives: Positives | None, scores_of: Callable[[slice], np.ndarray]
+    shape: tuple[int, ...], positives: Positives | None, count: Callable[[slice, Pairs], Places]
 ) -> Places:
-    """Places of all queries of a (Q, G) matrix of scores, `scores_of` giving its rows block by block."""
+    """Places of all queries of a (Q, G) matrix of scores, `count` giving those of one block of queries."""
     rows, columns = _flat_positives(shape[0], positives)
     places = Places(np.zeros(shape[0], np.int64), np.zeros(shape[0], np.int64))
-    step = max(1, BLOCK_ELEMENTS // max(1, shape[1]))
+    step = block_rows(shape[1])
     for start in range(0, shape[0], step):
         block = slice(start, min(start + step, shape[0]))
-        scores = scores_of(block)
         low, high = np.searchsorted(rows, [block.start, block.stop])
-        own = tuple(np.unique([rows[low:high] - start, columns[low:high]], axis=1))
-        kind = scores.dtype if scores.dtype.kind == "f" else np.float64
-        best = np.full(len(scores), -np.inf, kind)
-        np.maximum.at(best, own[0], scores[own])
-        for row, (found, level) in enumerate(zip(scores, best, strict=True), start):
-            places.higher[row] = np.count_nonzero(found > level)  # no acceptable item is
-            places.same[row] = np.count_nonzero(found == level)
-        same = own[0][scores[own] == best[own[0]]]
-        places.same[block] -= np.bincount(same, minlength=len(scores))
+        own = np.unique([rows[low:high] - start, columns[low:high]], axis=1)
+        places.higher[block], places.same[block] = count(block, (own[0], own[1]))
     return places

@@ -27,7 +27,8 @@ from mcn.evaluation.annotations import Captions, read_captions
 from mcn.evaluation.embed import Embedded, EvaluatedModel
 from mcn.evaluation.retrieval import metrics as retrieval
 from mcn.evaluation.retrieval.full_video import FullVideoSet
-from mcn.evaluation.retrieval.metrics import Places, released_metrics
+from mcn.evaluation.retrieval.metrics import released_metrics
+from mcn.evaluation.retrieval.places import Places
 from mcn.evaluation.scores import undefined_as_none
 from mcn.options.evaluation import MissingPolicy, RetrievalOptions
 from mcn.shards.clips import unit_length
