@@ -20,7 +20,7 @@ from mcn.evaluation.retrieval.metrics import places_from_embeddings
 from mcn.features.runtime import Runtime, products
 from mcn.networks.mcn import MultimodalClusteringNetwork
 from mcn.objectives.clustering import assign, kmeans
-from mcn.options.objectives.clustering import ClusteringOptions
+from mcn.options.clustering import ClusteringOptions
 from mcn.options.training import ExperimentOptions
 from mcn.training.batches import Batch, Widths
 from mcn.training.step import HALF, Trainer

@@ -24,8 +24,8 @@ from mcn.networks import EverythingAtOnceNetwork
 from mcn.networks.checkpoints import load_model, load_published, save_model
 from mcn.networks.everything_at_once import LongSound
 from mcn.objectives.objective import Setting, StepInputs, make_objective
+from mcn.options.clip_parts import EverythingAtOnceOptions
 from mcn.options.evaluation import LocalizationOptions, RetrievalOptions
-from mcn.options.objectives import EverythingAtOnceOptions
 from mcn.published.import_checkpoint import kind_of
 from mcn.shards import FeatureStore
 from mcn.shards.clips import accurate_rows, row_tokens

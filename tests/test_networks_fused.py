@@ -16,8 +16,8 @@ from mcn.networks.checkpoints import load_model, load_published, save_model
 from mcn.networks.mcn import pool_audio
 from mcn.objectives.mcn import masked_margin_softmax
 from mcn.objectives.objective import StepInputs, make_objective
+from mcn.options.contrast import AvlnetOptions
 from mcn.options.evaluation import RetrievalOptions
-from mcn.options.objectives import AvlnetOptions
 from mcn.published.import_checkpoint import kind_of
 from tests.evaluation_set import WIDTH, WORD_WIDTH, EvaluationSet, evaluated, make_set
 from tests.objective_inputs import setting

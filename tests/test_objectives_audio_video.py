@@ -8,7 +8,7 @@ import torch
 from mcn.errors import UserError
 from mcn.objectives.correspondence import CorrespondenceObjective
 from mcn.objectives.synchronisation import SynchronisationObjective, distances, false_rows
-from mcn.options.objectives import CorrespondenceOptions, SynchronisationOptions
+from mcn.options.pretexts import CorrespondenceOptions, SynchronisationOptions
 from tests.objective_inputs import inputs, setting, vectors
 
 VIDEOS, CLIPS = 3, 2

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mcn.objectives import norm_softmax
 from mcn.objectives.fine_grained import FineGrainedObjective, unit_similarity, weighted_nce
-from mcn.options.objectives import FineGrainedOptions
+from mcn.options.clip_parts import FineGrainedOptions
 from tests.objective_inputs import inputs, setting, vectors
 
 

@@ -6,7 +6,7 @@ import torch
 from mcn.objectives import centroid_contrast, masked_margin_softmax
 from mcn.objectives.clustering import assign, kmeans
 from mcn.objectives.mcn import MultimodalClusteringObjective
-from mcn.options.objectives import ClusteringOptions
+from mcn.options.clustering import ClusteringOptions
 from tests.objective_inputs import inputs, setting, vectors, views
 
 NAMES = ("video", "audio", "text")

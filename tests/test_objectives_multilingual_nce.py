@@ -14,7 +14,7 @@ from mcn.errors import UserError
 from mcn.objectives.multilingual_nce import MultilingualNceObjective
 from mcn.objectives.objective import make_objective
 from mcn.options.base import parsed
-from mcn.options.objectives import MultilingualNceOptions
+from mcn.options.contrast import MultilingualNceOptions
 from mcn.options.training import TrainingOptions
 from mcn.shards import TEXT_SCHEMA, ShardReader, ShardWriter
 from mcn.shards.lines import Narration

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcn.objectives.nt_xent import NtXentObjective, nt_xent
-from mcn.options.objectives import NtXentOptions
+from mcn.options.contrast import NtXentOptions
 from tests.objective_inputs import inputs, setting, vectors, views
 
 

@@ -7,14 +7,9 @@ import torch
 
 from mcn.objectives import masked_margin_softmax, max_margin_ranking, mil_nce, norm_softmax
 from mcn.objectives.objective import make_objective, without_same_video
-from mcn.options.objectives import (
-    AvlnetOptions,
-    ClusteringOptions,
-    EverythingAtOnceOptions,
-    MaxMarginOptions,
-    MilNceOptions,
-    NormSoftmaxOptions,
-)
+from mcn.options.clip_parts import EverythingAtOnceOptions
+from mcn.options.clustering import ClusteringOptions
+from mcn.options.contrast import AvlnetOptions, MaxMarginOptions, MilNceOptions, NormSoftmaxOptions
 from tests.objective_inputs import inputs, reordered, setting, vectors, views
 
 PLAIN = {"cluster_weight": 0, "reconstruction_weight": 0}

@@ -6,7 +6,7 @@ import torch
 
 from mcn.objectives.mcn import MultimodalClusteringObjective
 from mcn.objectives.prototypes import Prototypes, sinkhorn, swapped_prediction
-from mcn.options.objectives import ClusteringOptions
+from mcn.options.clustering import ClusteringOptions
 from tests.objective_inputs import inputs, setting, vectors, views
 
 

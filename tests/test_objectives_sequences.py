@@ -33,7 +33,8 @@ from mcn.objectives.odd_one_out import OddOneOutObjective, draw_questions
 from mcn.objectives.sequences import SequenceObjective
 from mcn.objectives.shuffle_and_learn import ShuffleAndLearnObjective, draw_places
 from mcn.options.evaluation import RetrievalOptions
-from mcn.options.objectives import Needs, PretextOptions
+from mcn.options.objectives import Needs
+from mcn.options.pretexts import PretextOptions
 from mcn.options.training import ExperimentOptions
 from mcn.shards.lines import vocabulary_vectors
 from mcn.training.data import TrainingSet

@@ -11,7 +11,7 @@ from mcn.files import write_table
 from mcn.objectives import masked_margin_softmax
 from mcn.objectives.objective import make_objective
 from mcn.objectives.supervised import grouped_margin_softmax
-from mcn.options.objectives.contrast import SupervisedOptions
+from mcn.options.contrast import SupervisedOptions
 from mcn.training.data import TrainingSet
 from mcn.training.steps import NO_STEP, ShownStep, StepTables, step_of
 from tests import objective_inputs

@@ -14,7 +14,7 @@ from mcn.objectives.support_set import (
     support_weights,
     targets_of,
 )
-from mcn.options.objectives import SupportSetOptions
+from mcn.options.clip_parts import SupportSetOptions
 from tests.objective_inputs import inputs, setting, vectors
 
 

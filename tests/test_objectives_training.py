@@ -8,7 +8,8 @@ import torch
 
 from mcn.errors import UserError
 from mcn.networks.checkpoints import load_model
-from mcn.options.objectives import OWN_KIND, AnyObjective, kind_of
+from mcn.options.objective_kinds import AnyObjective
+from mcn.options.objectives import OWN_KIND, kind_of
 from tests.objective_runs import OBJECTIVE_SETTINGS, every_kind, options
 from tests.synthetic_shards import write_topic_shards
 from tests.test_training import lines, run, weights

@@ -9,7 +9,7 @@ from mcn.objectives.xdc import (
     CrossModalClusteringObjective,
     predictions_of,
 )
-from mcn.options.objectives import CrossModalClusteringOptions
+from mcn.options.clustering import CrossModalClusteringOptions
 from tests.objective_inputs import inputs, setting, views
 
 

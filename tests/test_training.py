@@ -22,9 +22,9 @@ from mcn.files import write_table
 from mcn.layout import ModelShards
 from mcn.networks.checkpoints import load_model
 from mcn.objectives.mcn import MultimodalClusteringObjective
+from mcn.options.clustering import ClusteringOptions
 from mcn.options.evaluation import RetrievalOptions
 from mcn.options.features import RuntimeOptions
-from mcn.options.objectives import ClusteringOptions
 from mcn.options.training import ExperimentOptions
 from mcn.shards.lines import Narration, vocabulary_vectors
 from mcn.sources.leaks import Leak, write_leaks

@@ -19,8 +19,8 @@ from torch import Tensor
 from mcn.networks import EmbeddingNetwork
 from mcn.objectives.mcn import masked_margin_softmax
 from mcn.objectives.objective import PairObjective, Setting, StepInputs, similarity_loss
-from mcn.options.objectives import AvlnetOptions
-from mcn.options.objectives.base import ALL_PAIRS
+from mcn.options.contrast import AvlnetOptions
+from mcn.options.objectives import ALL_PAIRS
 
 
 class AvlnetObjective(PairObjective):

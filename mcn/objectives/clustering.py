@@ -24,7 +24,7 @@ from torch import Tensor
 
 from mcn.errors import UserError
 from mcn.objectives.objective import ClusterHealth, Setting, at_least_float32
-from mcn.options.objectives import ClusteringOptions
+from mcn.options.clustering import ClusteringOptions
 
 Metric = Literal["cosine", "euclidean"]
 EmptyPolicy = Literal["zero", "previous"]

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from mcn.errors import UserError
 from mcn.objectives.objective import Objective, Setting, StepInputs
 from mcn.objectives.synchronisation import distances, elsewhere, false_rows, true_rows
-from mcn.options.objectives import CorrespondenceOptions
+from mcn.options.pretexts import CorrespondenceOptions
 
 
 def distance_answer() -> nn.Linear:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from mcn.networks.embedding import EmbeddingNetwork
 from mcn.objectives.objective import Setting, StepInputs
 from mcn.objectives.sequences import SequenceObjective, without_any
-from mcn.options.objectives import CpcOptions
+from mcn.options.pretexts import CpcOptions
 
 
 def info_nce(

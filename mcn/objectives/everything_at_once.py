@@ -22,7 +22,7 @@ from torch import Tensor
 from mcn.networks import EmbeddingNetwork, EverythingAtOnceNetwork, FusionNetwork
 from mcn.objectives.norm_softmax import norm_softmax
 from mcn.objectives.objective import Objective, Setting, StepInputs, similarity_loss
-from mcn.options.objectives import EverythingAtOnceOptions
+from mcn.options.clip_parts import EverythingAtOnceOptions
 
 LETTERS = {"t": "text", "v": "video", "a": "audio"}
 SIDES = ("t", "v", "a", "tv", "ta", "va")

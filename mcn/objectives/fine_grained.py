@@ -23,7 +23,7 @@ from torch import Tensor
 from mcn.networks import EmbeddingNetwork, UnitNetwork
 from mcn.networks.fusion import present
 from mcn.objectives.objective import Objective, StepInputs, at_least_float32, without_same_video
-from mcn.options.objectives import FineGrainedOptions
+from mcn.options.clip_parts import FineGrainedOptions
 
 
 def unit_similarity(

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from mcn.networks.embedding import EmbeddingNetwork
 from mcn.objectives.objective import Setting, StepInputs
 from mcn.objectives.sequences import SequenceObjective, without_any
-from mcn.options.objectives import MaskedPredictionOptions
+from mcn.options.pretexts import MaskedPredictionOptions
 
 HOTTEST, COOLEST, COOLING = 2.0, 0.5, 0.999995  # of the Gumbel softmax, wav2vec 2.0
 # In what is drawn: a masked row has a number above 0, the rank of it as a distractor

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from mcn.objectives.objective import PairObjective, Setting, square
-from mcn.options.objectives import MaxMarginOptions
+from mcn.options.contrast import MaxMarginOptions
 
 
 def max_margin_ranking(

@@ -54,7 +54,7 @@ from mcn.objectives.objective import (
     square,
 )
 from mcn.objectives.prototypes import Prototypes, swapped_prediction
-from mcn.options.objectives import ClusteringOptions
+from mcn.options.clustering import ClusteringOptions
 
 
 def masked_margin_softmax(similarity: Tensor, margin: float = 0.001) -> Tensor:

@@ -26,7 +26,7 @@ from mcn.objectives.objective import (
     at_least_float32,
     without_same_video,
 )
-from mcn.options.objectives import MilNceOptions
+from mcn.options.contrast import MilNceOptions
 
 
 def mil_nce(similarity: Tensor) -> Tensor:

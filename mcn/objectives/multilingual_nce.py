@@ -28,7 +28,7 @@ from torch import Tensor
 from mcn.networks import EmbeddingNetwork
 from mcn.objectives.norm_softmax import norm_softmax
 from mcn.objectives.objective import Objective, Setting, StepInputs, embed_clips, similarity_loss
-from mcn.options.objectives import MultilingualNceOptions
+from mcn.options.contrast import MultilingualNceOptions
 
 SECOND = "second "
 TEXT = "text "

@@ -11,7 +11,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from mcn.objectives.objective import PairObjective, Setting, both_directions, square
-from mcn.options.objectives import NormSoftmaxOptions
+from mcn.options.contrast import NormSoftmaxOptions
 
 
 def norm_softmax(similarity: Tensor, temperature: float = 0.05) -> Tensor:

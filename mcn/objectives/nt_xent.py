@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from mcn.networks import EmbeddingNetwork
 from mcn.objectives.objective import Objective, Setting, StepInputs, at_least_float32, embed_clips
-from mcn.options.objectives import NtXentOptions
+from mcn.options.contrast import NtXentOptions
 
 SECOND = "second "
 

@@ -41,8 +41,7 @@ from torch import Tensor, nn
 
 from mcn.distributed import ALONE, Processes
 from mcn.networks import EmbeddingNetwork
-from mcn.options.objectives import CONTRACT, ObjectiveOptions
-from mcn.options.objectives.base import ContrastOptions
+from mcn.options.objectives import CONTRACT, ContrastOptions, ObjectiveOptions
 from mcn.options.own_parts import load_part, part_errors
 
 

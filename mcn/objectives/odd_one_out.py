@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from mcn.networks.embedding import EmbeddingNetwork
 from mcn.objectives.objective import Setting, StepInputs
 from mcn.objectives.sequences import SequenceObjective, without_any
-from mcn.options.objectives import OddOneOutOptions
+from mcn.options.pretexts import OddOneOutOptions
 
 NONE = -1  # of clips that are too short
 

@@ -23,7 +23,7 @@ from mcn.distributed import ALONE, Processes
 from mcn.networks import EmbeddingNetwork, SequenceNetwork
 from mcn.networks.sequences import there_of
 from mcn.objectives.objective import Objective, Setting, StepInputs
-from mcn.options.objectives import PretextOptions
+from mcn.options.pretexts import PretextOptions
 
 PURPOSE = 3  # tells these draws from those of clips and weights
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from mcn.networks.embedding import EmbeddingNetwork
 from mcn.objectives.objective import Setting, StepInputs
 from mcn.objectives.sequences import SequenceObjective, without_any
-from mcn.options.objectives import ShuffleAndLearnOptions
+from mcn.options.pretexts import ShuffleAndLearnOptions
 
 DRAWN = 5  # rows a, b, c, d, e
 QUESTIONS = ((1, 2, 3), (1, 0, 3), (1, 4, 3))  # places among them; the first is in order

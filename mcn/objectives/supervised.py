@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from mcn.objectives.objective import Objective, StepInputs, square
-from mcn.options.objectives.contrast import SupervisedOptions
+from mcn.options.contrast import SupervisedOptions
 
 
 def grouped_margin_softmax(similarity: Tensor, groups: Tensor, margin: float = 0.001) -> Tensor:

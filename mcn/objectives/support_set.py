@@ -23,7 +23,7 @@ from mcn.errors import UserError
 from mcn.networks import EmbeddingNetwork
 from mcn.objectives.max_margin import max_margin_ranking
 from mcn.objectives.objective import Objective, Setting, StepInputs, embed_clips, without_same_video
-from mcn.options.objectives import SupportSetOptions
+from mcn.options.clip_parts import SupportSetOptions
 
 IGNORED = -100  # target that no loss is taken of
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from mcn.networks import EmbeddingNetwork
 from mcn.objectives.objective import Objective, StepInputs
-from mcn.options.objectives import SynchronisationOptions
+from mcn.options.pretexts import SynchronisationOptions
 
 
 def distances(left: Tensor, right: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from mcn.errors import UserError
 from mcn.objectives.clustering import FeatureQueue, assign, cluster_health, kmeans
 from mcn.objectives.objective import ClusterHealth, Objective, Setting, StepInputs
-from mcn.options.objectives import CrossModalClusteringOptions
+from mcn.options.clustering import CrossModalClusteringOptions
 
 JOINED = "all"  # the space of all modalities side by side
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from pydantic import field_validator
 
-from mcn.options.base import Options, field
+from mcn.options.base import Options, field, nearest
 
 
 class ModelFeatures(NamedTuple):
@@ -27,6 +28,21 @@ class ModelFeatures(NamedTuple):
     def names(self) -> tuple[str, ...]:
         """All names: video, audio, text."""
         return tuple(itertools.chain(*self.by_modality.values()))
+
+    def problems(self, kinds: Mapping[str, str]) -> list[str]:
+        """Names of no feature, or of one of another modality, a line each. kinds: that of every feature, by name."""
+        wanted = {"video": ("frame", "clip"), "audio": ("audio",), "text": ("text",)}
+        problems = []
+        for modality, names in self.by_modality.items():
+            of_modality = [name for name, kind in kinds.items() if kind in wanted[modality]]
+            for name in names:
+                if name not in kinds:
+                    near = nearest(name, of_modality)
+                    problems.append(f"model.{modality}: no feature {name!r}{near}")
+                elif name not in of_modality:
+                    words = f"{name} is a feature of kind {kinds[name]}; wanted {' or '.join(wanted[modality])}"
+                    problems.append(f"model.{modality}: {words}")
+        return problems
 
 
 class ModelOptions(Options):

@@ -15,10 +15,12 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from mcn.options.base import LanguageCode, Options, field, nearest
+from mcn.options.base import LanguageCode, Options, field
+from mcn.options.clustering import ClusteringOptions
 from mcn.options.evaluation import OwnEvaluation
 from mcn.options.model import ModelFeatures, ModelOptions
-from mcn.options.objectives import AnyObjective, ClusteringOptions, Needs
+from mcn.options.objective_kinds import AnyObjective
+from mcn.options.objectives import Needs
 from mcn.options.recipes import RecipeName
 from mcn.options.row import FeatureOptions
 from mcn.options.tasks import TASKS
@@ -262,18 +264,8 @@ class ExperimentOptions(Options):
 
     def feature_problems(self, rows: Mapping[str, FeatureOptions]) -> list[str]:
         """What is wrong with the features of `model`, a line each. rows: every feature that there is, by name."""
-        kinds = {name: row.kind for name, row in rows.items()}
-        wanted = {"video": ("frame", "clip"), "audio": ("audio",), "text": ("text",)}
-        named, problems = self.model.features.by_modality, []
-        for modality, names in named.items():
-            of_modality = [name for name, kind in kinds.items() if kind in wanted[modality]]
-            for name in names:
-                if name not in kinds:
-                    near = nearest(name, of_modality)
-                    problems.append(f"model.{modality}: no feature {name!r}{near}")
-                elif name not in of_modality:
-                    words = f"{name} is a feature of kind {kinds[name]}; wanted {' or '.join(wanted[modality])}"
-                    problems.append(f"model.{modality}: {words}")
+        named = self.model.features.by_modality
+        problems = self.model.features.problems({name: row.kind for name, row in rows.items()})
         needs, kind = self.objective.needs, self.objective.kind
         lacking = [name for name in needs.modalities if not named[name]]
         for modality in lacking:

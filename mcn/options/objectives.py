@@ -1,4 +1,14 @@
-"""What the options of every objective share: fields with units and sources, and what an objective needs of a batch."""
+"""Options of objectives, without PyTorch: what all of them share, and what an objective needs of a batch.
+
+Conventions
+-----------
+- A key that an objective does not have is an error.
+- Every field carries its unit and its source. `MCN` is the code released with Multimodal Clustering Networks (ICCV
+  2021, arXiv 2104.12671), `paper` its text; `HowTo100M`, `AVLnet`, `Everything at Once` are those systems' released
+  code. `unverified` and `recalled` mark values that no source at hand confirms.
+- An options class says what its objective needs of a batch and of the network (`needs`), and names the class
+  of the objective itself (`implementation`).
+"""
 
 from __future__ import annotations
 
@@ -13,6 +23,7 @@ Modality = Literal["video", "audio", "text"]
 
 DEFAULT_KIND = "mcn"
 OWN_KIND = "module:Class"
+CONTRACT = "a class that extends mcn.objectives.objective.Objective"
 MODALITIES: tuple[Modality, ...] = ("video", "audio", "text")
 ALL_PAIRS: tuple[Pair, ...] = ("video_text", "audio_text", "video_audio")
 

@@ -1,15 +1,8 @@
-"""Options of every objective, without PyTorch: the configuration reads them.
+"""Every kind of objective that a configuration can name, and the user's own.
 
-Conventions
------------
-- `objective.kind` names the objective; without it the objective is `mcn`. A key that it does not have is an error.
-- Every field carries its unit and its source. `MCN` is the code released with Multimodal Clustering Networks (ICCV
-  2021, arXiv 2104.12671), `paper` its text; `HowTo100M`, `AVLnet`, `Everything at Once` are those systems' released
-  code. `unverified` and `recalled` mark values that no source at hand confirms.
-- An options class says what its objective needs of a batch and of the network (`needs`), and names the class
-  of the objective itself (`implementation`).
-- A kind `module:Class` is an objective of the user's own (`OwnObjectiveOptions`). A new one in the package needs
-  nothing else either: `kind: mcn.objectives.my_loss:MyObjective`.
+Conventions: `objective.kind` names the objective; without it the objective is `mcn`. A kind `module:Class` is an
+objective of the user's own (`OwnObjectiveOptions`). A new one in the package needs nothing else either:
+`kind: mcn.objectives.my_loss:MyObjective`.
 """
 
 from __future__ import annotations
@@ -20,18 +13,9 @@ from pydantic import Discriminator, PrivateAttr, Tag, model_validator
 
 from mcn.errors import UserError
 from mcn.options.base import field, parsed
-from mcn.options.objectives.audio_video import CorrespondenceOptions, SynchronisationOptions
-from mcn.options.objectives.base import (
-    DEFAULT_KIND,
-    MODALITIES,
-    OWN_KIND,
-    Needs,
-    ObjectiveOptions,
-    kind_of,
-    tag_of,
-)
-from mcn.options.objectives.clustering import ClusteringOptions, CrossModalClusteringOptions
-from mcn.options.objectives.contrast import (
+from mcn.options.clip_parts import EverythingAtOnceOptions, FineGrainedOptions, SupportSetOptions
+from mcn.options.clustering import ClusteringOptions, CrossModalClusteringOptions
+from mcn.options.contrast import (
     AvlnetOptions,
     MaxMarginOptions,
     MilNceOptions,
@@ -40,21 +24,16 @@ from mcn.options.objectives.contrast import (
     NtXentOptions,
     SupervisedOptions,
 )
-from mcn.options.objectives.pretexts import (
+from mcn.options.objectives import CONTRACT, OWN_KIND, Needs, ObjectiveOptions, tag_of
+from mcn.options.own_parts import load_part, part_file
+from mcn.options.pretexts import (
+    CorrespondenceOptions,
     CpcOptions,
     MaskedPredictionOptions,
     OddOneOutOptions,
-    PretextOptions,
     ShuffleAndLearnOptions,
+    SynchronisationOptions,
 )
-from mcn.options.objectives.units import (
-    EverythingAtOnceOptions,
-    FineGrainedOptions,
-    SupportSetOptions,
-)
-from mcn.options.own_parts import load_part, part_file
-
-CONTRACT = "a class that extends mcn.objectives.objective.Objective"
 
 
 class OwnObjectiveOptions(ObjectiveOptions):
@@ -117,35 +96,4 @@ AnyObjective = Annotated[
     | Annotated[OddOneOutOptions, Tag("odd_one_out")]
     | Annotated[OwnObjectiveOptions, Tag(OWN_KIND)],
     Discriminator(tag_of),
-]
-
-__all__ = [
-    "CONTRACT",
-    "DEFAULT_KIND",
-    "MODALITIES",
-    "OWN_KIND",
-    "AnyObjective",
-    "AvlnetOptions",
-    "ClusteringOptions",
-    "CorrespondenceOptions",
-    "CpcOptions",
-    "CrossModalClusteringOptions",
-    "EverythingAtOnceOptions",
-    "FineGrainedOptions",
-    "MaskedPredictionOptions",
-    "MaxMarginOptions",
-    "MilNceOptions",
-    "MultilingualNceOptions",
-    "Needs",
-    "NormSoftmaxOptions",
-    "NtXentOptions",
-    "ObjectiveOptions",
-    "OddOneOutOptions",
-    "OwnObjectiveOptions",
-    "PretextOptions",
-    "ShuffleAndLearnOptions",
-    "SupervisedOptions",
-    "SupportSetOptions",
-    "SynchronisationOptions",
-    "kind_of",
 ]

@@ -6,14 +6,13 @@ from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
-from mcn.options.base import LanguageCode
-from mcn.options.objectives.base import (
+from mcn.options.base import LanguageCode, field
+from mcn.options.objectives import (
     ALL_PAIRS,
     ContrastOptions,
     Needs,
     ObjectiveOptions,
     Pair,
-    field,
     modalities_of,
 )
 

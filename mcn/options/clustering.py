@@ -6,14 +6,14 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import model_validator
 
-from mcn.options.objectives.base import (
+from mcn.options.base import field
+from mcn.options.objectives import (
     ALL_PAIRS,
     ContrastOptions,
     Modality,
     Needs,
     ObjectiveOptions,
     Pair,
-    field,
     modalities_of,
 )
 from mcn.options.recipes import PAPER_VARIANT

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import model_validator
 
 from mcn.options.base import Options, field
-from mcn.options.objectives.base import ContrastOptions, Needs
+from mcn.options.objectives import ContrastOptions, Needs
 
 ABLATIONS = ("shared_projection", "class_token", "positions", "transformer_per_modality")
 
