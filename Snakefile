@@ -13,7 +13,7 @@ configfile: configuration_file()
 report: "workflow/report/workflow.rst"
 
 
-container: "docker://python:3.11-slim-bookworm"
+container: "docker://debian:trixie-slim"
 
 
 include: "workflow/rules/common.smk"

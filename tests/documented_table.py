@@ -50,6 +50,9 @@ FETCHES = NotRun(
     "needs the internet: tests/test_published_fetch.py asks a server on the loopback address"
 )
 BUCKET = NotRun("needs a bucket: tests/test_storage.py has a server of its own")
+IMAGE = NotRun(
+    "needs a registry of images: tests/test_wheel.py runs the image's command in a sandbox"
+)
 SLURM = NotRun("needs a cluster: tests/test_slurm.py")
 OURS = "results/small/features/resnet152"
 SMALL = ("results/demo_test", "results/small")
@@ -168,6 +171,10 @@ TABLE: dict[str, Run | NotRun] = {
     "snakemake --profile profiles/aws_batch": BUCKET,
     "apptainer build mcn.sif containers/mcn.def": NotRun("needs Apptainer and a registry"),
     "apptainer run --nv mcn.sif --cores 16": NotRun("needs Apptainer and a registry"),
+    "docker build --file containers/Dockerfile --tag mcn .": IMAGE,
+    'docker run --read-only --tmpfs /tmp --user "$(id -u)" --volume "$PWD":/data mcn --cores 2 --dry-run': IMAGE,
+    'docker run --read-only --tmpfs /tmp --user "$(id -u)" --volume "$PWD":/data --volume ~/videos:/videos:ro '
+    "--entrypoint mcn mcn run /videos --output answers": IMAGE,
     "pytest -m slurm": NotRun("is one of the tests"),
     # datasets.md
     "snakemake --cores 8 --configfile config.yaml config/youcook2.yaml": plan(

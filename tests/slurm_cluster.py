@@ -174,7 +174,10 @@ class Cluster:
         (_ETC / "slurm.conf").write_text(_MARK + text)
 
     def _stop(self) -> None:
-        """End the daemons by the process ids that they wrote, and remove the configuration."""
+        """End jobs, and the daemons by the process ids that they wrote, and remove the configuration."""
+        with contextlib.suppress(subprocess.SubprocessError):
+            subprocess.run(["scancel", "--me"], capture_output=True, timeout=20)
+            time.sleep(1)  # slurmd ends what runs while it is there itself
         pid_files = [
             *self.state.glob("slurmd.*.pid"),
             self.state / "slurmctld.pid",
