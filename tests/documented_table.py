@@ -87,6 +87,7 @@ TABLE: dict[str, Run | NotRun] = {
     "pip install -e '.[slurm]'": INSTALLS,
     "pip install -e '.[cloud]'": INSTALLS,
     'pip install "mcn[cloud]"': INSTALLS,
+    "pip install torch torchvision --index-url https://download.pytorch.org/whl/cpu": INSTALLS,
     "pip install pandas duckdb polars": INSTALLS,
     "snakemake --profile profiles/slurm": plan(extras=("slurm",)),
     "snakemake --cores N retry": done(("N", "2")),
