@@ -101,6 +101,7 @@ def values_of(maps: torch.Tensor) -> torch.Tensor:
     return maps.transpose(0, 1).flatten(1)
 
 
+@pytest.mark.slow
 def test_seeded_resnet152_tells_scenes_apart(tmp_path):
     """A scene is found again after the camera has moved, although all scenes are of one kind."""
     scenes = {}

@@ -306,6 +306,7 @@ def test_other_pickles_are_refused_and_leave_nothing(tmp_path, content):
     assert not list((tmp_path / "out").iterdir())
 
 
+@pytest.mark.slow
 def test_many_videos_stream(tmp_path):
     clip = {"2d": features(1)[0], "3d": features(1)[0], "audio": features(40, 300)}
     with open(tmp_path / "many.pkl", "wb") as file:

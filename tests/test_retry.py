@@ -75,6 +75,7 @@ def fail(shard: Path, video_id: str) -> None:
             writer.write(failed if row["video_id"] == video_id else row)
 
 
+@pytest.mark.slow
 @pytest.mark.workflow
 def test_videos_that_work_now_are_merged_to_the_bytes_of_a_run_without_faults(
     undisturbed: SmallRun, finished: SmallRun

@@ -51,7 +51,9 @@ READS = {
 }
 
 
-@pytest.mark.parametrize("kind", list(READS))
+@pytest.mark.parametrize(
+    "kind", [pytest.param(one, marks=pytest.mark.slow) if one == "sound" else one for one in READS]
+)
 def test_towers_give_the_vectors_of_pytorch(kind, tmp_path, capsys):
     save_model(tmp_path / kind, networks()[kind].eval(), {"features": READS[kind], "recipes": {}})
     out = tmp_path / "onnx"
@@ -88,6 +90,7 @@ def test_towers_give_the_vectors_of_pytorch(kind, tmp_path, capsys):
     assert "is not empty" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_network_of_a_picture_feature_is_exported_too(tmp_path):
     import timm
 

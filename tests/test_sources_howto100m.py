@@ -201,6 +201,7 @@ print(megabytes() - before)
 """
 
 
+@pytest.mark.slow
 def test_twenty_thousand_videos_take_a_fraction_of_their_json(tmp_path):
     folder, videos = tmp_path / "data", 20_000
     times = [float(second) for second in range(40)]

@@ -185,6 +185,7 @@ def test_shapes_that_cannot_be_streamed_are_refused_not_misread(tmp_path):
             stream(write(tmp_path / "odd.pkl", value, 4), lambda item: None)
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_an_item(tmp_path):
     path = tmp_path / "clips.pkl"
     with open(path, "wb") as file:
