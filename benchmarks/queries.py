@@ -17,11 +17,11 @@ import numpy as np
 import yaml
 
 from mcn.evaluation.embed import EvaluatedModel
-from mcn.evaluation.queries import load_query_encoder
 from mcn.layout import Dataset
 from mcn.options.evaluation import EvaluationOptions
 from mcn.options.search import SearchOptions
 from mcn.search.index import embed_windows, windows_of
+from mcn.search.query_encoder import load_query_encoder
 
 FIRST = (1, 5)
 

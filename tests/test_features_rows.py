@@ -14,7 +14,7 @@ import yaml
 from mcn.cli import main
 from mcn.config.configuration import configure
 from mcn.errors import UserError
-from mcn.evaluation.queries import TextVectors
+from mcn.evaluation.text_vectors import TextVectors
 from mcn.features.own import own_problems
 from mcn.features.registry import ENCODERS
 from mcn.features.runtime import resolve

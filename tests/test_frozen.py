@@ -17,13 +17,13 @@ from mcn.evaluation.annotations import Moment, read_vocabulary
 from mcn.evaluation.basis import basis
 from mcn.evaluation.embed import EvaluatedModel
 from mcn.evaluation.localization.stage import StepScorer
-from mcn.evaluation.queries import as_frame, load_query_encoder
 from mcn.evaluation.retrieval.stage import evaluate
 from mcn.features.embedded import locate
 from mcn.networks.checkpoints import load_model, save_model
 from mcn.networks.frozen import FrozenPair, PictureSettings
 from mcn.options.evaluation import LocalizationOptions, RetrievalOptions
 from mcn.options.sections import Experiment
+from mcn.search.query_encoder import as_frame, load_query_encoder
 from tests.evaluation_set import (
     BROKEN,
     TASK_STEPS,

@@ -20,7 +20,6 @@ from mcn.errors import UserError
 from mcn.evaluation.annotations import Moment
 from mcn.evaluation.basis import basis
 from mcn.evaluation.embed import EvaluatedModel
-from mcn.evaluation.queries import load_query_encoder
 from mcn.files import write_table
 from mcn.layout import ModelShards
 from mcn.networks.checkpoints import load_model
@@ -28,6 +27,7 @@ from mcn.options.decode import SoundOptions
 from mcn.options.evaluation import RetrievalOptions
 from mcn.options.features import parse_row
 from mcn.options.row import TextsOptions
+from mcn.search.query_encoder import load_query_encoder
 from mcn.shards import FEATURE_SCHEMA, ShardWriter, feature_row
 from mcn.sources.annotation_tables import CAPTIONS
 from mcn.sources.outside import _rows

@@ -14,8 +14,8 @@ from mcn.errors import UserError
 from mcn.files import file_sha256
 from mcn.networks.checkpoints import load_model, load_published, widths_of_checkpoint
 from mcn.published.import_checkpoint import import_checkpoint
-from mcn.published.widths import width_problems
 from mcn.shards import FEATURE_SCHEMA, ShardWriter, feature_row
+from mcn.upkeep.widths import width_problems
 from tests.test_checkpoints import mcn_rows, miech_rows, saved
 
 ROOT = Path(__file__).parent.parent

@@ -13,7 +13,7 @@ import yaml
 from mcn.config.configuration import configure
 from mcn.errors import UserError
 from mcn.evaluation.basis import VERDICT_VERSION, basis, read_verdict, verdict_in_words
-from mcn.evaluation.verdict import clips_of, judge, verdict
+from mcn.evaluation.retrieval.verdict import clips_of, judge, verdict
 from mcn.features.runtime import resolve
 from mcn.files import write_json, write_text
 from mcn.layout import Dataset, ModelShards

@@ -79,7 +79,7 @@ def train(arguments: Namespace) -> None:
 
 def judge(arguments: Namespace) -> None:
     """Compare a head with the frozen pair that it stands on, by clips that it was not trained on."""
-    from mcn.evaluation.verdict import judge
+    from mcn.evaluation.retrieval.verdict import judge
     from mcn.layout import Dataset
 
     dataset = Dataset(arguments.dataset, arguments.shards)

@@ -101,7 +101,7 @@ STAGES: dict[str, Stage] = {
     "vocabulary": Stage("features.{feature}", (), ("mcn.features.text",), NETWORK),
     "texts": Stage("features.{feature}", (), ("mcn.features.text",)),
     "train": Stage("experiments.{experiment}", EXPERIMENT, ("mcn.training.train",), ("precision",)),
-    "judge": Stage(None, (), ("mcn.evaluation.verdict",)),
+    "judge": Stage(None, (), ("mcn.evaluation.retrieval.verdict",)),
     "freeze": Stage("experiments.{experiment}", FROZEN, ("mcn.evaluation.frozen",), ("precision",)),
     **{f"evaluate_{task}": _evaluation(task, *row.keys) for task, row in TASKS.items()},
     "evaluate_own": Stage(

@@ -11,7 +11,7 @@ import yaml
 
 from mcn.errors import UserError
 
-VERDICT_VERSION = 1  # of `mcn.evaluation.verdict`; raised when its numbers would be others
+VERDICT_VERSION = 1  # of `mcn.evaluation.retrieval.verdict`; raised when its numbers would be others
 SEEDED = "seeded weights, which understand nothing"
 
 
@@ -52,7 +52,7 @@ def basis(directory: Path) -> str:
 
 
 def read_verdict(path: Path) -> Mapping[str, Any] | None:
-    """What `mcn.evaluation.verdict.judge` wrote, None where nothing was judged, or by another version of this package.
+    """What `mcn.evaluation.retrieval.verdict.judge` wrote; None of what was never judged, or by another version of mcn.
 
     Errors: `UserError` for a damaged file.
     """

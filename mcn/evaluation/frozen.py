@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from mcn.errors import UserError
-from mcn.evaluation.queries import TextVectors
+from mcn.evaluation.text_vectors import TextVectors
 from mcn.features.classifiers import Classifier, class_vectors, load_classifier, wordings
 from mcn.features.embedded import locate
 from mcn.features.runtime import Runtime, repeatable

@@ -4,7 +4,7 @@ Conventions
 -----------
 - A head stands on the frozen pair that answers (`mcn.networks.residual`): before its first step it is the pair. It is
   trained on clips' pictures and what is said in them, and answers only where it finds held-out clips by their own words
-  better than the pair does (`mcn.evaluation.verdict`).
+  better than the pair does (`mcn.evaluation.retrieval.verdict`).
 - A narrated clip is a line of narration, subtitles or recognised speech of a video with pictures; training joins it
   with its neighbours. `HEAD_CLIPS` of them in `HEAD_VIDEOS` videos are wanted: one video in five is held out, and fewer
   than four held-out videos would judge nothing.

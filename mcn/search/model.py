@@ -29,7 +29,6 @@ from mcn.evaluation.basis import basis
 from mcn.evaluation.embed import Embedded, EvaluatedModel
 from mcn.evaluation.inputs import absence
 from mcn.evaluation.model import features_of
-from mcn.evaluation.queries import QueryEncoder, load_query_encoder
 from mcn.features.extraction import extract
 from mcn.features.registry import derive_reads, make_extractor
 from mcn.files import csv_text, write_text
@@ -47,6 +46,7 @@ from mcn.search.card import settings_of
 from mcn.search.folder import Video
 from mcn.search.index import embed_windows, windows_of
 from mcn.search.opening import sources_of
+from mcn.search.query_encoder import QueryEncoder, load_query_encoder
 from mcn.shards import FeatureStore
 from mcn.shards.clips import unit_length
 

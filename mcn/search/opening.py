@@ -161,7 +161,7 @@ def sources_of(place: Path, rests: str, load: Callable[[], Encoder]) -> list[Vec
 
 def _encoder(folder: Folder, experiment: str) -> Callable[[], Encoder]:
     def load() -> Encoder:
-        from mcn.evaluation.queries import load_query_encoder
+        from mcn.search.query_encoder import load_query_encoder
 
         return load_query_encoder(folder.results / "models" / experiment, folder.settings)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mcn.evaluation.queries import TextVectors
+from mcn.evaluation.text_vectors import TextVectors
 from mcn.features.runtime import repeatable, resolve
 from mcn.files import read_table
 from mcn.options.features import RuntimeOptions

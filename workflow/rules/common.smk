@@ -15,7 +15,7 @@ from mcn.layout import placed, vocabulary_file
 from mcn.lifetime import note_head
 from mcn.options.decode import FrameOptions
 from mcn.options.published import IMPORTED, OF_CLIPS
-from mcn.published.widths import width_problems
+from mcn.upkeep.widths import width_problems
 from mcn.config.left_out import leave_out
 from mcn.config.one_configuration import require_one_configuration
 from mcn.config.spoken import language_warnings

@@ -17,7 +17,6 @@ from pathlib import Path
 from mcn.errors import VideoError
 from mcn.media.address import Address, Place
 from mcn.media.remote import Downloads
-from mcn.options.downloads import DownloadOptions
 from mcn.search.serve.making import Children
 
 AT_ONCE = 2
@@ -69,9 +68,7 @@ class Fetching:
         options = self._downloads.options
         seconds = options.time_limit_seconds + options.stall_seconds
         try:
-            path = await self._children.run(
-                fetch, options, self._downloads.root, address, seconds=seconds
-            )
+            path = await self._children.run(fetch, self._downloads, address, seconds=seconds)
             self._checked[address] = time.monotonic(), path
             return path
         except VideoError as error:
@@ -81,7 +78,7 @@ class Fetching:
             del self._jobs[address]
 
 
-def fetch(options: DownloadOptions, root: Path, address: Address) -> Path:
+def fetch(downloads: Downloads, address: Address) -> Path:
     """Bring a video into the cache, in a child process."""
-    with Downloads(options, root).at_hand(address) as path:
+    with downloads.at_hand(address) as path:
         return path
