@@ -17,6 +17,7 @@ container: "docker://debian:trixie-slim"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/wanted.smk"
 include: "workflow/rules/inputs.smk"
 include: "workflow/rules/inputs_features.smk"
 include: "workflow/rules/inputs_models.smk"

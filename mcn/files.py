@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import errno
+import glob
 import hashlib
 import io
 import json
@@ -33,6 +34,7 @@ import pyarrow.parquet as pq
 
 from mcn.content import ContentDigest, marked, seal
 from mcn.errors import DamagedShard, UserError
+from mcn.lifetime import is_alive
 
 BATCH_ROWS = 65_536  # rows read at a time where a table is read part by part
 STALE_SECONDS = 24 * 3600  # age at which a temporary file of another host counts as abandoned
@@ -132,31 +134,16 @@ def _ours(error: Exception, target: Path) -> bool:
 
 def remove_stale(target: Path) -> None:
     """Remove temporary files and folders of `target` whose writer is dead (this host) or silent for a day (another)."""
-    for leftover in target.parent.glob(f".{glob_escape(target.name)}.*.part"):
+    for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
         host, pid = leftover.name.rsplit(".", 4)[-4:-2]
         if host == _HOST and pid.isdigit():
-            stale = not _alive(int(pid))
+            stale = not is_alive(int(pid))
         else:
             stale = time.time() - _modified(leftover) > STALE_SECONDS
         if stale and leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         elif stale:
             leftover.unlink(missing_ok=True)
-
-
-def glob_escape(name: str) -> str:
-    """`name` with the characters that mean something to glob made literal."""
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _modified(path: Path) -> float:
@@ -258,31 +245,33 @@ def table_batches(path: Path | str, columns: list[str] | None = None) -> Iterato
 
     A damaged file raises `DamagedShard`.
     """
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            rows, digest = 0, ContentDigest()
-            for batch in file.iter_batches(BATCH_ROWS, columns=columns):
-                rows += batch.num_rows
-                digest.add(batch)
-                yield batch
-            _check_rows(rows, file.metadata)
-            digest.check(file.schema_arrow, file.metadata.metadata)
-    except FileNotFoundError:
-        raise
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise DamagedShard(path, str(error)) from error
+    with _reading(path) as file:
+        rows, digest = 0, ContentDigest()
+        for batch in file.iter_batches(BATCH_ROWS, columns=columns):
+            rows += batch.num_rows
+            digest.add(batch)
+            yield batch
+        _check_rows(rows, file.metadata)
+        digest.check(file.schema_arrow, file.metadata.metadata)
 
 
 def read_table(path: Path | str, columns: list[str] | None = None) -> pa.Table:
     """Read a whole parquet table, verifying its checksums and digests; a damaged file raises `DamagedShard`."""
+    with _reading(path) as file:
+        table = file.read(columns=columns)
+        _check_rows(table.num_rows, file.metadata)
+        digest = ContentDigest()
+        digest.add(table)
+        digest.check(file.schema_arrow, file.metadata.metadata)
+    return table
+
+
+@contextlib.contextmanager
+def _reading(path: Path | str) -> Iterator[pq.ParquetFile]:
+    """A parquet file whose checksums are verified; `DamagedShard` for whatever is wrong while it is read."""
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            table = file.read(columns=columns)
-            _check_rows(table.num_rows, file.metadata)
-            digest = ContentDigest()
-            digest.add(table)
-            digest.check(file.schema_arrow, file.metadata.metadata)
-        return table
+            yield file
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, ValueError) as error:

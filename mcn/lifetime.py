@@ -63,6 +63,11 @@ def _here() -> tuple[str, str]:
     return socket.gethostname(), space
 
 
+def is_alive(pid: int) -> bool:
+    """Whether a process of this host runs."""
+    return bool(_start_of(pid))
+
+
 def _start_of(pid: int) -> str:
     """When a living process started, in the system's ticks; '' where there is none; '-' where the system hides it."""
     try:

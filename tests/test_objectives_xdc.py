@@ -5,10 +5,7 @@ import torch
 
 from mcn.errors import UserError
 from mcn.objectives.clustering import assign
-from mcn.objectives.xdc import (
-    CrossModalClusteringObjective,
-    predictions_of,
-)
+from mcn.objectives.xdc import CrossModalClusteringObjective, predictions_of
 from mcn.options.clustering import CrossModalClusteringOptions
 from tests.objective_inputs import inputs, setting, views
 

@@ -16,7 +16,8 @@ import yaml
 
 from mcn.config.code import GROUND, PACKAGE, modules_of
 from mcn.config.configuration import configure
-from mcn.config.reruns import FILES, LEAVES, STAGES, fits, parts, remade, told
+from mcn.config.jobs import parts, told
+from mcn.config.reruns import FILES, LEAVES, STAGES, fits, remade
 from mcn.features.registry import OWN_ENCODER
 
 ROOT = Path(__file__).parent.parent

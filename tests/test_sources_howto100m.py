@@ -16,8 +16,8 @@ from mcn.cli import main
 from mcn.errors import UserError
 from mcn.options.official import OfficialOptions
 from mcn.sources import json_members as reader
+from mcn.sources.adapters import adapter_of, import_annotations
 from mcn.sources.json_members import json_members
-from mcn.sources.official import adapter_of, import_annotations
 from mcn.sources.videos import prepare_videos
 from tests.official_files import BOM, howto100m, write
 from tests.test_sources_official import imported, rows
@@ -188,7 +188,7 @@ def test_a_narration_table_of_other_videos_is_refused(tmp_path):
 LARGE = """
 import resource, sys
 from pathlib import Path
-from mcn.sources.official import adapter_of, import_annotations
+from mcn.sources.adapters import adapter_of, import_annotations
 from mcn.options.official import OfficialOptions
 import mcn.sources.howto100m
 

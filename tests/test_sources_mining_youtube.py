@@ -9,9 +9,9 @@ import pytest
 
 from mcn.errors import UserError
 from mcn.options.official import OfficialOptions
+from mcn.sources.adapters import adapter_of, import_annotations
 from mcn.sources.annotation_tables import prepare_alignment
 from mcn.sources.mining_youtube import read_classes
-from mcn.sources.official import adapter_of, import_annotations
 from mcn.sources.videos import prepare_videos
 from tests import media_files
 from tests.official_files import MINING_LABELS, mining_youtube, write

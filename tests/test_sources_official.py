@@ -14,14 +14,9 @@ from mcn.cli import main
 from mcn.config.configuration import configure
 from mcn.errors import UserError
 from mcn.options.official import OfficialOptions
+from mcn.sources.adapters import adapter_of, built_in, import_annotations
 from mcn.sources.manifest import read_manifest
-from mcn.sources.official import (
-    ACCOUNTS,
-    adapter_of,
-    built_in,
-    import_annotations,
-    provenance,
-)
+from mcn.sources.official import ACCOUNTS, provenance
 from mcn.sources.official_text import csv_lines, find_videos, read_json, text_lines
 from tests.official_files import BOM, MAKERS, video, write
 

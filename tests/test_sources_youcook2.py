@@ -9,8 +9,8 @@ import pytest
 
 from mcn.errors import UserError
 from mcn.options.official import OfficialOptions
+from mcn.sources.adapters import adapter_of, import_annotations
 from mcn.sources.annotation_tables import prepare_captions
-from mcn.sources.official import adapter_of, import_annotations
 from mcn.sources.videos import prepare_videos
 from tests.official_files import write, youcook2
 from tests.test_sources_official import imported, rows

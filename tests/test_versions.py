@@ -27,7 +27,7 @@ from mcn.networks import checkpoints
 from mcn.networks.checkpoints import load_model, save_model
 from mcn.search import catalogue
 from mcn.search.catalogue import CATALOGUE, read_catalogue
-from mcn.search.run import NOTES, Notes
+from mcn.search.notes import NOTES, Notes
 from mcn.search.words import WordsIndex
 from mcn.search.words_file import VERSION as WORDS_VERSION
 from mcn.search.words_file import build_words

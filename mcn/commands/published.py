@@ -113,7 +113,7 @@ def import_annotations(arguments: Namespace) -> None:
     from mcn.files import canonical_json
     from mcn.options.base import parse_options
     from mcn.options.official import OfficialOptions
-    from mcn.sources.official import adapter_of, import_annotations
+    from mcn.sources.adapters import adapter_of, import_annotations
 
     values = {
         "kind": arguments.data_set,

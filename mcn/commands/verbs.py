@@ -103,7 +103,8 @@ def noting_code(arguments: Namespace) -> Iterator[None]:
         yield
         return
     from mcn.config.code import code_digest
-    from mcn.config.reruns import STAGES, encoder_parts
+    from mcn.config.jobs import encoder_parts
+    from mcn.config.reruns import STAGES
     from mcn.options.features import parse_row
     from mcn.shards.made_by import MadeBy, note, writing_with
     from mcn.sources.outside import note_contents

@@ -1,4 +1,4 @@
-"""Names in a configuration that must be there (data sets, features, epochs), and annotations that come in pairs.
+"""What must be there for a configuration: names of data sets, features and epochs, annotations in pairs, manifests.
 
 Conventions: every problem is a line `key: what is wrong`, with the nearest name that there is.
 """
@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from mcn.config.features import feature_problems
 from mcn.config.study import study_problems
-from mcn.errors import UserError
+from mcn.errors import UserError, several
 from mcn.options.base import nearest
 from mcn.options.encoders import TextOptions
 from mcn.options.objectives import Needs
 from mcn.options.sections import CAPTIONS, Experiment
-from mcn.sources.official import adapter_of
+from mcn.sources.adapters import adapter_of
+from mcn.sources.manifest import read_manifest
+from mcn.sources.outside import KNOWN_BYTES
+from mcn.sources.videos import narration_lines
 
 if TYPE_CHECKING:
     from mcn.config.configuration import Configuration
@@ -90,6 +93,28 @@ def reference_problems(settings: Configuration) -> list[str]:
         if len({bool(one) for one in (dataset.classes, dataset.transcripts, dataset.segments)}) > 1:
             problems.append(f"datasets.{name}: classes, transcripts and segments come together")
     return problems
+
+
+def check_manifests(settings: Configuration) -> None:
+    """Read every small manifest that exists already; `UserError` lists every problem of all of them.
+
+    A manifest that does not exist is left to the workflow: a rule may make it, and Snakemake says so if none does.
+    """
+    problems = []
+    for name, dataset in settings.datasets.items():
+        path = Path(dataset.manifest)
+        if not path.exists() or path.stat().st_size > KNOWN_BYTES:
+            continue
+        strict = dataset.missing_files == "error"
+        try:
+            rows = read_manifest(path, check_files=strict)
+            unread = narration_lines(rows)[1] if strict else {}
+            found = [f"{video_id}: {error}" for video_id, error in unread.items()]
+        except UserError as error:
+            found = [error.got]
+        problems += [f"datasets.{name}: {problem}" for problem in found]
+    if problems:
+        raise several(problems, "manifests whose every row is usable", "mend them, then run again")
 
 
 def _start_problems(name: str, experiment: Experiment, settings: Configuration) -> list[str]:

@@ -15,7 +15,6 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, model_validator
 
 from mcn.config.checks import reference_problems
@@ -29,18 +28,14 @@ from mcn.options.decode import DecodeOptions
 from mcn.options.demo import DemoOptions, RenderedOptions
 from mcn.options.downloads import DownloadOptions
 from mcn.options.encoders import PublishedOptions
-from mcn.options.features import MOVED, Features, RuntimeOptions, SeedingOptions, allow_partial_rows
+from mcn.options.features import MOVED, Features, RuntimeOptions, SeedingOptions
 from mcn.options.row import FeatureReads, Name
 from mcn.options.search import SearchOptions
 from mcn.options.sections import CAPTIONS, DatasetOptions, Experiment
 from mcn.options.study import StudyOptions
 from mcn.options.tasks import TASKS
-from mcn.sources.manifest import read_manifest
-from mcn.sources.official import Adapter, adapter_of
-from mcn.sources.outside import KNOWN_BYTES
-from mcn.sources.videos import narration_lines
-
-SCHEMA_PATH = Path("workflow/schemas/config.schema.yaml")
+from mcn.sources.adapters import adapter_of
+from mcn.sources.official import Adapter
 
 
 class Configuration(Options):
@@ -277,46 +272,8 @@ def configure(values: dict[str, Any], left_out: bool = False) -> Configuration:
     return settings
 
 
-def dump_json(settings: Configuration, *keys: str) -> str:
-    """The section below `keys` as canonical JSON, defaults filled in."""
-    value: Any = settings.model_dump(mode="json")
-    for key in keys:
-        value = value[key]
-    return canonical_json(value)
-
-
 def write_settings(settings: Configuration, path: Path) -> None:
     """Write the whole configuration for the jobs of a run, as canonical JSON, where it differs from what is there."""
-    text = dump_json(settings)
+    text = canonical_json(settings.model_dump(mode="json"))
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)
-
-
-def check_manifests(settings: Configuration) -> None:
-    """Read every small manifest that exists already; `UserError` lists every problem of all of them.
-
-    A manifest that does not exist is left to the workflow: a rule may make it, and Snakemake says so if none does.
-    """
-    problems = []
-    for name, dataset in settings.datasets.items():
-        path = Path(dataset.manifest)
-        if not path.exists() or path.stat().st_size > KNOWN_BYTES:
-            continue
-        strict = dataset.missing_files == "error"
-        try:
-            rows = read_manifest(path, check_files=strict)
-            unread = narration_lines(rows)[1] if strict else {}
-            found = [f"{video_id}: {error}" for video_id, error in unread.items()]
-        except UserError as error:
-            found = [error.got]
-        problems += [f"datasets.{name}: {problem}" for problem in found]
-    if problems:
-        raise several(problems, "manifests whose every row is usable", "mend them, then run again")
-
-
-def write_schema(path: Path) -> None:
-    """Write the JSON schema (draft 2020-12, as YAML) of the configuration."""
-    schema = Configuration.model_json_schema()
-    allow_partial_rows(schema["properties"]["features"])
-    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    write_text(path, yaml.safe_dump(schema, sort_keys=True, allow_unicode=True, width=120))

@@ -28,7 +28,7 @@ from mcn.options.features import with_default_rows
 from mcn.options.model import ModelOptions
 from mcn.options.official import OfficialOptions
 from mcn.options.row import NAMED, is_hub_name, path_of
-from mcn.sources.official import adapter_of
+from mcn.sources.adapters import adapter_of
 
 
 def leave_out(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

@@ -11,14 +11,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic.fields import FieldInfo
 
-from mcn.config.configuration import SCHEMA_PATH, write_schema
+from mcn.config.configuration import Configuration
 from mcn.config.reruns import ASKED, STAGES, Leaf, leaves, remade
 from mcn.files import canonical_json, write_text
 from mcn.options import recipes
+from mcn.options.features import allow_partial_rows
 from mcn.options.training import ExperimentOptions
 
+SCHEMA_PATH = Path("workflow/schemas/config.schema.yaml")
 PAGE_PATH = Path("docs/configuration.md")
 PUBLISHED_PATH = Path("docs/published.md")
 PAGES = [name for name, stage in STAGES.items() if stage.section == ""]
@@ -37,6 +40,14 @@ Code counts as well: a stage whose module, or any module that it imports, was ed
 and formatting do not count). {", ".join(ASKED)} may take weeks: for them the start of a run names the rule,
 the number of shards and two commands, to make them anew or to accept them (`mcn accept NAME`).
 """
+
+
+def write_schema(path: Path) -> None:
+    """Write the JSON schema (draft 2020-12, as YAML) of the configuration."""
+    schema = Configuration.model_json_schema()
+    allow_partial_rows(schema["properties"]["features"])
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    write_text(path, yaml.safe_dump(schema, sort_keys=True, allow_unicode=True, width=120))
 
 
 def page() -> str:

@@ -6,9 +6,9 @@ Conventions
   stand for the wildcards of its rule), the keys of that section that it reads, and the modules that compute it. One
   stage may be that of several rules: `feature` of every feature's, `decode` of every decoding pass's, `texts` and
   `vocabulary` of the features of texts.
-- What a rule records as parameters is exactly that: the recipe (fields that change no number are left out,
-  `mcn.options.base.recipe`) and, of stages that are cheap, the digest of the code. A change of either remakes the
-  stage and what reads it.
+- What a rule records as parameters is exactly that (`mcn.config.jobs`): the recipe (fields that change no number are
+  left out, `mcn.options.base.recipe`) and, of stages that are cheap, the digest of the code. A change of either remakes
+  the stage and what reads it.
 - Stages in `ASKED` may take weeks: the digest of their code lies in their files, and the start of a run says what
   differs (`mcn.upkeep.code_changes`).
 - Keys that choose files rather than numbers change the inputs of a rule, which remakes it likewise: `FILES`.
@@ -16,24 +16,16 @@ Conventions
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from fnmatch import fnmatch
-from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from mcn.config.code import code_digest
 from mcn.config.configuration import Configuration
-from mcn.features.registry import encoder_row
-from mcn.files import canonical_json
-from mcn.layout import Dataset
-from mcn.options.base import recipe, role_of
-from mcn.options.encoders import OwnOptions, OwnTextOptions
+from mcn.options.base import role_of
 from mcn.options.features import AnyFeature
-from mcn.options.row import FeatureOptions
 from mcn.options.tasks import TASKS
 
 
@@ -79,7 +71,7 @@ PLANNING = (
 STAGES: dict[str, Stage] = {
     "demo": Stage("demo", (), ("mcn.demo.dataset",)),
     "rendered": Stage("rendered.{set}", (), ("mcn.demo.dataset",)),
-    "import_annotations": Stage(None, (), ("mcn.sources.official",)),
+    "import_annotations": Stage(None, (), ("mcn.sources.adapters",)),
     "import_clips": Stage(None, (), ("mcn.published.clips",)),
     "import_features": Stage(None, (), ("mcn.published.feature_files",)),
     "import_checkpoint": Stage(None, (), ("mcn.published.import_checkpoint",)),
@@ -127,47 +119,6 @@ STAGES: dict[str, Stage] = {
 
 # Stages that may take weeks are not remade when their code changes, but asked about.
 ASKED = ("decode", "transcribe", "seed_weights", "feature")
-
-
-class Made(NamedTuple):
-    """What a rule of a stage of `ASKED` has made: its shards or weights, and what to ask Snakemake for."""
-
-    stage: str
-    wildcards: Mapping[str, str]
-    shards: Sequence[Path]
-    target: str
-
-
-def asked_rules(results: Path, settings: Configuration) -> dict[str, Made]:
-    """Rule of a stage of `ASKED` -> what it makes, of every data set whose features are extracted here."""
-    sets = {
-        name: Dataset(results / name, dataset.shards)
-        for name, dataset in settings.datasets.items()
-        if not dataset.published_features
-    }
-    rules = {}
-    for name, streams in settings.decode_passes().items():
-        folders = [stream.folder for stream in streams]
-        shards = [path for one in sets.values() for folder in folders for path in one.paths(folder)]
-        target = " ".join(f"{one.root}/{folder}/*" for one in sets.values() for folder in folders)
-        rules[f"decode_{name}"] = Made("decode", {}, shards, target)
-    shards = [
-        path
-        for name, one in sets.items()
-        if settings.datasets[name].transcribe
-        for path in one.paths("speech_account")
-    ]
-    rules["transcribe"] = Made("transcribe", {}, shards, "transcribe_shards")
-    for name, row in settings.features.items():
-        if row.is_seeded:
-            file = results / "weights" / f"{name}.safetensors"
-            rules[f"seed_weights {name}"] = Made(
-                "seed_weights", {"feature": name}, [file], str(file)
-            )
-        if row.kind != "text":
-            shards = [path for one in sets.values() for path in one.features(name)]
-            rules[name] = Made("feature", {"feature": name}, shards, f"{name}_shards")
-    return rules
 
 
 def row_keys() -> set[str]:
@@ -222,90 +173,12 @@ FILES: dict[str, tuple[str, ...]] = {
 }
 
 
-def told(settings: Configuration, stage: str, wildcards: Mapping[str, str]) -> dict[str, Any]:
-    """What a job of a stage is told and remade for: `options`, and `runtime` where it runs a network."""
-    found = STAGES[stage]
-    values: dict[str, Any] = {}
-    if found.section is not None:
-        section: Any = settings
-        for key in _keys(found.section, wildcards):
-            section = section[key] if isinstance(section, Mapping) else getattr(section, key)
-        options = recipe(section, found.labels) or {}  # none of a section that is not given
-        values["options"] = {key: options[key] for key in found.keys or options if options}
-    if found.runtime:
-        one_of = "{feature}" in (found.section or "")
-        row = settings.features[wildcards["feature"]] if one_of else None
-        keys = found.runtime if row is None or encoder_row(row).network else DEVICE
-        values["runtime"] = {
-            key: value
-            for key, value in recipe(settings.runtime).items()
-            if key in keys and (key, value) != ("repeatable", True)  # as before there was the key
-        }
-    return values
-
-
-def arguments(
-    settings: Configuration, stage: str, wildcards: Mapping[str, str], settings_file: str
-) -> str:
-    """The arguments of a stage's verb: what it is told, and the file of the values that change no number."""
-    values = told(settings, stage, wildcards)
-    words = [f"--{name} {shlex.quote(canonical_json(value))}" for name, value in values.items()]
-    section = STAGES[stage].section
-    if section is not None:
-        where = "#".join([settings_file, *filter(None, [".".join(_keys(section, wildcards))])])
-        words.append(f"--settings {shlex.quote(where)}")
-    return " ".join(words)
-
-
-def rows_of_frozen(settings: Configuration, experiment: str) -> dict[str, Any]:
-    """What a frozen experiment is told of its features: their weights, and how they are used."""
-    names = settings.experiments[experiment].features.names
-    return {name: recipe(settings.features[name]) for name in names}
-
-
-def _keys(section: str, wildcards: Mapping[str, str]) -> list[str]:
-    return section.format_map(wildcards).split(".") if section else []
-
-
-def parts(settings: Configuration, stage: str, wildcards: Mapping[str, str]) -> tuple[str, ...]:
-    """The parts whose code computes a job of a stage, those that the configuration chose among them."""
-    chosen: tuple[str, ...] = ()
-    if stage in ("train", "trial"):
-        chosen = (settings.experiments[wildcards["experiment"]].objective.part,)
-    if stage == "evaluate_own":
-        own = settings.datasets[wildcards["dataset"]].evaluations
-        chosen = (own[wildcards["evaluation"]].evaluate,)
-    if stage in ("feature", "seed_weights"):
-        chosen = encoder_parts(settings.features[wildcards["feature"]])
-    if stage == "vocabulary":
-        row = settings.features[wildcards["feature"]]
-        named = row.encoder if isinstance(row, OwnTextOptions) else ""
-        chosen = tuple(filter(None, [encoder_row(row).texts, named]))
-    if stage == "import_annotations":
-        official = settings.datasets[wildcards["dataset"]].official
-        kind = official.kind if official else ""
-        chosen = (kind if ":" in kind else f"mcn.sources.{kind}",)
-    return (*STAGES[stage].code, *chosen)
-
-
-def encoder_parts(row: FeatureOptions) -> tuple[str, ...]:
-    """The parts that compute a feature: its encoder's module, and the class of the user's own."""
-    return (encoder_row(row).make, *((row.encoder,) if isinstance(row, OwnOptions) else ()))
-
-
-def code_of(
-    settings: Configuration, stage: str, wildcards: Mapping[str, str], folder: Path | None = None
-) -> str:
-    """The digest of the code that computes a job of a stage; folder: where parts of the user's own lie."""
-    return code_digest(parts(settings, stage, wildcards), folder)
-
-
 def remade(leaf: str) -> list[str]:
     """The rules that are remade when a leaf of the configuration changes, before what follows from them.
 
     leaf: dotted key, `*` for the name of a data set, feature or experiment.
     """
-    role = role_of_leaf(leaf)
+    role = LEAVES[leaf]
     rules = [rule for pattern, rules in FILES.items() if fits(leaf, pattern) for rule in rules]
     for name, stage in STAGES.items():
         whole = stage.section == ""
@@ -333,11 +206,6 @@ def _sections(stage: Stage) -> Iterator[str]:
 
 def _below(leaf: str, key: str) -> bool:
     return leaf == key or leaf.startswith(f"{key}.")
-
-
-def role_of_leaf(leaf: str) -> str:
-    """The role of a leaf; that of the section around it where it has one."""
-    return LEAVES[leaf]
 
 
 class Leaf(NamedTuple):
@@ -370,4 +238,5 @@ def _models(annotation: Any) -> Iterator[Any]:
         yield from _models(argument)
 
 
+# Leaf -> its role; that of the section around it where it has one.
 LEAVES: dict[str, str] = {leaf.path: leaf.role for leaf in leaves()}

@@ -11,7 +11,9 @@ import yaml
 
 from mcn.errors import UserError
 
-VERDICT_VERSION = 1  # of `mcn.evaluation.retrieval.verdict`; raised when its numbers would be others
+VERDICT_VERSION = (
+    1  # of `mcn.evaluation.retrieval.verdict`; raised when its numbers would be others
+)
 SEEDED = "seeded weights, which understand nothing"
 
 

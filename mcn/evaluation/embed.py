@@ -6,8 +6,7 @@ Conventions
   a zero vector and a reason `modality: code`. The caller counts it and never uses the vector.
 - Clips: every visual feature is max-pooled and L2-normalised, then they are concatenated (MCN
   youtube_dataloader.py:172-191). Where the network takes a clip in equal parts, this is done for each part.
-- A network with `takes_frames` embeds the rows of a clip, of pictures or of sound, and the clip is their mean, of unit
-  length; with `late` the mean as it is.
+- A network with `takes_frames` embeds the rows of a clip (`mcn.evaluation.model`).
 - Audio: log-mels, padded with 0 dB and pooled over valid columns only, where the model has an audio network of its
   own; otherwise the mean of the rows of its audio feature. Log-mels are padded to `audio_frames` or to where padding
   no longer reaches a valid column, whichever is shorter: the same numbers for a fraction of the work.
@@ -16,7 +15,6 @@ Conventions
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -25,13 +23,18 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mcn.errors import UserError, several
 from mcn.evaluation.annotations import Moment, Vocabulary, read_vocabulary
 from mcn.evaluation.inputs import ClipReader, Stores, audio_batch, open_stores, require_width
-from mcn.evaluation.model import evaluating, features_of
+from mcn.evaluation.model import (
+    device_of,
+    evaluating,
+    features_of,
+    mean_frames,
+    mean_sounds,
+)
 from mcn.features.runtime import resolve
 from mcn.layout import Dataset, ModelShards
 from mcn.networks.checkpoints import load_model
@@ -44,7 +47,6 @@ from mcn.options.model import ModelFeatures
 Item = TypeVar("Item")
 Input = TypeVar("Input", np.ndarray, list[np.ndarray])
 MODALITY = {"t": "text", "v": "video", "a": "audio"}
-FRAMES = 1024  # rows of a long clip that are embedded at a time
 
 
 @dataclass(frozen=True)
@@ -128,8 +130,7 @@ class EvaluatedModel:
     @property
     def device(self) -> torch.device:
         """Where the model is."""
-        rows = itertools.chain(self.model.parameters(), self.model.buffers())
-        return next(rows).device
+        return device_of(self.model)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -160,7 +161,9 @@ class EvaluatedModel:
     def embed_video(self, clips: Sequence[Moment]) -> Embedded:
         """Visual embeddings of clips."""
         if self.model.takes_frames:
-            return self._embed(clips, self.reader.frames, self._run_frames)
+            return self._embed(
+                clips, self.reader.frames, partial(mean_frames, self.model, self.inputs.video)
+            )
         return self._embed(clips, self.reader.visual, self._run_video)
 
     def embed_features(self, features: np.ndarray) -> np.ndarray:
@@ -170,7 +173,9 @@ class EvaluatedModel:
     def embed_audio(self, clips: Sequence[Moment], audio_frames: int) -> Embedded:
         """Audio embeddings of clips; of log-mels at most `audio_frames` of each are heard."""
         if self.model.takes_frames:
-            return self._embed(clips, self.reader.sounds, self._run_sounds)
+            return self._embed(
+                clips, self.reader.sounds, partial(mean_sounds, self.model, str(self.inputs.audio))
+            )
         frames = self.reader.heard(audio_frames)
         order = np.argsort([clip.end - clip.start for clip in clips], kind="stable")
         found = self._embed(
@@ -254,43 +259,6 @@ class EvaluatedModel:
         if not self.model.units_are_rows or reader.long_clips == "first":
             return ()
         return (LongSound(reader.long_clips, reader.most_tokens),)
-
-    def _run_sounds(self, clips: list[np.ndarray]) -> Tensor:
-        """The mean of the embeddings of each clip's rows of sound."""
-        wanted = self.model.sound_width
-        assert wanted is not None
-        require_width(str(self.inputs.audio), clips[0].shape[1], wanted)
-        means = [self._mean_of_rows(self.model.embed_sounds, rows) for rows in clips]
-        return self._finished(torch.stack(means))
-
-    def _run_frames(self, clips: list[list[np.ndarray]]) -> Tensor:
-        """The mean of the embeddings of each clip's frames, and of the visual features'."""
-        vectors = []
-        for clip in clips:
-            means = torch.stack([self._mean_of_frames(*one) for one in enumerate(clip)])
-            means = self._finished(means) if self.model.separate else means
-            whole = means.mean(dim=0)
-            if self.model.late and self.model.separate:
-                whole *= len(means) ** 0.5  # each text side by side has 1 / sqrt(n) of unit length
-            vectors.append(whole)
-        return self._finished(torch.stack(vectors))
-
-    def _finished(self, means: Tensor) -> Tensor:
-        """Means (n, d) of rows of unit length, as the network has them: of unit length, or as they are."""
-        return means if self.model.late else F.normalize(means, dim=1)
-
-    def _mean_of_frames(self, feature: int, rows: np.ndarray) -> Tensor:
-        """The mean (d,) of the embeddings of rows (n, D) of a visual feature, so many at a time."""
-        wanted = self.model.video_widths[feature]
-        require_width(self.inputs.video[feature], rows.shape[1], wanted)
-        return self._mean_of_rows(partial(self.model.embed_frames, feature), rows)
-
-    def _mean_of_rows(self, embed: Callable[[Tensor], Tensor], rows: np.ndarray) -> Tensor:
-        parts = [
-            embed(self._tensor(rows[first : first + FRAMES].astype("f4")))
-            for first in range(0, len(rows), FRAMES)
-        ]
-        return torch.cat(parts).mean(dim=0)
 
     def _run_video(self, rows: list[np.ndarray]) -> Tensor:
         return self.model.embed_video(self._visual_tensor(rows))

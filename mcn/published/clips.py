@@ -53,16 +53,12 @@ log = logging.getLogger(__name__)
 
 # feature -> keys of a clip that may hold it, the first one that it has
 KEYS = {
-    "pooled": {
-        "resnet152": ("2d_pooled", "2d"),
-        "resnext101": ("3d_pooled", "3d"),
+    rows: {
+        "resnet152": (f"2d_{rows}", "2d"),
+        "resnext101": (f"3d_{rows}", "3d"),
         "logmel": ("audio",),
-    },
-    "full": {
-        "resnet152": ("2d_full", "2d"),
-        "resnext101": ("3d_full", "3d"),
-        "logmel": ("audio",),
-    },
+    }
+    for rows in ("pooled", "full")
 }
 TEXT_KEYS = ("eval_caption", "caption")
 IN_LANGUAGE = re.compile(r"(?:eval_)?caption_([a-z]{2,3})")
@@ -71,6 +67,8 @@ MEL_STEP = 0.01  # s
 EXTRA_FRAMES = 2  # columns that `mcn.shards.clips.mel_column` is short of the time it is given
 SILENT_SECONDS = 1.0
 ROW_SECONDS = {"2d": 1.0, "3d": 16 / 24}  # a row of an unpooled feature
+
+COLUMNS = {"manifest": ("video_id", "path", "title"), "captions": CAPTIONS.names}
 
 
 def import_clips(source: Path, output: Path, rows: str = "pooled") -> dict[str, Any]:
@@ -115,12 +113,6 @@ def import_clips(source: Path, output: Path, rows: str = "pooled") -> dict[str, 
     write_json(output / "accounting.json", accounting)
     log.info("%s: %s", source, accounting)
     return accounting
-
-
-COLUMNS = {
-    "manifest": ("video_id", "path", "title"),
-    "captions": CAPTIONS.names,
-}
 
 
 class _Importer:

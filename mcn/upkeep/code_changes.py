@@ -9,15 +9,58 @@ Conventions
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 from mcn.config.configuration import Configuration
-from mcn.config.reruns import asked_rules, code_of
+from mcn.config.jobs import code_of
 from mcn.errors import UserError
+from mcn.layout import Dataset
 from mcn.options.base import nearest
 from mcn.shards.made_by import accept, read_record
+
+
+class Made(NamedTuple):
+    """What a rule of a stage of `ASKED` has made: its shards or weights, and what to ask Snakemake for."""
+
+    stage: str
+    wildcards: Mapping[str, str]
+    shards: Sequence[Path]
+    target: str
+
+
+def asked_rules(results: Path, settings: Configuration) -> dict[str, Made]:
+    """Rule of a stage of `ASKED` -> what it makes, of every data set whose features are extracted here."""
+    sets = {
+        name: Dataset(results / name, dataset.shards)
+        for name, dataset in settings.datasets.items()
+        if not dataset.published_features
+    }
+    rules = {}
+    for name, streams in settings.decode_passes().items():
+        folders = [stream.folder for stream in streams]
+        shards = [path for one in sets.values() for folder in folders for path in one.paths(folder)]
+        target = " ".join(f"{one.root}/{folder}/*" for one in sets.values() for folder in folders)
+        rules[f"decode_{name}"] = Made("decode", {}, shards, target)
+    shards = [
+        path
+        for name, one in sets.items()
+        if settings.datasets[name].transcribe
+        for path in one.paths("speech_account")
+    ]
+    rules["transcribe"] = Made("transcribe", {}, shards, "transcribe_shards")
+    for name, row in settings.features.items():
+        if row.is_seeded:
+            file = results / "weights" / f"{name}.safetensors"
+            rules[f"seed_weights {name}"] = Made(
+                "seed_weights", {"feature": name}, [file], str(file)
+            )
+        if row.kind != "text":
+            shards = [path for one in sets.values() for path in one.features(name)]
+            rules[name] = Made("feature", {"feature": name}, shards, f"{name}_shards")
+    return rules
 
 
 def code_changes(

@@ -51,12 +51,8 @@ _REORDERED = 16  # pictures that a decoder of H.264 may have to hold back, at mo
 _TICKS = Fraction(1, 90_000)  # the clock of encoded pictures
 _SAMPLE_RATE = 48_000
 _REPORT_SECONDS = 0.5
-_TIMED = (
-    "mov,mp4,m4a,3gp,3g2,mj2",
-    "matroska,webm",
-    "mpegts",
-    "flv",
-)  # containers with the times of pictures
+# containers with the times of pictures
+_TIMED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts", "flv")
 
 Chain: TypeAlias = Sequence[tuple[str, str]]  # filters and their arguments
 
