@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mcn.options.official import OfficialOptions
+from mcn.options.published import OfficialOptions
 from mcn.sources.adapters import adapter_of, import_annotations
 from tests.official_files import MAKERS
 from tests.test_bad_published import PAGE, WHOLE, refused

@@ -15,7 +15,7 @@ from PIL import Image
 
 from mcn.cli import main
 from mcn.config.configuration import configure
-from mcn.config.unseen import unseen_warnings
+from mcn.config.warnings import unseen_warnings
 from mcn.errors import UserError
 from mcn.evaluation.annotations import Moment
 from mcn.evaluation.basis import basis

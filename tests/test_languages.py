@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from mcn.config.configuration import configure
-from mcn.config.spoken import language_warnings
+from mcn.config.warnings import language_warnings
 from mcn.errors import UserError
 from mcn.evaluation.retrieval.stage import evaluate
 from mcn.features.text import extract_text, make_vocabulary

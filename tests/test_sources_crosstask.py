@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from mcn.errors import UserError
-from mcn.options.official import OfficialOptions
+from mcn.options.published import OfficialOptions
 from mcn.sources.adapters import adapter_of, import_annotations
 from mcn.sources.annotation_tables import prepare_steps
 from mcn.sources.crosstask import read_tasks

@@ -14,7 +14,7 @@ import pytest
 
 from mcn.cli import main
 from mcn.errors import UserError
-from mcn.options.official import OfficialOptions
+from mcn.options.published import OfficialOptions
 from mcn.sources import json_members as reader
 from mcn.sources.adapters import adapter_of, import_annotations
 from mcn.sources.json_members import json_members
@@ -189,7 +189,7 @@ LARGE = """
 import resource, sys
 from pathlib import Path
 from mcn.sources.adapters import adapter_of, import_annotations
-from mcn.options.official import OfficialOptions
+from mcn.options.published import OfficialOptions
 import mcn.sources.howto100m
 
 def megabytes():

@@ -10,7 +10,7 @@ import pytest
 
 from mcn.errors import UserError
 from mcn.evaluation.annotations import read_captions
-from mcn.options.official import OfficialOptions
+from mcn.options.published import OfficialOptions
 from mcn.sources.adapters import adapter_of, import_annotations
 from mcn.sources.annotation_tables import prepare_captions
 from mcn.sources.videos import prepare_videos

@@ -13,7 +13,7 @@ import yaml
 from mcn.cli import main
 from mcn.config.configuration import configure
 from mcn.errors import UserError
-from mcn.options.official import OfficialOptions
+from mcn.options.published import OfficialOptions
 from mcn.sources.adapters import adapter_of, built_in, import_annotations
 from mcn.sources.manifest import read_manifest
 from mcn.sources.official import ACCOUNTS, provenance

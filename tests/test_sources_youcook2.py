@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from mcn.errors import UserError
-from mcn.options.official import OfficialOptions
+from mcn.options.published import OfficialOptions
 from mcn.sources.adapters import adapter_of, import_annotations
 from mcn.sources.annotation_tables import prepare_captions
 from mcn.sources.videos import prepare_videos

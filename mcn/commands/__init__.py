@@ -13,7 +13,6 @@ from mcn.commands import (
     project,
     published,
     search,
-    serving,
     speech,
     study,
     tables,
@@ -22,7 +21,6 @@ from mcn.commands import (
 # what people type comes first in `mcn --help`
 GROUPS = (
     search,
-    serving,
     data,
     speech,
     features,

@@ -112,7 +112,7 @@ def import_annotations(arguments: Namespace) -> None:
     """Read the official files of a published data set; write the inputs of a run and an account of them."""
     from mcn.files import canonical_json
     from mcn.options.base import parse_options
-    from mcn.options.official import OfficialOptions
+    from mcn.options.published import OfficialOptions
     from mcn.sources.adapters import adapter_of, import_annotations
 
     values = {

@@ -1,4 +1,4 @@
-"""Verbs from videos to answers: run, search, and the stages of the index."""
+"""Verbs from videos to answers: run, search, serve, export, and the stages of the index."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mcn.commands.verbs import Verbs, add_group, add_verb
+from mcn.errors import UserError
 
 OPTIONS = "mcn.options.search:SearchOptions"
 
@@ -97,6 +98,18 @@ def register(verbs: Verbs) -> None:
     verb = add_verb(kinds, "model", export_model)
     verb.add_argument("model", type=Path, help="folder of the model, results/models/{experiment}")
     verb.add_argument("output", type=Path, help="folder to write")
+
+    verb = add_verb(verbs, "serve", serve)
+    verb.add_argument("directory", type=Path, metavar="DIR", help="folder that `mcn run` wrote")
+    verb.add_argument("--dataset", help="which data set, where the folder has several (the first)")
+    verb.add_argument(
+        "--port", type=int, help="port to listen at, 0: any (the first free one from 8000)"
+    )
+    verb.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen at; any but this machine's own makes the page want a token (127.0.0.1)",
+    )
 
 
 def with_dashed_query(words: Sequence[str]) -> list[str]:
@@ -215,3 +228,15 @@ def export_model(arguments: Namespace) -> None:
     from mcn.search.card import export_model, settings_of
 
     export_model(arguments.model, arguments.output, settings_of(arguments.model))
+
+
+def serve(arguments: Namespace) -> None:
+    """Serve a page to search a folder of videos with, and its API; prints its address, ends with Ctrl-C."""
+    try:
+        from mcn.search.serve.server import serve
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("starlette", "uvicorn"):
+            raise
+        cure = "pip install 'mcn[serve]'"
+        raise UserError(f"no package {error.name}", "the packages of the page", cure) from None
+    serve(arguments.directory, arguments.host, arguments.port, arguments.dataset)

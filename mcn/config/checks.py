@@ -6,6 +6,7 @@ Conventions: every problem is a line `key: what is wrong`, with the nearest name
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from mcn.errors import UserError, several
 from mcn.options.base import nearest
 from mcn.options.encoders import TextOptions
 from mcn.options.objectives import Needs
-from mcn.options.sections import CAPTIONS, Experiment
+from mcn.options.sections import CAPTIONS, DatasetOptions, Experiment
 from mcn.sources.adapters import adapter_of
 from mcn.sources.manifest import read_manifest
 from mcn.sources.outside import KNOWN_BYTES
@@ -44,28 +45,10 @@ def reference_problems(settings: Configuration) -> list[str]:
     elif meaning and settings.features[meaning].kind != "text":
         problems.append(f"search.meaning: {meaning} is no feature of texts")
     for name, experiment in settings.experiments.items():
-        wrong = experiment.feature_problems(settings.features)
-        problems += [f"experiments.{name}.{line}" for line in wrong]
-        if experiment.dataset:
-            uses[f"experiments.{name}.dataset"] = experiment.dataset
-        elif not (experiment.checkpoint or experiment.is_frozen):
-            problems.append(f"experiments.{name}.dataset: missing; or give a checkpoint to import")
-        trained_on = settings.datasets.get(experiment.dataset or "")
-        if experiment.objective.needs.steps and trained_on and not trained_on.steps:
-            problems.append(
-                f"experiments.{name}: its objective is told which step is shown when, and {experiment.dataset} has no "
-                "steps; give it tasks and steps, or take another objective"
-            )
-        problems += _start_problems(name, experiment, settings)
-        problems += _residual_problems(name, experiment, settings)
-        problems += _epoch_problems(name, experiment, settings)
+        problems += _experiment_problems(name, experiment, settings)
         early = experiment.early_evaluation
-        if early is not None:
-            uses[f"experiments.{name}.early_evaluation.dataset"] = early.dataset
-            if early.dataset in settings.datasets and not settings.datasets[early.dataset].captions:
-                problems.append(
-                    f"experiments.{name}.early_evaluation: {early.dataset} has no captions"
-                )
+        uses[f"experiments.{name}.dataset"] = experiment.dataset
+        uses[f"experiments.{name}.early_evaluation.dataset"] = early.dataset if early else None
     problems += study_problems(settings)
     for name, row in settings.features.items():
         if isinstance(row, TextOptions) and row.train and users.get(name):
@@ -74,25 +57,53 @@ def reference_problems(settings: Configuration) -> list[str]:
         if used is not None and used not in settings.datasets:
             problems.append(f"{key}: no data set {used!r}{nearest(used, settings.datasets)}")
     for name, dataset in settings.datasets.items():
-        if dataset.official:
-            try:
-                refused = adapter_of(dataset.official).refusals()
-            except UserError as error:
-                problems.append(f"datasets.{name}.official.kind: {error.got}")
-                continue
-            problems += [f"datasets.{name}.official: {one}" for one in refused]
-        problems += _wildcards(f"datasets.{name}", dataset.model_dump())
-        if not dataset.manifest:
-            problems.append(f"datasets.{name}.manifest: missing; or name a published set: official")
-        if dataset.narration_table == CAPTIONS:
-            problems.append(f"datasets.{name}.narration_table: {CAPTIONS}, and there are none")
-        if bool(dataset.tasks) != bool(dataset.steps):
-            problems.append(f"datasets.{name}: tasks and steps come together")
-        if bool(dataset.actions) != bool(dataset.labels):
-            problems.append(f"datasets.{name}: actions and labels come together")
-        if len({bool(one) for one in (dataset.classes, dataset.transcripts, dataset.segments)}) > 1:
-            problems.append(f"datasets.{name}: classes, transcripts and segments come together")
+        problems += [f"datasets.{name}{line}" for line in _dataset_problems(dataset)]
     return problems
+
+
+def _experiment_problems(
+    name: str, experiment: Experiment, settings: Configuration
+) -> Iterator[str]:
+    """What an experiment names that is not there, or cannot be."""
+    for line in experiment.feature_problems(settings.features):
+        yield f"experiments.{name}.{line}"
+    if not (experiment.dataset or experiment.checkpoint or experiment.is_frozen):
+        yield f"experiments.{name}.dataset: missing; or give a checkpoint to import"
+    trained_on = settings.datasets.get(experiment.dataset or "")
+    if experiment.objective.needs.steps and trained_on and not trained_on.steps:
+        yield (
+            f"experiments.{name}: its objective is told which step is shown when, and {experiment.dataset} has no "
+            "steps; give it tasks and steps, or take another objective"
+        )
+    yield from _start_problems(name, experiment, settings)
+    yield from _residual_problems(name, experiment, settings)
+    yield from _epoch_problems(name, experiment, settings)
+    early = experiment.early_evaluation
+    scored = settings.datasets.get(early.dataset) if early else None
+    if early and scored and not scored.captions:
+        yield f"experiments.{name}.early_evaluation: {early.dataset} has no captions"
+
+
+def _dataset_problems(dataset: DatasetOptions) -> Iterator[str]:
+    """Annotations of a data set that come together, and files that cannot be named so; each line behind its key."""
+    if dataset.official:
+        try:
+            refused = adapter_of(dataset.official).refusals()
+        except UserError as error:
+            yield f".official.kind: {error.got}"
+            return
+        yield from (f".official: {one}" for one in refused)
+    yield from _wildcards("", dataset.model_dump())
+    if not dataset.manifest:
+        yield ".manifest: missing; or name a published set: official"
+    if dataset.narration_table == CAPTIONS:
+        yield f".narration_table: {CAPTIONS}, and there are none"
+    if bool(dataset.tasks) != bool(dataset.steps):
+        yield ": tasks and steps come together"
+    if bool(dataset.actions) != bool(dataset.labels):
+        yield ": actions and labels come together"
+    if len({bool(one) for one in (dataset.classes, dataset.transcripts, dataset.segments)}) > 1:
+        yield ": classes, transcripts and segments come together"
 
 
 def check_manifests(settings: Configuration) -> None:

@@ -26,7 +26,7 @@ from mcn.config.composition import compose
 from mcn.errors import UserError
 from mcn.options.features import with_default_rows
 from mcn.options.model import ModelOptions
-from mcn.options.official import OfficialOptions
+from mcn.options.published import OfficialOptions
 from mcn.options.row import NAMED, is_hub_name, path_of
 from mcn.sources.adapters import adapter_of
 

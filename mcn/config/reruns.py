@@ -26,6 +26,7 @@ from pydantic.fields import FieldInfo
 from mcn.config.configuration import Configuration
 from mcn.options.base import role_of
 from mcn.options.features import AnyFeature
+from mcn.options.search import WINDOWS
 from mcn.options.tasks import TASKS
 
 
@@ -55,13 +56,6 @@ def _evaluation(task: str, *keys: str) -> Stage:
     return Stage("datasets.{dataset}", (task, "shards", *keys), code, DEVICE)
 
 
-WINDOWS = (
-    "scene_change",
-    "longest_seconds",
-    "shortest_seconds",
-    "window_seconds",
-    "step_seconds",
-)
 FROZEN = ("kind", "model", "frozen")
 EXPERIMENT = ("dataset", "early_evaluation", "model", "objective", "training")
 PLANNING = (

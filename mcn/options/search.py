@@ -7,6 +7,15 @@ from pydantic import Field
 from mcn.options.base import Options, field
 from mcn.options.row import Name
 
+# the options that say where windows begin and end
+WINDOWS = (
+    "scene_change",
+    "longest_seconds",
+    "shortest_seconds",
+    "window_seconds",
+    "step_seconds",
+)
+
 
 class SearchOptions(Options):
     """The windows that videos are cut into, and from what size the index is approximate."""

@@ -17,8 +17,7 @@ from mcn.options.evaluation import (
 )
 from mcn.options.frozen import NOT_TRAINED, FrozenOptions, frozen_problems
 from mcn.options.model import ModelFeatures
-from mcn.options.official import OfficialOptions
-from mcn.options.published import PublishedFeatures
+from mcn.options.published import OfficialOptions, PublishedFeatures
 from mcn.options.row import FeatureOptions, Name, Sha256
 from mcn.options.speech import TranscribeOptions
 from mcn.options.tasks import TASKS, Task

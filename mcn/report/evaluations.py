@@ -55,14 +55,20 @@ class Query(Moment):
     top: list[Retrieved]
 
 
-class Retrieval(BaseModel):
-    """`{dataset}.retrieval.json`."""
+class Evaluation(BaseModel):
+    """What every evaluation file has."""
 
     experiment: str
     dataset: str
     synthetic: bool = False
     n: int
     total: int
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+
+class Retrieval(Evaluation):
+    """`{dataset}.retrieval.json`."""
+
     scores: dict[str, Scores]
     chance: dict[str, Any] = Field(default_factory=dict)
     full_video: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -70,7 +76,6 @@ class Retrieval(BaseModel):
     released_convention: dict[str, Scores] = Field(default_factory=dict)
     examples: list[Query] = Field(default_factory=list)
     missing: dict[str, Any] = Field(default_factory=dict)
-    provenance: dict[str, Any] = Field(default_factory=dict)
 
 
 class Timeline(BaseModel):
@@ -117,20 +122,14 @@ def _verdict(second: float, segments: Sequence[tuple[float, float]]) -> str:
     return "hit" if covered else "miss"
 
 
-class Localization(BaseModel):
+class Localization(Evaluation):
     """`{dataset}.localization.json`."""
 
-    experiment: str
-    dataset: str
-    synthetic: bool = False
-    n: int
-    total: int
     scores: Scores
     chance: Scores = Field(default_factory=dict)
     tasks: dict[str, dict[str, Any]] = Field(default_factory=dict)
     splits: dict[str, dict[str, Scores]] = Field(default_factory=dict)
     timelines: list[Timeline] = Field(default_factory=list)
-    provenance: dict[str, Any] = Field(default_factory=dict)
 
 
 class AlignmentTimeline(BaseModel):
@@ -144,53 +143,36 @@ class AlignmentTimeline(BaseModel):
     predicted: list[tuple[int, float, float]]
 
 
-class Alignment(BaseModel):
+class Alignment(Evaluation):
     """`{dataset}.alignment.json`; `items`: transcript items that are not background."""
 
-    experiment: str
-    dataset: str
-    synthetic: bool = False
-    n: int
-    total: int
     items: int = 0
     scores: Scores
     chance: Scores = Field(default_factory=dict)
     tasks: dict[str, dict[str, Any]] = Field(default_factory=dict)
     timelines: list[AlignmentTimeline] = Field(default_factory=list)
     missing: dict[str, Any] = Field(default_factory=dict)
-    provenance: dict[str, Any] = Field(default_factory=dict)
 
 
-class Recognition(BaseModel):
+class Recognition(Evaluation):
     """`{dataset}.recognition.json`."""
 
-    experiment: str
-    dataset: str
-    synthetic: bool = False
-    n: int
-    total: int
     scores: Scores
     chance: Scores = Field(default_factory=dict)
     classes: dict[str, dict[str, Any]] = Field(default_factory=dict)
     missing: dict[str, Any] = Field(default_factory=dict)
-    provenance: dict[str, Any] = Field(default_factory=dict)
 
 
-class Own(BaseModel):
+class Own(Evaluation):
     """`{dataset}.{name}.json` of an evaluation of the user's own; scores are what it says they are."""
 
     name: str
-    experiment: str
-    dataset: str
-    synthetic: bool = False
-    n: int | None = None
-    total: int | None = None
+    n: int | None = None  # type: ignore[assignment]
+    total: int | None = None  # type: ignore[assignment]
     scores: Scores
     chance: Scores = Field(default_factory=dict)
-    provenance: dict[str, Any] = Field(default_factory=dict)
 
 
-Evaluation = Retrieval | Localization | Alignment | Recognition | Own
 FORMS: dict[str, type[Evaluation]] = {
     "retrieval": Retrieval,
     "localization": Localization,

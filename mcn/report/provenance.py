@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mcn.files import file_sha256
 from mcn.shards import ShardReader
 
 
@@ -23,9 +23,7 @@ class Record:
 
 def model_records(models: Mapping[str, Path]) -> Iterator[Record]:
     for experiment, directory in models.items():
-        with open(directory / "model.safetensors", "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        rows = [("model.safetensors sha256", digest)]
+        rows = [("model.safetensors sha256", file_sha256(directory / "model.safetensors"))]
         text = (directory / "config.yaml").read_text(encoding="utf-8")
         yield Record(f"Model {experiment}", rows, text)
 

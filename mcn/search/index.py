@@ -26,7 +26,7 @@ from mcn.evaluation.inputs import absence
 from mcn.files import file_sha256
 from mcn.layout import Dataset
 from mcn.options.evaluation import EvaluationOptions
-from mcn.options.search import SearchOptions
+from mcn.options.search import WINDOWS, SearchOptions
 from mcn.search.scenes import rows_in, scenes
 from mcn.search.vectors import Windows, write_part
 from mcn.shards import FeatureStore
@@ -34,13 +34,6 @@ from mcn.shards import FeatureStore
 log = logging.getLogger(__name__)
 
 VERSION = 2  # of the numbers of this stage
-WINDOWS = {
-    "scene_change",
-    "longest_seconds",
-    "shortest_seconds",
-    "window_seconds",
-    "step_seconds",
-}
 MODALITIES = {"v": "seen", "a": "heard"}
 
 
@@ -57,7 +50,7 @@ def index_shard(
     recipe = {
         "version": VERSION,
         "model": {path.name: file_sha256(path) for path in _files(model)},
-        "windows": options.model_dump(include=WINDOWS),
+        "windows": options.model_dump(include=set(WINDOWS)),
     }
     write_part(output, sources, recipe)
     counts = ", ".join(f"{len(windows.videos)} {name}" for name, windows in sources.items())

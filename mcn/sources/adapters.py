@@ -11,8 +11,8 @@ from pathlib import Path
 
 from mcn.errors import UserError
 from mcn.options.base import nearest
-from mcn.options.official import OfficialOptions
 from mcn.options.own_parts import contract_words, load_part, part_errors, part_file
+from mcn.options.published import OfficialOptions
 from mcn.sources.official import Account, Adapter, provenance
 from mcn.sources.official_text import ends_within_a_line
 

@@ -43,7 +43,7 @@ import yaml
 from mcn.errors import UserError
 from mcn.files import write_json
 from mcn.options.base import nearest
-from mcn.options.official import OfficialOptions
+from mcn.options.published import OfficialOptions
 from mcn.sources.official_text import SUFFIXES, csv_file, find_videos, write_csv
 
 log = logging.getLogger(__name__)

@@ -19,8 +19,7 @@ from mcn.options.published import IMPORTED, OF_CLIPS
 from mcn.upkeep.widths import width_problems
 from mcn.config.left_out import leave_out
 from mcn.config.one_configuration import require_one_configuration
-from mcn.config.spoken import language_warnings
-from mcn.config.unseen import unseen_warnings
+from mcn.config.warnings import language_warnings, unseen_warnings
 from mcn.config.jobs import arguments, code_of, rows_of_frozen
 from mcn.options.tasks import TASKS
 from mcn.sources.official import ACCOUNTS, provenance

@@ -1,10 +1,13 @@
-"""Texts in languages that the encoder of a text feature does not know: said before any job starts, where it can be.
+"""What is said before any job starts, where it can be known: languages that no encoder knows, sound without pictures.
 
 Conventions
 -----------
 - Known before a job are the languages that small manifests and captions files name, in a column or by the names of
-  narration files. Those that are detected later are said by the job that makes the vocabulary (`mcn.features.text`).
-- It is a warning, since an encoder may know more than it says; `features.NAME.languages` says so.
+  narration files, and the names of the files of small manifests. Languages that are detected later are said by the job
+  that makes the vocabulary (`mcn.features.text`).
+- They are warnings. An encoder may know more languages than it says; `features.NAME.languages` says so. Videos without
+  pictures end in the ledger with `no_video_stream`, and what is heard and said is still there to learn from and to
+  search.
 """
 
 from __future__ import annotations
@@ -14,11 +17,30 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mcn.config.configuration import Configuration
+from mcn.config.features import decoded_stream
+from mcn.options.decode import FrameOptions
 from mcn.options.row import TextsOptions
 from mcn.sources.languages import base_language
-from mcn.sources.outside import narrated_languages
+from mcn.sources.outside import file_endings, narrated_languages
 
 LARGEST_CAPTIONS = 20 << 20  # bytes that are looked through before a run
+SOUND_ALONE = frozenset(
+    [
+        ".aac",
+        ".ac3",
+        ".aif",
+        ".aiff",
+        ".flac",
+        ".m4a",
+        ".mka",
+        ".mp2",
+        ".mp3",
+        ".oga",
+        ".opus",
+        ".wav",
+        ".wma",
+    ]
+)
 
 
 def language_warnings(settings: Configuration) -> list[str]:
@@ -52,3 +74,22 @@ def _captioned(captions: str | None) -> Iterator[str]:
         for row in csv.DictReader(file):
             if language := base_language(row.get("language")):
                 yield language
+
+
+def unseen_warnings(settings: Configuration) -> list[str]:
+    """A line for every data set whose files all have endings of sound, and that encoders of pictures would read."""
+    found = []
+    for name, dataset in settings.datasets.items():
+        endings = file_endings(dataset.manifest) if dataset.manifest else set()
+        seeing = [
+            feature
+            for feature in settings.features_of(name)
+            if isinstance(decoded_stream(settings.features, feature), FrameOptions)
+        ]
+        if endings and endings <= SOUND_ALONE and seeing:
+            found.append(
+                f"datasets.{name}: all files are of sound alone ({', '.join(sorted(endings))}), and "
+                f"{', '.join(seeing)} will see nothing (no_video_stream): take experiments of sound, as CLAP's "
+                "(docs/encoders.md)"
+            )
+    return found
