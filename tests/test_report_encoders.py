@@ -11,9 +11,9 @@ import yaml
 
 from mcn.config.configuration import Configuration, configure
 from mcn.report import encoders
-from mcn.report.encoders import cost_of, lines_of, write_encoders
+from mcn.report.encoders import lines_of, write_encoders
 from mcn.report.measured import Files
-from mcn.upkeep.costs import JobCost
+from mcn.upkeep.costs import JobCost, experiment_costs
 
 ROOT = Path(__file__).parent.parent
 RECALLS = {"R@1": 10.0, "R@5": None, "R@10": 50.0}
@@ -43,11 +43,12 @@ def settings() -> Configuration:
 
 def test_costs_are_for_an_hour_of_video(settings: Configuration) -> None:
     """10 s of half an hour and 60 s of half an hour; 30 s of wall time on the GPU; 1 MB of half an hour."""
-    assert cost_of(settings, "conse", JOBS) == (20 + 120, 60, 2, 900)
-    assert cost_of(settings, "mcn", JOBS) is None
-    heard = cost_of(
-        settings, "mcn_embedded", [*JOBS, JobCost("decode_audio", "cpu", 60, 1, 1, 1, 1)]
-    )
+    costs = {one.experiment: one.cost for one in experiment_costs(settings, JOBS)}
+    assert costs["conse"] == (20 + 120, 60, 2, 900)
+    assert costs["mcn"] is None
+    sound = JobCost("decode_audio", "cpu", 60, 1, 1, 1, 1)
+    costs = {one.experiment: one.cost for one in experiment_costs(settings, [*JOBS, sound])}
+    heard = costs["mcn_embedded"]
     assert heard is not None
     assert heard.cpu_seconds == 140 + 5 + 60
 
@@ -59,11 +60,10 @@ def test_scores_are_those_of_the_files(
         Files("conse", "demo_test", {"retrieval": RETRIEVAL, "localization": STEPS}),
         Files("conse", "elsewhere", {"localization": STEPS}),
     ]
-    lines = {line.experiment: line for line in lines_of(settings, JOBS, files)}
-    assert (lines["conse"].kind, lines["conse"].features) == (
-        "frozen",
-        "efficientnet_lite2 + minilm",
-    )
+    costs = experiment_costs(settings, JOBS)
+    lines = {line.read.experiment: line for line in lines_of(costs, files[:1])}
+    conse = lines["conse"].read
+    assert (conse.kind, conse.features) == ("frozen", "efficientnet_lite2 + minilm")
     assert [score[1:6] for score in lines["conse"].scores] == [
         ("t->v R@1", 10.0, 4.0, 16.0, 1.0),
         ("t->v R@5", None, None, None, 5.0),
@@ -71,9 +71,8 @@ def test_scores_are_those_of_the_files(
         ("step recall", 48.0, None, None, 26.0),
     ]
     assert lines["mcn"].scores == []
-    monkeypatch.setattr(encoders, "measure", lambda results, settings: JOBS)
     monkeypatch.setattr(encoders, "read_results", lambda results: files)
-    write_encoders(settings, tmp_path, tmp_path / "encoders.html")
+    write_encoders(costs, settings.datasets, tmp_path, tmp_path / "encoders.html")
     page = (tmp_path / "encoders.html").read_text()
     assert "not measured" in page
     assert "4.0 – 16.0" in page

@@ -163,9 +163,11 @@ def compare_encoders(arguments: Namespace) -> None:
     from mcn.config.configuration import Configuration
     from mcn.options.base import parse_options
     from mcn.report.encoders import write_encoders
+    from mcn.upkeep.costs import experiment_costs, measure
 
     settings = parse_options(Configuration, arguments.options)
-    write_encoders(settings, arguments.results, arguments.output)
+    costs = experiment_costs(settings, measure(arguments.results, settings))
+    write_encoders(costs, settings.datasets, arguments.results, arguments.output)
 
 
 def compare_features(arguments: Namespace) -> None:

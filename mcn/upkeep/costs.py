@@ -4,18 +4,23 @@ Conventions
 -----------
 - One row a job: stage; device (`cpu` or `cuda`); media_seconds: length of the usable videos of the job's shard, s;
   wall_seconds, cpu_seconds: of the job, start-up included; peak_mib: resident memory; output_bytes: of what it wrote.
+- Cost of an experiment: that of the decoding passes and of the features of frames and sound that its model reads, for
+  an hour of video. A pass that several features share counts whole.
 - Sources: Snakemake's benchmark files (`s`, `cpu_time`, `max_rss`) and the shards themselves.
   Decoded shards that were temporary count as 0 bytes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
 from mcn.config.configuration import Configuration
+from mcn.config.features import with_sources
 from mcn.errors import UserError
 from mcn.files import write_text
 from mcn.layout import Dataset
@@ -23,7 +28,7 @@ from mcn.shards import FeatureStore, ShardReader
 
 
 @dataclass(frozen=True)
-class Stage:
+class MeasuredStage:
     """A rule that leaves benchmark files: the feature whose rows tell the length of its videos, and what it writes.
 
     feature: '' of `transcribe`, whose account tells the length.
@@ -34,7 +39,7 @@ class Stage:
     folders: tuple[str, ...]
 
 
-def stages(settings: Configuration) -> list[Stage]:
+def stages(settings: Configuration) -> list[MeasuredStage]:
     """Every stage that decodes, or computes a feature of frames or sound, decoding first."""
     rows = {name: row for name, row in settings.features.items() if row.kind != "text"}
     found = []
@@ -42,9 +47,9 @@ def stages(settings: Configuration) -> list[Stage]:
         readers = [feature for feature, row in rows.items() if row.stream in streams]
         folders = tuple(stream.folder for stream in streams)
         used = [one for one in readers if one in settings.used_features()]
-        found.append(Stage(f"decode_{name}", (used or readers)[-1], folders))
-    found += [Stage("transcribe", "", ("speech", "speech_account"))]
-    return found + [Stage(name, name, (f"features/{name}",)) for name in rows]
+        found.append(MeasuredStage(f"decode_{name}", (used or readers)[-1], folders))
+    found += [MeasuredStage("transcribe", "", ("speech", "speech_account"))]
+    return found + [MeasuredStage(name, name, (f"features/{name}",)) for name in rows]
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,69 @@ def measure(results: Path, settings: Configuration) -> list[JobCost]:
     return costs
 
 
+class Cost(NamedTuple):
+    """For an hour of video: processor time, wall time on a GPU, feature shards; and the memory of the largest job."""
+
+    cpu_seconds: float
+    gpu_seconds: float
+    megabytes: float
+    peak_mib: float
+
+
+@dataclass(frozen=True)
+class ExperimentCost:
+    """An experiment, its kind (`imported` of a published checkpoint), the features that it reads, and their cost.
+
+    cost: None where a feature was not made here.
+    """
+
+    experiment: str
+    kind: str
+    features: str
+    cost: Cost | None
+
+
+def experiment_costs(settings: Configuration, jobs: Sequence[JobCost]) -> list[ExperimentCost]:
+    """What the features of every experiment cost, in the order of the configuration."""
+    return [
+        ExperimentCost(
+            name,
+            "imported" if one.checkpoint else one.kind,
+            " + ".join(one.features.names),
+            _cost_of(settings, name, jobs),
+        )
+        for name, one in settings.experiments.items()
+    ]
+
+
+def _cost_of(settings: Configuration, experiment: str, costs: Sequence[JobCost]) -> Cost | None:
+    """What the features of an experiment cost; None where a stage of them was not measured."""
+    rows = settings.features
+    names = with_sources(rows, settings.experiments[experiment].features.names)
+    features = [name for name in names if rows[name].kind != "text"]
+    streams = {rows[name].stream for name in features}
+    passes = [
+        f"decode_{name}"
+        for name, decoded in settings.decode_passes().items()
+        if streams & set(decoded)
+    ]
+    total = Cost(0.0, 0.0, 0.0, 0.0)
+    for stage in [*passes, *features]:
+        jobs = [job for job in costs if job.stage == stage]
+        hours = sum(job.media_seconds for job in jobs) / 3600
+        if not hours:
+            return None
+        on_gpu = [job for job in jobs if job.device == "cuda"]
+        written = sum(job.output_bytes for job in jobs) / 1e6 if stage in features else 0.0
+        total = Cost(
+            total.cpu_seconds + sum(job.cpu_seconds for job in jobs) / hours,
+            total.gpu_seconds + sum(job.wall_seconds for job in on_gpu) / hours,
+            total.megabytes + written / hours,
+            max(total.peak_mib, *(job.peak_mib for job in jobs)),
+        )
+    return total
+
+
 def write_costs(path: Path, costs: list[JobCost]) -> None:
     """Write the table as CSV."""
     write_text(path, pd.DataFrame([asdict(cost) for cost in costs]).round(3).to_csv(index=False))
@@ -88,7 +156,7 @@ def read_costs(path: Path) -> list[JobCost]:
     return [JobCost(**row) for row in table.to_dict("records")]  # type: ignore[arg-type]
 
 
-def _job(stage: Stage, file: Path, dataset: Dataset) -> JobCost:
+def _job(stage: MeasuredStage, file: Path, dataset: Dataset) -> JobCost:
     row = pd.read_csv(file, sep="\t", na_values="-").iloc[-1]
     shard = f"{file.stem}.parquet"
     path = dataset.root / (f"features/{stage.feature}" if stage.feature else "speech_account")
