@@ -245,9 +245,8 @@ class Configuration(Options):
                 if dataset.captions is None and not published.clips.endswith(".pth"):
                     dataset.captions = f"results/{name}/published/captions.csv"
             if dataset.official:
-                with contextlib.suppress(
-                    UserError
-                ):  # told by `_references`, with all other problems
+                # told by `reference_problems`, with all other problems
+                with contextlib.suppress(UserError):
                     for key, file in adapter_of(dataset.official).makes.items():
                         if not getattr(dataset, key):
                             setattr(dataset, key, f"results/{name}/official/{file}")

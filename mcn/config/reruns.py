@@ -46,9 +46,8 @@ class Stage(NamedTuple):
 
 
 NETWORK = ("precision", "batch_size", "repeatable")
-DEVICE = (
-    "",
-)  # a network that runs in fp32: of `runtime` it reads the device alone, which changes no number
+# a network that runs in fp32: of `runtime` it reads the device alone, which changes no number
+DEVICE = ("",)
 
 
 def _evaluation(task: str, *keys: str) -> Stage:

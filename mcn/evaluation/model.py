@@ -44,9 +44,8 @@ def features_of(config: Mapping[str, Any], model: EmbeddingNetwork) -> ModelFeat
 def evaluating(model: EmbeddingNetwork) -> Iterator[None]:
     """Eval mode, no gradients, float32 convolutions that repeat themselves; what was set is restored."""
     was_training = model.training
-    if any(
-        layer.training for layer in model.modules()
-    ):  # to set a mode costs more than to ask for it
+    # to set a mode costs more than to ask for it
+    if any(layer.training for layer in model.modules()):
         model.eval()
     try:
         exact = torch.backends.cudnn.flags(

@@ -128,9 +128,8 @@ def _headless(network: nn.Module) -> nn.Module:
         network.fc = nn.Identity()
     else:
         network.classifier = nn.Identity()
-        network.avgpool = (
-            nn.Identity()
-        )  # of a fixed size; the mean that follows is over all of the map
+        # of a fixed size; the mean that follows is over all of the map
+        network.avgpool = nn.Identity()
     return network.eval().requires_grad_(False)
 
 

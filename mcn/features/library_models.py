@@ -97,9 +97,8 @@ def recipe_of(options: LibraryOptions, opened: Opened, libraries: Sequence[str])
         raise UserError(got, f"sha256 {options.weights_sha256}", cure)
     left_out = {"model", "revision", "weights_sha256", "precision", "reads", "kind", "pooling"}
     known = options.model_dump(mode="json", exclude=left_out | {"label", "decode_pass"})
-    weights = known.pop(
-        "weights", None
-    )  # of torchvision: a name, or a file, which its sha256 tells
+    # of torchvision: a name, or a file, which its sha256 tells
+    weights = known.pop("weights", None)
     model = {
         "source": folder_of(options).name if options.is_folder else options.model,
         **({"name": Path(weights).name} if weights else {}),

@@ -66,9 +66,8 @@ def _riff(file: BinaryIO, size: int) -> FileEnd:
     if length in (0, 0xFFFFFFFF):  # written to a pipe
         return FileEnd("unknown", "its length was not written")
     if head[:4] == b"RIFF" and length + 8 < size - 1:
-        return FileEnd(
-            "unknown", "more follows than the file announces"
-        )  # parts of large AVI files
+        # parts of large AVI files
+        return FileEnd("unknown", "more follows than the file announces")
     end = _announced(length + 8, size)
     # an AVI keeps the number of its frames in its header, a WAV only that of its bytes
     return end._replace(measured=end.state == "cut" and head[:4] == b"RIFF" and not _is_avi(file))

@@ -10,9 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 
 LONGEST_LINE = 1 << 20  # bytes
-LARGEST_TEXT = (
-    1 << 30
-)  # bytes of a text that is held whole; in memory it takes several times as much
+# bytes of a text that is held whole; in memory it takes several times as much
+LARGEST_TEXT = 1 << 30
 
 
 def require_lines(path: Path) -> None:

@@ -143,9 +143,8 @@ class DecodedStream:
                 if self._joined is not None and packet.dts is not None:
                     self._joined.move(packet)
                 self._see(packet)
-                if (
-                    packet.stream.index == self._stream.index
-                ):  # the last packets have no stream_index
+                # the last packets have no stream_index
+                if packet.stream.index == self._stream.index:
                     yield packet
         except av.FFmpegError as error:  # the demuxer met damage: nothing after it can be read
             self._errors.append(f"at {self._file_end:.2f} s: {words(error)}")
@@ -165,9 +164,8 @@ class DecodedStream:
     def _demuxed(self, chosen: list[Stream]) -> Iterator[Packet]:
         try:
             yield from self._container.demux(chosen)
-        except (
-            IndexError
-        ):  # at the end, where PyAV meets streams that were announced after the first packets
+        except IndexError:
+            # at the end, where PyAV meets streams that were announced after the first packets
             self._remarks.late_streams += 1
 
     def _see(self, packet: Packet) -> None:

@@ -238,7 +238,6 @@ def pool_audio(columns: Tensor, length: int, frames: Tensor | None) -> Tensor:
     steps = columns.shape[2]
     valid = (frames.to(columns.device).long() // round(length / steps)).clamp(1, steps)
     mask = torch.arange(steps, device=columns.device) < valid.unsqueeze(1)
-    weights = (mask / valid.unsqueeze(1)).to(
-        columns.dtype
-    )  # before the sum, which float16 might not hold
+    # before the sum, which float16 might not hold
+    weights = (mask / valid.unsqueeze(1)).to(columns.dtype)
     return (columns * weights.unsqueeze(1)).sum(dim=2)

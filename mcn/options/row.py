@@ -37,11 +37,8 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Kind = Literal["frame", "clip", "audio", "text"]
 
 EMBEDDED_PREFIX = "embedded:"  # weights that an installed package carries (mcn.features.embedded)
-NAMED = (
-    "timm:",
-    "torchvision:",
-    EMBEDDED_PREFIX,
-)  # weights that a library fetches or holds, by name
+# weights that a library fetches or holds, by name
+NAMED = ("timm:", "torchvision:", EMBEDDED_PREFIX)
 
 # names of vectors and models of texts that were trained on English alone
 ENGLISH = (

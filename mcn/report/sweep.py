@@ -28,12 +28,8 @@ from mcn.report.render import environment
 log = logging.getLogger(__name__)
 
 COLUMNS = ("experiment", "epoch", "dataset", "evaluation", "measure", "value")
-LEFT_OUT = (
-    "n",
-    "total",
-    "MedR",
-    "MeanR",
-)  # of the curves: counts, and ranks, which are not percent
+# of the curves: counts, and ranks, which are not percent
+LEFT_OUT = ("n", "total", "MedR", "MeanR")
 
 
 class EpochScore(NamedTuple):

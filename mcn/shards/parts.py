@@ -22,9 +22,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-PART_BYTES = (
-    64 << 20
-)  # reading and writing takes three times as much; a network needs some 700 MB beside it
+# reading and writing takes three times as much; a network needs some 700 MB beside it
+PART_BYTES = 64 << 20
 STATUS = "part"
 KEYS = (b"mcn.parts", b"mcn.parts.again")
 

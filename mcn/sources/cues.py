@@ -50,9 +50,8 @@ def _cues(lines: list[str], is_vtt: bool) -> Iterator[Cue]:
     numbered = bool(starts) and starts[0] > 0 and lines[starts[0] - 1].strip().isdigit()
     for start, following in pairwise([*starts, len(lines)]):
         body = lines[start + 1 : following]
-        if (
-            is_vtt
-        ):  # an empty line ends a cue; what follows is a comment, a style or the next cue's name
+        # an empty line ends a cue; what follows is a comment, a style or the next cue's name
+        if is_vtt:
             body = body[: body.index("")] if "" in body else body
         elif numbered and following < len(lines):
             body = _without_number(body)

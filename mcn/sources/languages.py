@@ -68,10 +68,8 @@ def _detected(identifier: Any, text: str) -> str:
 @functools.lru_cache(maxsize=8)
 def _identifier(among: tuple[str, ...] = ()) -> Any:
     """The library's model, restricted to some languages where there are any."""
-    from py3langid.langid import (
-        MODEL_FILE,
-        LanguageIdentifier,
-    )  # takes a second, not for every command
+    # takes a second, not for every command
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
     identifier.set_languages(list(among) or None)

@@ -51,9 +51,8 @@ def known_by(path: Path) -> str:
         if path.is_dir():
             below = sorted(one for one in path.rglob("*") if one.is_file())[:FILES_OF_A_FOLDER]
             return _digest([[str(one), _identity(one)] for one in below])
-        small = (
-            path.is_file() and path.stat().st_size <= HASHED_BYTES
-        )  # pipes and devices never end
+        # pipes and devices never end
+        small = path.is_file() and path.stat().st_size <= HASHED_BYTES
         return file_sha256(path) if small else canonical_json(_identity(path))
     except (OSError, ValueError):
         return "missing"

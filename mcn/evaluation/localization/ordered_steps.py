@@ -62,9 +62,8 @@ def step_seconds(scores: np.ndarray) -> np.ndarray:
     batch, seconds, steps = scores.shape
     slack = seconds - steps + 1
     offsets = np.arange(slack)
-    argbest = np.empty(
-        (steps, batch, slack), np.int64
-    )  # earliest offset of the best prefix up to each offset
+    # earliest offset of the best prefix up to each offset
+    argbest = np.empty((steps, batch, slack), np.int64)
     prefix = np.zeros((batch, slack))
     for k in range(steps):
         value = prefix + scores[:, k : k + slack, k]

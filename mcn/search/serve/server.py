@@ -30,9 +30,8 @@ from mcn.search.serve.guard import is_loopback
 from mcn.search.serve.opened import Opened, stamp_of
 
 FIRST_PORT, TRIED_PORTS = 8000, 20
-MAXIMUM_HEAD_BYTES = (
-    256 * 1024
-)  # of a request: long queries are answered in words, not by a closed connection
+# of a request: long queries are answered in words, not by a closed connection
+MAXIMUM_HEAD_BYTES = 256 * 1024
 MAXIMUM_CONNECTIONS = 1000
 _END_SECONDS = 1  # for films that are being sent, at Ctrl-C
 
