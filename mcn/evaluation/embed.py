@@ -28,13 +28,7 @@ from torch import Tensor
 from mcn.errors import UserError, several
 from mcn.evaluation.annotations import Moment, Vocabulary, read_vocabulary
 from mcn.evaluation.inputs import ClipReader, Stores, audio_batch, open_stores, require_width
-from mcn.evaluation.model import (
-    device_of,
-    evaluating,
-    features_of,
-    mean_frames,
-    mean_sounds,
-)
+from mcn.evaluation.model import device_of, evaluating, features_of, mean_frames, mean_sounds
 from mcn.features.runtime import resolve
 from mcn.layout import Dataset, ModelShards
 from mcn.networks.checkpoints import load_model

@@ -20,12 +20,7 @@ from torch import Tensor, nn
 from mcn.errors import UserError
 from mcn.features.hub import hub_commit, require_in_reach
 from mcn.features.hub_cache import cached_snapshot
-from mcn.features.library_models import (
-    folder_of,
-    library,
-    not_opened,
-    token_mean,
-)
+from mcn.features.library_models import folder_of, library, not_opened, token_mean
 from mcn.options.libraries import (
     LibraryOptions,
     TransformersAudioOptions,

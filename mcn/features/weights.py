@@ -24,12 +24,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mcn.errors import UserError
-from mcn.features.backbones import (
-    TORCHVISION,
-    load_embedded,
-    load_timm,
-    load_video_network,
-)
+from mcn.features.backbones import TORCHVISION, load_embedded, load_timm, load_video_network
 from mcn.features.embedded import locate
 from mcn.files import file_sha256
 from mcn.networks.checkpoints import load_davenet, load_resnext101, load_rows, read_state_dict

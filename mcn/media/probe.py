@@ -21,13 +21,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from mcn.errors import VideoError
-from mcn.media.files import (
-    MICROSECOND,
-    open_media,
-    seek,
-    select_audio,
-    select_video,
-)
+from mcn.media.files import MICROSECOND, open_media, seek, select_audio, select_video
 from mcn.media.frames import orientation, upright_size
 from mcn.media.remarks import Remarks
 from mcn.media.spans import start_seconds, stream_end

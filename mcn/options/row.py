@@ -20,14 +20,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import (
-    Discriminator,
-    Field,
-    StringConstraints,
-    Tag,
-    field_validator,
-    model_validator,
-)
+from pydantic import Discriminator, Field, StringConstraints, Tag, field_validator, model_validator
 
 from mcn.options.base import LanguageCode, Options, field
 from mcn.options.decode import FrameOptions, SoundOptions

@@ -8,13 +8,7 @@ from mcn.options.base import Options, field
 from mcn.options.row import Name
 
 # the options that say where windows begin and end
-WINDOWS = (
-    "scene_change",
-    "longest_seconds",
-    "shortest_seconds",
-    "window_seconds",
-    "step_seconds",
-)
+WINDOWS = ("scene_change", "longest_seconds", "shortest_seconds", "window_seconds", "step_seconds")
 
 
 class SearchOptions(Options):

@@ -30,14 +30,7 @@ from mcn.errors import UserError
 from mcn.sources.annotation_tables import STEPS, TASKS
 from mcn.sources.arrays import load_array
 from mcn.sources.official import Account, Adapter, Split, csv_inputs
-from mcn.sources.official_text import (
-    GET_AGAIN,
-    csv_lines,
-    identifier,
-    number,
-    text_lines,
-    wrong,
-)
+from mcn.sources.official_text import GET_AGAIN, csv_lines, identifier, number, text_lines, wrong
 
 PRIMARY_TASKS = 18
 LINES_OF_A_TASK = 5

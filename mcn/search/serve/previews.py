@@ -35,12 +35,7 @@ from mcn.files import atomic_path
 from mcn.media.files import MICROSECOND, offset_ticks, open_media
 from mcn.media.frames import orientation
 from mcn.media.probe import VideoFacts, probe
-from mcn.search.serve.playback import (
-    COPIED_AUDIO,
-    COPIED_VIDEO,
-    chosen_streams,
-    plays_in_browsers,
-)
+from mcn.search.serve.playback import COPIED_AUDIO, COPIED_VIDEO, chosen_streams, plays_in_browsers
 
 MAXIMUM_HEIGHT = 480  # pixels
 MAXIMUM_WIDTH = 1280
