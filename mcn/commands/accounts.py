@@ -6,14 +6,14 @@ import shlex
 from argparse import Namespace
 from pathlib import Path
 
-from mcn.commands.verbs import Verbs, add_verb, downloads_of
+from mcn.commands.verbs import Verbs, add_path, add_verb, downloads_of
 from mcn.errors import UserError
 
 
 def register(verbs: Verbs) -> None:
     """Add the parsers of this group."""
     verb = add_verb(verbs, "ledger", ledger)
-    verb.add_argument("dataset", type=Path, help="results/{dataset}")
+    add_path(verb, "dataset", "results/{dataset}")
     verb.add_argument("--shards", type=int, required=True, help="number of shards")
     verb.add_argument("--features", nargs="+", required=True, help="the streams, in their order")
     verb.add_argument("--manifest", type=Path, help="named in the commands of quarantine.csv")
@@ -22,20 +22,20 @@ def register(verbs: Verbs) -> None:
     )
 
     verb = add_verb(verbs, "retry", retry, "mcn.config.configuration:Configuration")
-    verb.add_argument("results", type=Path, help="folder of a run")
+    add_path(verb, "results", "folder of a run")
     verb.add_argument("--threads", type=int, default=0, help="processor threads, 0: all (default)")
 
     verb = add_verb(verbs, "report", report, "mcn.config.configuration:Configuration")
-    verb.add_argument("results", type=Path, help="folder of a run")
-    verb.add_argument("--output", type=Path, required=True, help="page (.html)")
+    add_path(verb, "results", "folder of a run")
+    add_path(verb, "--output", "page (.html)")
 
     verb = add_verb(verbs, "leaks", leaks, "mcn.config.configuration:Configuration")
-    verb.add_argument("results", type=Path, help="folder of a run")
+    add_path(verb, "results", "folder of a run")
     verb.add_argument("dataset", help="the training set")
-    verb.add_argument("--output", type=Path, required=True, help=".csv")
+    add_path(verb, "--output", ".csv")
 
     verb = add_verb(verbs, "estimate", estimate, downloads=True)
-    verb.add_argument("manifest", type=Path, help="CSV or parquet: video_id,path[,narration,...]")
+    add_path(verb, "manifest", "CSV or parquet: video_id,path[,narration,...]")
     verb.add_argument(
         "--benchmarks",
         type=Path,
@@ -50,7 +50,7 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("--results", type=Path, default=Path("results"), help="folder of the run")
 
     verb = add_verb(verbs, "verify", verify, "mcn.config.configuration:Configuration")
-    verb.add_argument("results", type=Path, help="folder of a run")
+    add_path(verb, "results", "folder of a run")
     words = "also read every video, and compare it with what was decoded"
     verb.add_argument("--content", action="store_true", help=words)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from mcn.commands.verbs import Verbs, add_group, add_verb, downloads_of
+from mcn.commands.verbs import Verbs, add_group, add_path, add_verb, downloads_of
 from mcn.errors import UserError
 
 VIDEOS = "table of videos that `mcn prepare videos` wrote"
@@ -14,68 +14,58 @@ VIDEOS = "table of videos that `mcn prepare videos` wrote"
 def register(verbs: Verbs) -> None:
     """Add the parsers of this group."""
     verb = add_verb(verbs, "doctor", doctor, "mcn.options.decode:DecodeOptions", downloads=True)
-    verb.add_argument(
-        "manifest", type=Path, help="CSV or parquet: video_id,path[,narration,...]; or a folder"
-    )
+    add_path(verb, "manifest", "CSV or parquet: video_id,path[,narration,...]; or a folder")
     verb.add_argument("--video", action="append", help="only this video_id (repeatable)")
 
     verb = add_verb(verbs, "demo", demo, "mcn.options.demo:DemoOptions")
-    verb.add_argument("directory", type=Path, help="folder to render into")
+    add_path(verb, "directory", "folder to render into")
     verb.add_argument("--workers", type=int, default=0, help="processes, 0: one a core (default)")
 
     verb = add_verb(verbs, "render", render, "mcn.options.demo:RenderedOptions")
-    verb.add_argument("directory", type=Path, help="folder to render into, of the set's name")
+    add_path(verb, "directory", "folder to render into, of the set's name")
     verb.add_argument("--workers", type=int, default=0, help="processes, 0: one a core (default)")
 
     kinds = add_group(verbs, "prepare", "Check manifests and annotations; write them as tables.")
     verb = add_verb(kinds, "videos", prepare_videos, "mcn.options.sections:DatasetOptions")
-    verb.add_argument("manifest", type=Path, help="CSV or parquet: video_id,path[,narration,...]")
-    verb.add_argument("--videos", type=Path, required=True, help="table of videos to write")
-    verb.add_argument("--narration", type=Path, required=True, help="table of narration to write")
+    add_path(verb, "manifest", "CSV or parquet: video_id,path[,narration,...]")
+    add_path(verb, "--videos", "table of videos to write")
+    add_path(verb, "--narration", "table of narration to write")
     verb = add_verb(kinds, "captions", prepare_captions)
-    verb.add_argument(
-        "annotations", type=Path, help="CSV clip_id,video_id,start_seconds,end_seconds,caption"
-    )
-    verb.add_argument("--videos", type=Path, required=True, help=VIDEOS)
-    verb.add_argument("--output", type=Path, required=True, help="table of captions to write")
+    add_path(verb, "annotations", "CSV clip_id,video_id,start_seconds,end_seconds,caption")
+    add_path(verb, "--videos", VIDEOS)
+    add_path(verb, "--output", "table of captions to write")
     verb = add_verb(kinds, "steps", prepare_steps)
-    verb.add_argument("task_list", type=Path, help="CSV task,step,text")
-    verb.add_argument(
-        "annotations", type=Path, help="CSV video_id,task,step,start_seconds,end_seconds"
-    )
-    verb.add_argument("--videos", type=Path, required=True, help=VIDEOS)
-    verb.add_argument("--tasks", type=Path, required=True, help="table of tasks to write")
-    verb.add_argument("--steps", type=Path, required=True, help="table of steps to write")
+    add_path(verb, "task_list", "CSV task,step,text")
+    add_path(verb, "annotations", "CSV video_id,task,step,start_seconds,end_seconds")
+    add_path(verb, "--videos", VIDEOS)
+    add_path(verb, "--tasks", "table of tasks to write")
+    add_path(verb, "--steps", "table of steps to write")
     verb = add_verb(kinds, "alignment", prepare_alignment)
-    verb.add_argument("class_list", type=Path, help="CSV class_id,text,background (0 or 1)")
-    verb.add_argument("transcript_list", type=Path, help="CSV video_id,position,class_id")
-    verb.add_argument(
-        "segment_list", type=Path, help="CSV video_id,class_id,start_seconds,end_seconds"
-    )
-    verb.add_argument("--videos", type=Path, required=True, help=VIDEOS)
+    add_path(verb, "class_list", "CSV class_id,text,background (0 or 1)")
+    add_path(verb, "transcript_list", "CSV video_id,position,class_id")
+    add_path(verb, "segment_list", "CSV video_id,class_id,start_seconds,end_seconds")
+    add_path(verb, "--videos", VIDEOS)
     for name in ("classes", "transcripts", "segments"):
-        verb.add_argument(f"--{name}", type=Path, required=True, help=f"table of {name} to write")
+        add_path(verb, f"--{name}", f"table of {name} to write")
 
     verb = add_verb(kinds, "actions", prepare_actions)
-    verb.add_argument("action_list", type=Path, help="CSV class,text")
-    verb.add_argument("label_list", type=Path, help="CSV video_id,class")
-    verb.add_argument("--videos", type=Path, required=True, help=VIDEOS)
+    add_path(verb, "action_list", "CSV class,text")
+    add_path(verb, "label_list", "CSV video_id,class")
+    add_path(verb, "--videos", VIDEOS)
     for name in ("actions", "labels"):
-        verb.add_argument(f"--{name}", type=Path, required=True, help=f"table of {name} to write")
+        add_path(verb, f"--{name}", f"table of {name} to write")
 
     verb = add_verb(verbs, "partition", partition)
-    verb.add_argument("videos", type=Path, help=VIDEOS)
-    verb.add_argument("narration", type=Path, help="table of narration, written with it")
+    add_path(verb, "videos", VIDEOS)
+    add_path(verb, "narration", "table of narration, written with it")
     verb.add_argument("--shards", type=int, required=True, help="number of shards")
-    verb.add_argument("--directory", type=Path, required=True, help="results/{dataset}")
+    add_path(verb, "--directory", "results/{dataset}")
 
     kinds = add_group(verbs, "shard", "Write one shard's share of a manifest.")
     for name, run in (("videos", shard_videos), ("narration", shard_narration)):
         verb = add_verb(kinds, name, run)
-        verb.add_argument(
-            "manifest", type=Path, help="CSV or parquet: video_id,path[,narration,...]"
-        )
-        verb.add_argument("output", type=Path, help="file to write")
+        add_path(verb, "manifest", "CSV or parquet: video_id,path[,narration,...]")
+        add_path(verb, "output", "file to write")
         verb.add_argument("--shards", type=int, required=True, help="number of shards")
         verb.add_argument("--shard", type=int, required=True, help="number of this shard, from 0")
 
@@ -84,7 +74,7 @@ def register(verbs: Verbs) -> None:
     verb.add_argument(
         "--threads", type=int, default=1, help="videos decoded side by side, each on one core (1)"
     )
-    verb.add_argument("shard", type=Path, help="shard list, results/{dataset}/shards/NNNNN.csv")
+    add_path(verb, "shard", "shard list, results/{dataset}/shards/NNNNN.csv")
     verb.add_argument("outputs", type=Path, nargs="+", help="a shard for each stream")
     verb.add_argument(
         "--streams",

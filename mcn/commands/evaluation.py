@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mcn.commands.verbs import Verbs, add_group, add_verb
+from mcn.commands.verbs import Verbs, add_group, add_path, add_verb
 from mcn.options.evaluation import EvaluationOptions
 from mcn.options.tasks import TASKS
 
@@ -35,30 +35,30 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("--synthetic", action="store_true", help="the data set is rendered")
 
     verb = add_verb(verbs, "scoreboard", scoreboard)
-    verb.add_argument("model", type=Path, help="folder of the model")
+    add_path(verb, "model", "folder of the model")
     words = "name of a task of mteb; may be given several times"
     verb.add_argument("--task", action="append", default=[], help=words)
     words = "name of a benchmark of mteb, as 'MVEB(text, video)'; may be given several times"
     verb.add_argument("--benchmark", action="append", default=[], help=words)
-    verb.add_argument("--output", type=Path, required=True, help="folder of mteb's results")
+    add_path(verb, "--output", "folder of mteb's results")
 
     verb = add_verb(verbs, "align", align, "mcn.options.evaluation:AlignmentOptions")
-    verb.add_argument("probabilities", type=Path, help="folder of VIDEO.probs, log-probabilities")
-    verb.add_argument("--classes", type=Path, required=True, help="weakYouTube_dict.txt")
+    add_path(verb, "probabilities", "folder of VIDEO.probs, log-probabilities")
+    add_path(verb, "--classes", "weakYouTube_dict.txt")
     words = "folder of VIDEO.grammar or VIDEO.txt, the labels in order"
-    verb.add_argument("--transcripts", type=Path, required=True, help=words)
+    add_path(verb, "--transcripts", words)
     verb.add_argument("--truth", type=Path, help="folder of VIDEO.gt or VIDEO.txt, a label a frame")
     words = "weakYouTube_length.txt, mean lengths [frames] (default: mean_length)"
     verb.add_argument("--lengths", type=Path, help=words)
     words = "what a row is (frames: the official aligner; seconds: MCN eval_cross.py)"
     verb.add_argument("--rows", choices=("frames", "seconds"), default="frames", help=words)
-    verb.add_argument("--output", type=Path, required=True, help="folder for VIDEO.res and scores")
+    add_path(verb, "--output", "folder for VIDEO.res and scores")
 
 
 def _add_places(verb: ArgumentParser) -> None:
-    verb.add_argument("model", type=Path, help="folder of the model")
-    verb.add_argument("dataset", type=Path, help="results/{dataset}")
-    verb.add_argument("--output", type=Path, required=True, help=".json")
+    add_path(verb, "model", "folder of the model")
+    add_path(verb, "dataset", "results/{dataset}")
+    add_path(verb, "--output", ".json")
 
 
 def evaluate(task: str, arguments: Namespace) -> None:

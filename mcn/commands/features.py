@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mcn.commands.verbs import Verbs, add_verb
+from mcn.commands.verbs import Verbs, add_path, add_verb
 from mcn.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,25 +27,25 @@ def register(verbs: Verbs) -> None:
     verb = _add(verbs, "seed-weights", seed_weights)
     verb.set_defaults(stage="seed_weights")
     verb.add_argument("shards", type=Path, nargs="+", help="shards of what the feature reads")
-    verb.add_argument("--output", type=Path, required=True, help=".safetensors")
+    add_path(verb, "--output", ".safetensors")
     verb.add_argument("--seed", type=int, default=0, help="of the random numbers (0)")
     verb.add_argument("--threads", type=int, default=0, help="processor threads, 0: all (default)")
 
     verb = _add(verbs, "train-vectors", train_vectors)
     verb.add_argument("tables", type=Path, nargs="+", help="narration tables")
-    verb.add_argument("--output", type=Path, required=True, help="word vectors to write, .bin")
+    add_path(verb, "--output", "word vectors to write, .bin")
 
     verb = _add(verbs, "vocabulary", vocabulary, runtime=True)
     verb.add_argument("tables", type=Path, nargs="+", help="narration, captions or tasks tables")
     verb.add_argument(
         "--vectors", nargs="?", const="", default="", help="word vectors, of a feature of words"
     )
-    verb.add_argument("--output", type=Path, required=True, help="table of word vectors to write")
+    add_path(verb, "--output", "table of word vectors to write")
 
     verb = _add(verbs, "extract", extract, runtime=True)
     verb.set_defaults(stage="feature")
-    verb.add_argument("shard", type=Path, help="what the feature reads; of texts the shard list")
-    verb.add_argument("output", type=Path, help="feature shard to write")
+    add_path(verb, "shard", "what the feature reads; of texts the shard list")
+    add_path(verb, "output", "feature shard to write")
     verb.add_argument(
         "--weights", nargs="?", const="", default="", help="file, where the row's are `seeded`"
     )

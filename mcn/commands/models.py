@@ -5,15 +5,15 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from mcn.commands.verbs import Verbs, add_verb
+from mcn.commands.verbs import Verbs, add_path, add_verb
 
 
 def register(verbs: Verbs) -> None:
     """Add the parsers of this group."""
     verb = add_verb(verbs, "train", train, "mcn.options.sections:Experiment", runtime=True)
-    verb.add_argument("results", type=Path, help="folder that holds the data sets")
-    verb.add_argument("--output", type=Path, required=True, help="folder of the model")
-    verb.add_argument("--checkpoints", type=Path, required=True, help="folder to resume from")
+    add_path(verb, "results", "folder that holds the data sets")
+    add_path(verb, "--output", "folder of the model")
+    add_path(verb, "--checkpoints", "folder to resume from")
     verb.add_argument("--shards", type=int, required=True, help="shards of the training set")
     verb.add_argument(
         "--early-shards", type=int, default=0, help="shards of the early evaluation set"
@@ -23,20 +23,20 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("--nodes", type=int, default=1, help="nodes of the Slurm job (1)")
 
     verb = add_verb(verbs, "epoch", take_epoch)
-    verb.add_argument("model", type=Path, help="folder of a model, trained with keep_epochs")
+    add_path(verb, "model", "folder of a model, trained with keep_epochs")
     verb.add_argument("epoch", type=int, help="which epoch, from 1")
-    verb.add_argument("--output", type=Path, required=True, help="folder of its model")
+    add_path(verb, "--output", "folder of its model")
 
     verb = add_verb(verbs, "judge", judge)
-    verb.add_argument("head", type=Path, help="folder of a model with `model.residual_on`")
-    verb.add_argument("pair", type=Path, help="folder of the frozen pair that it stands on")
-    verb.add_argument("dataset", type=Path, help="results/{dataset} that it was trained on")
+    add_path(verb, "head", "folder of a model with `model.residual_on`")
+    add_path(verb, "pair", "folder of the frozen pair that it stands on")
+    add_path(verb, "dataset", "results/{dataset} that it was trained on")
     verb.add_argument("--shards", type=int, required=True, help="shards of the data set")
-    verb.add_argument("--output", type=Path, required=True, help=".json")
+    add_path(verb, "--output", ".json")
 
     verb = add_verb(verbs, "freeze", freeze, "mcn.options.sections:Experiment", runtime=True)
     verb.add_argument("--rows", required=True, help="JSON of the rows of the features, by name")
-    verb.add_argument("--output", type=Path, required=True, help="folder of the model")
+    add_path(verb, "--output", "folder of the model")
 
 
 def train(arguments: Namespace) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from mcn.commands.verbs import Verbs, add_group, add_verb
+from mcn.commands.verbs import Verbs, add_group, add_path, add_verb
 
 
 def register(verbs: Verbs) -> None:
@@ -27,21 +27,19 @@ def register(verbs: Verbs) -> None:
     _register_features(add_group(imports, "features", "Published features.", "FORM"))
 
     verb = add_verb(imports, "checkpoint", import_checkpoint, "mcn.options.model:ModelOptions")
-    verb.add_argument("source", type=Path, help=".pth of MCN, AVLnet(-Text-Tri) or HowTo100M")
-    verb.add_argument("--output", type=Path, required=True, help="folder of the model")
+    add_path(verb, "source", ".pth of MCN, AVLnet(-Text-Tri) or HowTo100M")
+    add_path(verb, "--output", "folder of the model")
     verb.add_argument("--sha256", help="stop unless the file has this sha256")
 
     comparisons = add_group(verbs, "compare", "Set results beside each other.")
     verb = add_verb(
         comparisons, "encoders", compare_encoders, "mcn.config.configuration:Configuration"
     )
-    verb.add_argument("results", type=Path, help="folder of a finished run")
-    verb.add_argument(
-        "--output", type=Path, required=True, help="page (.html); the table .csv is written beside"
-    )
+    add_path(verb, "results", "folder of a finished run")
+    add_path(verb, "--output", "page (.html); the table .csv is written beside")
     verb = add_verb(comparisons, "features", compare_features)
-    verb.add_argument("ours", type=Path, help="shard, or folder of shards or published files")
-    verb.add_argument("published", type=Path, help="the same of the published features")
+    add_path(verb, "ours", "shard, or folder of shards or published files")
+    add_path(verb, "published", "the same of the published features")
     verb.add_argument("--feature", default="resnet152", help="resnet152 (default), resnext101, ...")
     verb.add_argument(
         "--layout",
@@ -59,7 +57,7 @@ def _register_annotations(kinds: Verbs) -> None:
         help="howto100m, youcook2, ... (docs/datasets.md), or module:Class",
     )
     verb.add_argument("directory", help="folder of the official files (docs/datasets.md)")
-    verb.add_argument("--output", type=Path, required=True, help="folder to write into")
+    add_path(verb, "--output", "folder to write into")
     verb.add_argument("--split", default="", help="which published selection (default: the first)")
     verb.add_argument(
         "--captions",
@@ -69,27 +67,25 @@ def _register_annotations(kinds: Verbs) -> None:
     )
 
     verb = add_verb(kinds, "actions", import_actions)
-    verb.add_argument("folder", type=Path, help="ClassName/video.avi, as UCF-101 and HMDB-51 have")
-    verb.add_argument(
-        "--output", type=Path, required=True, help="folder for manifest, actions and labels (.csv)"
-    )
+    add_path(verb, "folder", "ClassName/video.avi, as UCF-101 and HMDB-51 have")
+    add_path(verb, "--output", "folder for manifest, actions and labels (.csv)")
 
 
 def _register_features(forms: Verbs) -> None:
     verb = add_verb(forms, "shard", import_shard)
-    verb.add_argument("shard", type=Path, help="shard list, results/{dataset}/shards/NNNNN.csv")
-    verb.add_argument("source", type=Path, help="folder of published files, or made by `clips`")
+    add_path(verb, "shard", "shard list, results/{dataset}/shards/NNNNN.csv")
+    add_path(verb, "source", "folder of published files, or made by `clips`")
     verb.add_argument(
         "--layout",
         required=True,
         help="howto100m (ID_2d.npz, ID_3d.npz, ID_spec.npz, also .npy), crosstask (ID.npy, 3200 columns) or clips",
     )
     verb.add_argument("--feature", required=True, help="resnet152, resnext101, logmel, i3d, vggish")
-    verb.add_argument("--output", type=Path, required=True, help=".parquet")
+    add_path(verb, "--output", ".parquet")
 
     verb = add_verb(forms, "clips", import_clips)
-    verb.add_argument("source", type=Path, help="pickle of AVLnet or MCN, or MSRVTT .pth")
-    verb.add_argument("--output", type=Path, required=True, help="folder")
+    add_path(verb, "source", "pickle of AVLnet or MCN, or MSRVTT .pth")
+    add_path(verb, "--output", "folder")
     verb.add_argument(
         "--rows",
         choices=("pooled", "full"),

@@ -9,7 +9,7 @@ from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from mcn.commands.verbs import Verbs, add_group, add_verb
+from mcn.commands.verbs import Verbs, add_group, add_path, add_verb
 from mcn.errors import UserError
 
 OPTIONS = "mcn.options.search:SearchOptions"
@@ -45,13 +45,13 @@ def register(verbs: Verbs) -> None:
     )
 
     verb = add_verb(verbs, "index", index, OPTIONS, runtime=True)
-    verb.add_argument("model", type=Path, help="folder of the model")
-    verb.add_argument("dataset", type=Path, help="results/{dataset}")
-    verb.add_argument("output", type=Path, help="part to write, .parquet")
+    add_path(verb, "model", "folder of the model")
+    add_path(verb, "dataset", "results/{dataset}")
+    add_path(verb, "output", "part to write, .parquet")
     verb.add_argument("--shard", type=int, required=True, help="number of the shard, from 0")
 
     verb = add_verb(verbs, "join-index", join_index, OPTIONS)
-    verb.add_argument("index", type=Path, help="results/index/{experiment}/{dataset}")
+    add_path(verb, "index", "results/index/{experiment}/{dataset}")
     verb.add_argument("--shards", type=int, required=True, help="number of parts")
     verb.add_argument("--threads", type=int, default=0, help="processor threads, 0: all (default)")
 
@@ -83,21 +83,21 @@ def register(verbs: Verbs) -> None:
 
     kinds = add_group(verbs, "export", "Write what was made in forms that other programs read.")
     verb = add_verb(kinds, "index", export_index)
-    verb.add_argument("index", type=Path, help="folder that `mcn run` wrote, or of an index")
-    verb.add_argument("output", type=Path, help="file to write")
+    add_path(verb, "index", "folder that `mcn run` wrote, or of an index")
+    add_path(verb, "output", "file to write")
     verb.add_argument("--to", choices=("parquet", "npy", "faiss"), default="parquet", help="form")
     verb.add_argument("--source", help="words, meaning, seen or heard, of several")
     verb = add_verb(kinds, "onnx", export_onnx)
-    verb.add_argument("model", type=Path, help="folder of the model, results/models/{experiment}")
-    verb.add_argument("output", type=Path, help="folder to write")
+    add_path(verb, "model", "folder of the model, results/models/{experiment}")
+    add_path(verb, "output", "folder to write")
     verb.add_argument(
         "--encoders",
         action="store_true",
         help="also the networks that compute its features, of those that allow it (timm, sentence encoders)",
     )
     verb = add_verb(kinds, "model", export_model)
-    verb.add_argument("model", type=Path, help="folder of the model, results/models/{experiment}")
-    verb.add_argument("output", type=Path, help="folder to write")
+    add_path(verb, "model", "folder of the model, results/models/{experiment}")
+    add_path(verb, "output", "folder to write")
 
     verb = add_verb(verbs, "serve", serve)
     verb.add_argument("directory", type=Path, metavar="DIR", help="folder that `mcn run` wrote")

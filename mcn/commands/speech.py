@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from mcn.commands.verbs import Verbs, add_verb, downloads_of
+from mcn.commands.verbs import Verbs, add_path, add_verb, downloads_of
 
 SENTENCES = "mcn.options.encoders:SentenceOptions"
 
@@ -15,23 +15,21 @@ def register(verbs: Verbs) -> None:
     options = "mcn.options.speech:TranscribeOptions"
     verb = add_verb(verbs, "transcribe", transcribe, options, downloads=True)
     verb.set_defaults(stage="transcribe")
-    verb.add_argument("shard", type=Path, help="shard list, results/{dataset}/shards/NNNNN.csv")
-    verb.add_argument("narration", type=Path, help="the shard's narration of the manifest")
-    verb.add_argument("lines", type=Path, help="table of lines to write")
-    verb.add_argument(
-        "account", type=Path, help="shard to write: where each video's lines are from"
-    )
+    add_path(verb, "shard", "shard list, results/{dataset}/shards/NNNNN.csv")
+    add_path(verb, "narration", "the shard's narration of the manifest")
+    add_path(verb, "lines", "table of lines to write")
+    add_path(verb, "account", "shard to write: where each video's lines are from")
     verb.add_argument("--threads", type=int, default=1, help="processor threads (1)")
 
     verb = add_verb(verbs, "index-words", index_words)
-    verb.add_argument("output", type=Path, help="file to bring up to date, .sqlite")
+    add_path(verb, "output", "file to bring up to date, .sqlite")
     verb.add_argument("lines", type=Path, nargs="+", help="table of lines of each shard")
 
     verb = add_verb(verbs, "index-passages", index_passages, SENTENCES, runtime=True)
     verb.add_argument("feature", help="feature of texts that embeds the passages")
-    verb.add_argument("shard", type=Path, help="shard list, results/{dataset}/shards/NNNNN.csv")
-    verb.add_argument("lines", type=Path, help="the shard's table of lines")
-    verb.add_argument("output", type=Path, help="part to write, .parquet")
+    add_path(verb, "shard", "shard list, results/{dataset}/shards/NNNNN.csv")
+    add_path(verb, "lines", "the shard's table of lines")
+    add_path(verb, "output", "part to write, .parquet")
 
 
 def transcribe(arguments: Namespace) -> None:

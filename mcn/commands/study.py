@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from mcn.commands.verbs import Verbs, add_group, add_verb
+from mcn.commands.verbs import Verbs, add_group, add_path, add_verb
 
 
 def register(verbs: Verbs) -> None:
@@ -26,20 +26,18 @@ def register(verbs: Verbs) -> None:
 
     kinds = add_group(verbs, "study-job", "One job of a study; the workflow's rules call these.")
     verb = add_verb(kinds, "trial", trial, "mcn.options.sections:Experiment", runtime=True)
-    verb.add_argument("results", type=Path, help="folder that holds the data sets")
+    add_path(verb, "results", "folder that holds the data sets")
     verb.add_argument("--trial", required=True, help="JSON: what it differs in, and its scoring")
-    verb.add_argument("--output", type=Path, required=True, help="folder of the trial")
-    verb.add_argument("--checkpoints", type=Path, required=True, help="folder to resume from")
+    add_path(verb, "--output", "folder of the trial")
+    add_path(verb, "--checkpoints", "folder to resume from")
     verb = add_verb(kinds, "plan", plan, "mcn.options.study:StudyOptions")
-    verb.add_argument("results", type=Path, help="folder of a run")
+    add_path(verb, "results", "folder of a run")
     verb.add_argument("--objectives", nargs="+", required=True, help="what is compared")
     verb.add_argument("--digest", required=True, help="of the settings that the plan is for")
-    verb.add_argument("--output", type=Path, required=True, help="plan to write (.yaml)")
+    add_path(verb, "--output", "plan to write (.yaml)")
     verb = add_verb(kinds, "conclude", conclude, "mcn.config.configuration:Configuration")
-    verb.add_argument("results", type=Path, help="folder of a run")
-    verb.add_argument(
-        "--output", type=Path, required=True, help="page (.html); tables are written beside"
-    )
+    add_path(verb, "results", "folder of a run")
+    add_path(verb, "--output", "page (.html); tables are written beside")
 
 
 def study(arguments: Namespace) -> int:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from pathlib import Path
 
-from mcn.commands.verbs import Verbs, add_verb
+from mcn.commands.verbs import Verbs, add_path, add_verb
 
 
 def register(verbs: Verbs) -> None:
@@ -17,19 +16,15 @@ def register(verbs: Verbs) -> None:
         choices=("table1", "table2", "reference"),
         help="table1: retrieval; table2: localization; reference: rows of the lecture",
     )
-    verb.add_argument("results", type=Path, help="folder of a run, or an empty one")
-    verb.add_argument(
-        "--output", type=Path, required=True, help=".html; .md and .csv are written beside it"
-    )
+    add_path(verb, "results", "folder of a run, or an empty one")
+    add_path(verb, "--output", ".html; .md and .csv are written beside it")
     verb.add_argument(
         "--missing", action="append", default=[], help="a line on what is missing (repeatable)"
     )
 
     verb = add_verb(verbs, "sweep", sweep)
-    verb.add_argument("results", type=Path, help="folder of a run")
-    verb.add_argument(
-        "--output", type=Path, required=True, help="page (.html); the table .csv is written beside"
-    )
+    add_path(verb, "results", "folder of a run")
+    add_path(verb, "--output", "page (.html); the table .csv is written beside")
 
 
 def table(arguments: Namespace) -> None:

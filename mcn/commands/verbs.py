@@ -76,6 +76,14 @@ def add_verb(
     return parser
 
 
+def add_path(verb: ArgumentParser, name: str, words: str) -> None:
+    """Add a file or folder that must be given: by its place, or by its name where that has dashes."""
+    if name.startswith("--"):
+        verb.add_argument(name, type=Path, required=True, help=words)
+    else:
+        verb.add_argument(name, type=Path, help=words)
+
+
 def supply_settings(arguments: Namespace) -> None:
     """Lay `--options`, `--runtime` and `--downloads` over what changes no number of the file of `--settings`."""
     if not getattr(arguments, "settings", None):
