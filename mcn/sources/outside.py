@@ -6,8 +6,8 @@ Conventions
   a touch of a small file is no change, a file replaced under its path is one, whatever its time says.
 - A manifest up to `KNOWN_BYTES` that the workflow does not make itself is read when the workflow starts. Its videos and
   narration files are then known shard by shard, and each shard's list and narration are made from it by jobs of their
-  own, so that only the shards of what was changed are remade. The files of a
-  larger manifest are not looked at before `prepare` reads them; `mcn verify --content` reads them all.
+  own, so that only the shards of what was changed are remade. The files of a larger manifest are not looked at before
+  `prepare` reads them; `mcn verify --content` reads them all.
 - A video at an address is known by its sha256 in the manifest, else by what its server said of it when the workflow
   started (`mcn.media.remote`).
 - Decoding a shard notes size, time, inode and sha256 of its videos in `contents/NNNNN.csv` of the data set; a video is
