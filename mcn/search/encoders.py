@@ -21,7 +21,6 @@ from mcn.errors import UserError
 from mcn.features.embedded import package_folder
 from mcn.features.hub_cache import CachedPair, cached_pairs
 
-WANTED = ("auto", "hub", "embedded", "words")
 HUB, EMBEDDED, WORDS = "hub", "embedded", "words"
 CONSE = {"conse": {"kind": "frozen", "model": {"video": ["efficientnet_lite2"], "text": "minilm"}}}
 OFFER = "google/siglip2-base-patch16-224"
@@ -39,7 +38,7 @@ class Encoders:
 
 
 def choose(wanted: str, before: str) -> Encoders:
-    """The encoders for what is wanted, out of `WANTED`. before: the name of the choice that the folder was made with.
+    """The encoders for what is wanted: auto, hub, embedded or words. before: the choice that the folder was made with.
 
     Errors: `UserError` for a choice that is not there.
     """

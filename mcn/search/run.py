@@ -45,7 +45,7 @@ def run(
 ) -> int:
     """Bring the answers of a folder, or of a manifest, up to date; returns the exit status.
 
-    encoder: out of `mcn.search.encoders.WANTED`. head: train one where there are clips enough. Errors: `UserError` for
+    encoder: see `mcn.search.encoders.choose`. head: train one where there are clips enough. Errors: `UserError` for
     a source without videos, an output that is not ours, a configuration that is wrong.
     """
     if output.exists() and not output.is_dir():
