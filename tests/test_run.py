@@ -12,7 +12,7 @@ import yaml
 from mcn.cli import main
 from mcn.config.configuration import configure
 from mcn.errors import UserError
-from mcn.search import encoders, run
+from mcn.search import encoders, notes, run
 from mcn.search.heads import Narrated
 from mcn.search.planning import make_plan
 from mcn.sources.manifest import read_manifest
@@ -63,13 +63,13 @@ def test_files_are_looked_at_again_only_when_they_change(folder, monkeypatch):
     root, _ = folder
     start(root)
     looked = []
-    real = run.examine
+    real = notes.examine
 
     def examine(rows, options):
         looked.extend(rows)
         return real(rows, options)
 
-    monkeypatch.setattr(run, "examine", examine)
+    monkeypatch.setattr(notes, "examine", examine)
     before = (root / "out" / "manifest.csv").stat().st_mtime_ns
     start(root)
     assert looked == []
