@@ -25,7 +25,7 @@ def with_sources(rows: Rows, names: Iterable[str]) -> list[str]:
 
 
 def decoded_stream(rows: Rows, name: str) -> Stream | None:
-    """The decoded stream that a feature, or the feature that it is made of, is made from; None for texts."""
+    """The stream of frames or sound that a feature, or the feature that it reads, is computed from; None for texts."""
     reads = rows[name].reads
     return decoded_stream(rows, reads.feature) if isinstance(reads, FeatureReads) else reads
 
@@ -48,7 +48,7 @@ def decode_passes(rows: Rows, used: Iterable[str]) -> dict[str, list[Stream]]:
 
 
 def feature_problems(rows: Rows, users: Mapping[str, str]) -> list[str]:
-    """What is wrong between the rows. users: feature -> who uses it, in words."""
+    """What does not fit together in the rows of features, a line each. users: feature -> who uses it, in words."""
     problems = []
     for name, row in rows.items():
         problems += _source_problems(rows, name)
@@ -83,7 +83,7 @@ def _source_problems(rows: Rows, name: str) -> list[str]:
 
 
 def _pass_problems(rows: Rows) -> Iterator[str]:
-    """One stream in two shared passes, and a shared pass that is called like the pass of a stream of its own."""
+    """Streams that stand in two shared passes, and shared passes with the name that a stream's own pass has."""
     passes: dict[Stream, tuple[str, str]] = {}
     streams = {row.stream.stream for row in rows.values() if row.stream is not None} | {"audio"}
     for name, row in rows.items():

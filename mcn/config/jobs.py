@@ -63,7 +63,7 @@ def _keys(section: str, wildcards: Mapping[str, str]) -> list[str]:
 
 
 def parts(settings: Configuration, stage: str, wildcards: Mapping[str, str]) -> tuple[str, ...]:
-    """The parts whose code computes a job of a stage, those that the configuration chose among them."""
+    """The modules and classes whose code computes a job of a stage, with those that the configuration names."""
     chosen: tuple[str, ...] = ()
     if stage in ("train", "trial"):
         chosen = (settings.experiments[wildcards["experiment"]].objective.part,)
@@ -84,12 +84,12 @@ def parts(settings: Configuration, stage: str, wildcards: Mapping[str, str]) -> 
 
 
 def encoder_parts(row: FeatureOptions) -> tuple[str, ...]:
-    """The parts that compute a feature: its encoder's module, and the class of the user's own."""
+    """The code that computes a feature: its encoder's module, and the class of an encoder of the user's own."""
     return (encoder_row(row).make, *((row.encoder,) if isinstance(row, OwnOptions) else ()))
 
 
 def code_of(
     settings: Configuration, stage: str, wildcards: Mapping[str, str], folder: Path | None = None
 ) -> str:
-    """The digest of the code that computes a job of a stage; folder: where parts of the user's own lie."""
+    """The digest of the code that computes a job of a stage. folder: where modules of the user's own lie."""
     return code_digest(parts(settings, stage, wildcards), folder)

@@ -103,7 +103,7 @@ def _missing_weights(composed: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _read(experiments: Any) -> list[str]:
-    """Features that experiments read, defaults filled in; experiments that are not valid count as without."""
+    """The features that experiments read, defaults filled in; one that is not valid is taken to read none."""
     models = [ModelOptions()]
     for one in experiments.values() if isinstance(experiments, Mapping) else ():
         given = one.get("model") if isinstance(one, Mapping) else None

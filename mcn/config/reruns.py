@@ -115,7 +115,7 @@ ASKED = ("decode", "transcribe", "seed_weights", "feature")
 
 
 def row_keys() -> set[str]:
-    """The keys of rows of features that change numbers, but for what they read."""
+    """The keys of a feature's row that change numbers; `reads`, which names files, is left out."""
     (union, *_) = get_args(AnyFeature)
     classes = [get_args(one)[0] for one in get_args(union)]
     return {

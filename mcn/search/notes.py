@@ -48,7 +48,10 @@ class Notes:
 
     @classmethod
     def read(cls, output: Path) -> Notes:
-        """Errors: `UserError` for a folder that holds something else, or was written by another version."""
+        """What the run before wrote; nothing is known of an empty folder.
+
+        Errors: `UserError` for a folder that holds something else, or was written by another version.
+        """
         path = output / NOTES
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
@@ -71,6 +74,7 @@ class Notes:
             raise UserError(f"{path}: {error!r}", "what `mcn run` wrote", cure) from error
 
     def write(self, output: Path) -> None:
+        """Write it for the run after."""
         values = {
             "version": VERSION,
             "shards": self.shards,

@@ -23,7 +23,7 @@ from mcn.shards.made_by import accept, read_record
 
 
 class Made(NamedTuple):
-    """What a rule of a stage of `ASKED` has made: its shards or weights, and what to ask Snakemake for."""
+    """The files that a rule makes whose stage is in `mcn.config.reruns.ASKED`, and the target that makes them anew."""
 
     stage: str
     wildcards: Mapping[str, str]
@@ -32,7 +32,7 @@ class Made(NamedTuple):
 
 
 def asked_rules(results: Path, settings: Configuration) -> dict[str, Made]:
-    """Rule of a stage of `ASKED` -> what it makes, of every data set whose features are extracted here."""
+    """Rule -> what it makes, for the stages in `ASKED` and every data set whose features are extracted here."""
     sets = {
         name: Dataset(results / name, dataset.shards)
         for name, dataset in settings.datasets.items()
