@@ -27,11 +27,12 @@ from mcn.options.features import RuntimeOptions
 from mcn.options.sections import DatasetOptions, Experiment
 from mcn.options.study import TrialOptions
 from mcn.study.clusters import counts_of, normalized_mutual_information, purity
+from mcn.study.page import _forest
 from mcn.study.pictures import SIZE, draw, principal_directions
-from mcn.study.plan import plan
+from mcn.study.plan import SECONDARY, plan
 from mcn.study.run import run_study
 from mcn.study.spaces import StepVectors
-from mcn.study.stage import conclude, epoch_means, verdict_of
+from mcn.study.stage import Effect, conclude, epoch_means, verdict_of
 from mcn.study.statistics import Difference, difference
 from mcn.study.trial import cluster_measures, nmi_by_video, run_trial, score
 from tests.evaluation_set import make_model, make_set
@@ -567,6 +568,16 @@ def test_without_a_plan_the_page_says_so_and_what_is_missing_is_named(tmp_path):
     write_json(path, values)
     with pytest.raises(UserError, match="39 videos with NMI"):
         conclude(plain, tmp_path, tmp_path / "study.html")
+
+
+def test_the_page_says_what_is_small_and_calls_no_change_better():
+    found = Difference(-2.0, -2.5, -1.5, 0.001, 0.25, 30.0)
+    words = {}
+    for condition, one in (("many", found), ("few less many", found._replace(low=-4.0))):
+        effect = Effect(SECONDARY, condition, "mms_cluster", "NMI", one, 0.001, 3.0, "worse")
+        words[condition] = _forest("NMI", [effect], [condition]).intervals[0].words
+    assert words["many"].endswith("worse, within the grey")
+    assert words["few less many"].endswith(": smaller")
 
 
 def test_verdicts():

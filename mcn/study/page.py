@@ -187,11 +187,20 @@ def _forest(measure: str, effects: Sequence[Effect], conditions: Sequence[str]) 
             places = scale.at(found.low), scale.at(found.high), scale.at(found.value)
             corrected = "p < 0.001" if one.corrected < 0.001 else f"p {one.corrected:.2g}"
             interval = f"{found.value:+.1f} ({found.low:+.1f} to {found.high:+.1f})"
-            words = f"{interval}, {corrected}: {one.verdict}"
+            words = f"{interval}, {corrected}: {_verdict(one)}"
             intervals.append(Interval(one.objective, y, *places, words, one.verdict))
         y += 1.4 * ROW
     band = (scale.at(-smallest), scale.at(smallest)) if smallest else None
     return Forest(measure, headings, intervals, scale.ticks(), scale.at(0), band, y - ROW)
+
+
+def _verdict(effect: Effect) -> str:
+    """A change between conditions is larger or smaller, nothing that is better; what is told apart may be small."""
+    told_apart = effect.verdict in ("better", "worse")
+    words = effect.verdict
+    if told_apart and " less " in effect.condition:
+        words = "larger" if effect.verdict == "better" else "smaller"
+    return f"{words}, within the grey" if told_apart and effect.small else words
 
 
 def write_page(page: Page, output: Path) -> None:

@@ -59,6 +59,12 @@ class Effect:
     smallest: float | None
     verdict: str
 
+    @property
+    def small(self) -> bool:
+        """Whether the whole interval lies inside the smallest effect worth having."""
+        ends = max(-self.difference.low, self.difference.high)
+        return self.smallest is not None and ends < self.smallest
+
 
 @dataclass(frozen=True)
 class Mean:
