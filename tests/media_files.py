@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -121,10 +122,14 @@ ASSEMBLED: dict[str, Callable[[], bytes]] = {
 
 @functools.cache
 def folder() -> Path:
-    """Where the files are; removed when the process ends."""
-    directory = tempfile.TemporaryDirectory(prefix="mcn-media-")
-    atexit.register(directory.cleanup)
-    return Path(directory.name)
+    """Where the files are; removed when the process ends.
+
+    No TemporaryDirectory: since Python 3.13 a forked worker forgets its parent's exit handlers, and with the last
+    reference to such an object it would remove the folder.
+    """
+    directory = tempfile.mkdtemp(prefix="mcn-media-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return Path(directory)
 
 
 def make(name: str) -> Path:

@@ -56,7 +56,9 @@ def _names(action: argparse.Action) -> str:
 
 
 def _default(action: argparse.Action) -> str:
-    if action.required:
+    if (
+        action.required and action.nargs != "*"
+    ):  # of which Python before 3.13 says that it is required
         return "required"
     missing = action.default is None or action.default in (False, [], "", argparse.SUPPRESS)
     return "" if missing else f"`{action.default}`"
