@@ -56,9 +56,8 @@ def _names(action: argparse.Action) -> str:
 
 
 def _default(action: argparse.Action) -> str:
-    if (
-        action.required and action.nargs != "*"
-    ):  # of which Python before 3.13 says that it is required
+    # Python before 3.13 calls a positional argument required that may be left out (`*`).
+    if action.required and action.nargs != "*":
         return "required"
     missing = action.default is None or action.default in (False, [], "", argparse.SUPPRESS)
     return "" if missing else f"`{action.default}`"
