@@ -22,11 +22,12 @@ import torch
 from benchmarks.given import Given
 from benchmarks.jobs import decoding, extraction, made_videos, memory, planning, starts
 from benchmarks.measuring import Figure, machine, table, write
+from benchmarks.processes import processes
 from benchmarks.rows import clustering, feed, opening, reads, retrieval, steps
 
 ROWS = (
     *(reads, feed, opening, clustering, retrieval, starts, planning, decoding, memory, steps),
-    extraction,
+    *(processes, extraction),
 )
 
 

@@ -2,12 +2,16 @@
 
 Conventions
 -----------
-- Every process reads the same batch, in the same order whatever their number. Each runs the network on its videos; the
-  vectors are gathered; then every process computes the same loss, clustering included, on all of them. Losses, queue
-  and centroids are therefore those of one process with the whole batch.
-- Gradients: gathering hands back a process's own rows times the number of processes, and all gradients are averaged;
-  so rows count once, and a head that sees all rows counts once too.
-- Batch norms take their statistics over all processes (`SharedBatchNorm2d`), as one process would.
+- Every process draws the same clips, in the same order whatever their number, and reads those of its share of the
+  videos. Each runs the network on them; the vectors are gathered; then every process computes the same loss,
+  clustering included, on all of them. Losses, queue and centroids are therefore those of one process with the whole
+  batch.
+- Gradients: gathering hands back a process's own rows times the number of processes, and PyTorch's
+  DistributedDataParallel averages all gradients; so rows count once, and a head that sees all rows counts once too.
+  Gathering is our own: PyTorch's with gradients would send the gradient of all rows, which every process has, and
+  wants as many rows of each process.
+- Batch norms take their statistics over all processes, as one process would: PyTorch's SyncBatchNorm on GPUs. That one
+  refuses tensors of a processor, where `SharedBatchNorm2d` does the same.
 - Shares may differ by a video. Only the first process writes.
 - `torchrun` says who a process is, in the environment: RANK, WORLD_SIZE, LOCAL_RANK. On several nodes the job's own
   shell runs on the first; srun starts one torchrun a node, and its environment names the first node, where the
@@ -19,7 +23,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -29,6 +33,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
+from torch.nn.parallel import DistributedDataParallel
 
 T = TypeVar("T")
 FIRST_PORT, PORTS = 20_000, 10_000  # below 32768, where the ephemeral ports of Linux begin
@@ -64,19 +69,6 @@ class Processes:
         sizes = [share.stop - share.start for share in shares]
         return {name: _Gather.apply(view, self.rank, sizes) for name, view in views.items()}
 
-    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Replace every gradient by its mean over the processes."""
-        if self.count == 1:
-            return
-        gradients = [one.grad for one in parameters if one.grad is not None]
-        flat = torch.cat([gradient.flatten() for gradient in gradients])
-        dist.all_reduce(flat)
-        flat /= self.count
-        for gradient, mean in zip(
-            gradients, flat.split([g.numel() for g in gradients]), strict=True
-        ):
-            gradient.copy_(mean.view_as(gradient))
-
     def wait(self) -> None:
         """Until every process is here."""
         if self.count > 1:
@@ -97,9 +89,10 @@ class Processes:
         """Whether the flag is set in any process."""
         if self.count == 1:
             return flag
-        flags: list[Any] = [None] * self.count
-        dist.all_gather_object(flags, flag)
-        return any(flags)
+        device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+        flags = torch.tensor(flag, dtype=torch.int32, device=device)
+        dist.all_reduce(flags, dist.ReduceOp.MAX)
+        return bool(flags)
 
 
 ALONE = Processes()
@@ -125,7 +118,7 @@ class _Gather(torch.autograd.Function):
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):
-    """`nn.BatchNorm2d` whose training statistics are those of all processes' rows; on any device."""
+    """`nn.BatchNorm2d` whose training statistics are those of all processes' rows; on processors."""
 
     def forward(self, values: Tensor) -> Tensor:
         """(n, C, H, W) -> the same shape."""
@@ -154,11 +147,44 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         self.running_var.lerp_(variance, self.momentum)
 
 
-def share_batch_norms(network: nn.Module) -> None:
-    """Let every `nn.BatchNorm2d` of a network take its statistics over all processes; rows and names stay."""
+N = TypeVar("N", bound=nn.Module)
+
+
+def share_batch_norms(network: N, device: torch.device) -> N:
+    """The network with every `nn.BatchNorm2d` taking its statistics over all processes; rows and names stay."""
+    if device.type == "cuda":
+        shared: N = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        return shared
     for module in network.modules():
         if type(module) is nn.BatchNorm2d:
             module.__class__ = SharedBatchNorm2d
+    return network
+
+
+class _Call(nn.Module):
+    """A function of inputs as the forward pass of the modules that it calls."""
+
+    def __init__(self, function: Callable[[Any], dict[str, Tensor]], *modules: nn.Module) -> None:
+        super().__init__()
+        self.called, self._function = nn.ModuleList(modules), function
+
+    def forward(self, inputs: Any) -> dict[str, Tensor]:
+        return self._function(inputs)
+
+
+def averaging(
+    function: Callable[[Any], dict[str, Tensor]], *modules: nn.Module
+) -> Callable[[Any], dict[str, Tensor]]:
+    """`function`, which calls the modules, such that gradients of what it gives are means over the processes.
+
+    They are sent while the backward pass goes on. An objective may leave parts of a network without gradient.
+    """
+    return DistributedDataParallel(
+        _Call(function, *modules),
+        find_unused_parameters=True,
+        broadcast_buffers=False,
+        gradient_as_bucket_view=True,
+    )
 
 
 def local_device(device: str) -> str:

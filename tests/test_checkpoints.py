@@ -16,6 +16,7 @@ from mcn.networks.checkpoints import (
     load_model,
     load_published,
     load_resnext101,
+    load_rows,
     read_state_dict,
     save_model,
 )
@@ -318,3 +319,22 @@ def test_a_failed_write_leaves_the_old_model(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no space"):
         save_model(tmp_path, small_model(), {"step": 2})
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_networks_that_are_made_without_numbers_hold_those_of_the_file(tmp_path):
+    """On the meta device nothing is drawn; rows are cast, counters that old files lack are zeros, as when copied."""
+    made = ResDavenet((4, 4, 8, 8))
+    rows = {name: row.half() for name, row in made.state_dict().items() if row.dim()}
+    torch.save(rows, tmp_path / "old.pth")
+    copied = ResDavenet((4, 4, 8, 8))
+    load_rows(copied, rows, "old.pth")
+    loaded = load_davenet(tmp_path / "old.pth")
+    assert not any(row.is_meta for row in (*loaded.parameters(), *loaded.buffers()))
+    for (name, one), (other_name, other) in zip(
+        copied.state_dict().items(), loaded.state_dict().items(), strict=True
+    ):
+        assert name == other_name
+        assert one.dtype == other.dtype
+        assert torch.equal(one, other), name
+    trained = [row.requires_grad for row in copied.parameters()]
+    assert [row.requires_grad for row in loaded.parameters()] == trained

@@ -13,7 +13,13 @@ import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
 from torch import nn
 
-from mcn.distributed import ALONE, Processes, SharedBatchNorm2d, launch_command
+from mcn.distributed import (
+    ALONE,
+    Processes,
+    SharedBatchNorm2d,
+    launch_command,
+    share_batch_norms,
+)
 from mcn.features.runtime import resolve
 from mcn.options.features import RuntimeOptions
 from mcn.shards.lines import vocabulary_vectors
@@ -36,7 +42,7 @@ def train(folder, name, processes):
     trainer = build_trainer(data, vectors, chosen, runtime, processes)
     trainer.network.train()
     losses = []
-    for step, batch in enumerate(read_batches(data, 0, STEPS)):
+    for step, batch in enumerate(read_batches(data, 0, STEPS, processes=processes)):
         if step % data.steps_per_epoch == 0:
             trainer.objective.start_epoch()
         losses.append(trainer.step(batch, step).losses)
@@ -56,6 +62,40 @@ def test_batch_norms_may_stay_with_each_process(folder):
         trainer = build_trainer(data, vectors, chosen, runtime, Processes(0, 2))
         norms = [one for one in trainer.network.modules() if isinstance(one, nn.BatchNorm2d)]
         assert {type(one) for one in norms} == {kind}
+
+
+def test_on_gpus_batch_norms_are_pytorchs():
+    """SyncBatchNorm refuses tensors of a processor; its rows are those of the norm in whose place it stands."""
+    usual = nn.Sequential(nn.Conv2d(1, 3, 1), nn.BatchNorm2d(3))
+    shared = share_batch_norms(usual, torch.device("cuda"))
+    assert type(shared[1]) is nn.SyncBatchNorm
+    assert list(shared.state_dict()) == list(usual.state_dict())
+    assert shared[1].weight is usual[1].weight
+
+
+@pytest.mark.parametrize("name", ["mcn", "synchronisation", "fine_grained"])
+def test_a_process_reads_its_share_and_draws_what_all_draw(folder, name):
+    chosen = options(name, videos_per_batch=5)
+    whole = TrainingSet(folder, chosen.training, chosen.needs).batch(1, 0)
+    for rank in range(2):
+        data = TrainingSet(folder, chosen.training, chosen.needs)
+        processes = Processes(rank, 2)
+        own, rows = data.batch(1, 0, processes), processes.rows(5, chosen.training.clips_per_video)
+        ours, theirs = (sorted(store._verified) for store in data.video.values()), own.held
+        assert theirs == (None if name == "fine_grained" else rows)
+        assert {len(found) for found in ours} == {5 if theirs is None else 3 - rank}
+        compare(own, whole, theirs)
+        assert own.second is None or compare(own.second, whole.second, theirs)
+
+
+def compare(own, whole, held):
+    for name in ("video", "audio"):
+        expected = getattr(whole, name)
+        assert torch.equal(getattr(own, name), expected if held is None else expected[held])
+    for name in ("frames", "words", "present", "candidates", "units", "steps", "translations"):
+        one, other = getattr(own, name), getattr(whole, name)
+        assert (one is None and other is None) or torch.equal(one, other), name
+    return True
 
 
 def work(rank, count, folder, names, meeting, results):

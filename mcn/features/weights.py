@@ -101,8 +101,11 @@ def load_picture_network(name: str, path: Path) -> nn.Module:
     import timm  # takes 2 s to import, which the jobs of other networks need not wait for
 
     rows = read_state_dict(path)
+    # drawing numbers that are replaced takes half a second; other networks may compute more than rows meanwhile
+    place = torch.device("meta" if name in FOLDED else "cpu")
     try:
-        network = timm.create_model(name, pretrained=False, num_classes=0)
+        with place:
+            network = timm.create_model(name, pretrained=False, num_classes=0)
     except RuntimeError as error:
         raise UserError(f"network {name}: {error}", "a network of timm", "correct it") from error
     kept = {key: row for key, row in rows.items() if key not in CLASSIFIER}

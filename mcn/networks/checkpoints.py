@@ -60,7 +60,7 @@ def below(rows: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def load_rows(module: nn.Module, rows: Mapping[str, Tensor], source: str) -> None:
-    """Copy `rows` into `module`, each cast to the module's dtype.
+    """Copy `rows` into `module`, each cast to the module's dtype; one that was made on the meta device takes them.
 
     `source` names the file in the error. `num_batches_tracked` may be absent, as in files older than PyTorch 0.4.1;
     it counts training steps and changes no output. Any other difference: `UserError` that lists all of them.
@@ -81,7 +81,14 @@ def load_rows(module: nn.Module, rows: Mapping[str, Tensor], source: str) -> Non
             "check that it is the checkpoint of this network, whole, and of these sizes",
         )
         raise UserError(f"{source}: {report.got}", report.wanted, report.do)
-    module.load_state_dict({**expected, **rows})
+    if not any(row.is_meta for row in expected.values()):
+        module.load_state_dict({**expected, **rows})
+        return
+    counts = {
+        name: torch.zeros_like(row, device="cpu") for name, row in expected.items() if not row.dim()
+    }
+    taken = {name: row.to(expected[name].dtype).contiguous() for name, row in rows.items()}
+    module.load_state_dict({**counts, **taken}, assign=True)
 
 
 def _shape(row: Tensor) -> str:
@@ -210,7 +217,9 @@ def load_davenet(path: Path | str) -> ResDavenet:
     """A ResDAVEnet in eval mode from its own file, or from inside an MCN or AVLnet checkpoint (`DAVEnet.` prefix)."""
     rows = read_state_dict(path)
     rows = below(rows, AUDIO_PREFIX) or rows
-    network = ResDavenet(davenet_widths(rows, "", str(path)))
+    widths = davenet_widths(rows, "", str(path))
+    with torch.device("meta"):  # numbers that are drawn would be replaced
+        network = ResDavenet(widths)
     load_rows(network, rows, str(path))
     return network.eval()
 
@@ -218,7 +227,8 @@ def load_davenet(path: Path | str) -> ResDavenet:
 def load_resnext101(path: Path | str) -> ResNeXt3D:
     """The 3D ResNeXt-101 in eval mode from a Kinetics checkpoint; its classifier (`fc`) rows are dropped."""
     rows = read_state_dict(path)
-    network = resnext101_3d()
+    with torch.device("meta"):
+        network = resnext101_3d()
     kept = {name: row for name, row in rows.items() if name not in CLASSIFIER_ROWS}
     load_rows(network, kept, str(path))
     return network.eval()

@@ -192,7 +192,7 @@ class MultimodalClusteringObjective(Objective):
         stacked = torch.stack([views[name] for name in self.modalities])
         if not inputs.present:
             return stacked.mean(dim=0)
-        everywhere = torch.ones(len(inputs.video), dtype=torch.bool, device=stacked.device)
+        everywhere = torch.ones(inputs.clips, dtype=torch.bool, device=stacked.device)
         there = torch.stack([inputs.present.get(name, everywhere) for name in self.modalities])
         weights = (there / there.sum(dim=0)).to(stacked)
         return (stacked * weights.unsqueeze(-1)).sum(dim=0)

@@ -81,7 +81,8 @@ class StepInputs:
     `candidates_there` (N, C) bool; units (N, U, D); second: another clip for every clip.
     groups (N,) int64: the annotated step that a clip shows, -1 for none. drawn (N, ...): what the objective itself drew
     for the step. translations (N, L, W, word_width): what is said in each of the languages; translated (N, L) bool:
-    whether it has a known word.
+    whether it has a known word. held: the clips of this process, where `video` and `audio` hold those alone. A loss
+    sees such inputs, unless `Needs.whole_streams`, and takes from them what is small.
     """
 
     video: Tensor
@@ -99,24 +100,32 @@ class StepInputs:
     drawn: Tensor | None = None
     translations: Tensor | None = None
     translated: Tensor | None = None
+    held: slice | None = None
+
+    @property
+    def clips(self) -> int:
+        """N, those of other processes among them."""
+        return len(self.word_ids)
 
     @property
     def videos(self) -> Tensor:
         """(N,) int64: which of the batch's videos a clip is from."""
-        return torch.arange(len(self.video), device=self.video.device) // self.clips_per_video
+        return torch.arange(self.clips, device=self.video.device) // self.clips_per_video
 
     def share(self, rows: slice) -> StepInputs:
         """The same of some rows: whole videos."""
-        if rows == slice(0, len(self.video)):
+        if rows == slice(0, self.clips):
             return self
+        held = ("video", "audio") if self.held else ()
+        assert self.held in (None, rows)
         parts: dict[str, Any] = {}
         for name, value in vars(self).items():
             if isinstance(value, Tensor):
-                parts[name] = value[rows]
+                parts[name] = value if name in held else value[rows]
             elif isinstance(value, StepInputs):
                 parts[name] = value.share(rows)
         present = {name: row[rows] for name, row in (self.present or {}).items()}
-        return replace(self, **parts, present=present)
+        return replace(self, **parts, present=present, held=None)
 
     def rows_with(self, *modalities: str) -> Tensor | None:
         """(R,) indices of the clips that have all of them; None where that is every clip."""
@@ -154,7 +163,7 @@ class Objective:
     def _terms(
         self, network: EmbeddingNetwork, inputs: StepInputs, processes: Processes
     ) -> dict[str, Tensor]:
-        shape = len(inputs.video) // inputs.clips_per_video, inputs.clips_per_video
+        shape = inputs.clips // inputs.clips_per_video, inputs.clips_per_video
         views = self.embed(network, inputs.share(processes.rows(*shape)))
         views = processes.gather(views, *shape)
         with torch.autocast(inputs.video.device.type, enabled=False):

@@ -37,17 +37,17 @@ def elsewhere(audio: Tensor, clips_per_video: int) -> Tensor:
 def true_rows(inputs: StepInputs) -> Tensor:
     """Indices of the clips that have pictures and sound."""
     rows = inputs.rows_with("video", "audio")
-    return torch.arange(len(inputs.video), device=inputs.video.device) if rows is None else rows
+    return torch.arange(inputs.clips, device=inputs.video.device) if rows is None else rows
 
 
 def false_rows(inputs: StepInputs) -> Tensor:
     """Indices of the clips that have pictures and sound, and whose sound `elsewhere` is of another video and there."""
     rows, heard = true_rows(inputs), inputs.rows_with("audio")
-    if len(inputs.video) <= inputs.clips_per_video:
+    if inputs.clips <= inputs.clips_per_video:
         return rows[:0]
     if heard is None:
         return rows
-    before = torch.arange(len(inputs.video), device=rows.device).roll(inputs.clips_per_video)
+    before = torch.arange(inputs.clips, device=rows.device).roll(inputs.clips_per_video)
     return rows[torch.isin(before[rows], heard)]
 
 

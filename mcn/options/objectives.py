@@ -77,6 +77,11 @@ class Needs(NamedTuple):
     steps: bool = False
     languages: tuple[str, ...] = ()
 
+    @property
+    def whole_streams(self) -> bool:
+        """Whether the loss looks at pictures or sound of all clips, which several processes then all read."""
+        return bool(self.rows or self.visual_units)
+
 
 class ObjectiveOptions(Options):
     """Base of the options of every kind of objective; `implementation`: `module:Class` of it in `mcn.objectives`."""

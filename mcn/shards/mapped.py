@@ -96,9 +96,19 @@ class MappedFeatures(FeatureStore):
         return Page(start, end, crc) if end > 0 else None
 
     def __getitem__(self, video_id: str) -> FeatureSequence:
+        if self._is_mapped(video_id) and self._is_whole(video_id):
+            return self._mapped(video_id)
+        return super().__getitem__(video_id)  # which raises what is wrong with a damaged one
+
+    def unread(self, video_id: str) -> FeatureSequence:
+        """What the store holds of a video, compared with no checksum: for those who ask for times and lengths alone."""
+        return self._mapped(video_id) if self._is_mapped(video_id) else self[video_id]
+
+    def _is_mapped(self, video_id: str) -> bool:
+        return self.status[video_id] == "ok" and self._offset[self._rows[video_id]] >= 0
+
+    def _mapped(self, video_id: str) -> FeatureSequence:
         row = self._rows[video_id]
-        if self.status[video_id] != "ok" or self._offset[row] < 0 or not self._is_whole(video_id):
-            return super().__getitem__(video_id)  # which raises what is wrong with a damaged one
         shape = int(self._length[row]), int(self._width[row])
         data = self._map(self._shard_of(row))
         values = np.frombuffer(data, "<f2", shape[0] * shape[1], int(self._offset[row]))

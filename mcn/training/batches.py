@@ -5,6 +5,8 @@ Conventions
 - Clips of one video are neighbours in the batch: row = video * clips_per_video + clip.
 - Where an objective or a network takes the rows of clips (`Needs.rows`), clips have the rows of all their features side
   by side, as they are in the shards, filled up with zero rows to the longest of the batch.
+- A process that shares its steps with others draws all clips, as they do, and copies the pictures and the sound of its
+  own videos alone (`Batch.held`). Where the loss looks at the rows or the units of all clips, it copies them all.
 - Only the batch's own arrays are written; what a clip lacks stays zero there, and `Batch.present` tells.
 - The second clips of a step, where an objective needs them, are drawn from a generator of their own, so that all
   objectives see the same first clips.
@@ -40,6 +42,7 @@ class Widths(NamedTuple):
 class Batch:
     """N = videos * clips_per_video clips.
 
+    held: of which clips pictures and sound are there, where that is not all: `video` and `audio` have those rows only.
     video (N, D) float32, or rows (N, F, D) float16; audio (N, frames, 40) float16 dB, zero-padded, (N, A) float32
     pooled vectors, or rows (N, F, A) float16; frames (N,) int64 valid rows of sound; words (N, W) int64 token ids, 0
     pads; present (N, 3) bool, in the order of `MODALITIES`; redrawn: clips drawn in vain. What only some objectives
@@ -60,6 +63,7 @@ class Batch:
     second: Batch | None = None
     steps: Tensor | None = None
     translations: Tensor | None = None
+    held: slice | None = None
 
     def pin_memory(self) -> Batch:
         """In page-locked memory, for copies to a GPU that do not wait."""
@@ -71,7 +75,7 @@ class Batch:
 
 
 class Collator:
-    """Draws clips and writes them into the arrays of one batch of `size` clips."""
+    """Draws clips and writes them into the arrays of one batch of `size` clips; held: those of this process."""
 
     def __init__(
         self,
@@ -79,13 +83,14 @@ class Collator:
         widths: Widths,
         options: TrainingOptions,
         needs: Needs,
+        held: slice | None = None,
     ) -> None:
         self.options, self.needs, self.redrawn = options, needs, 0
-        self.rows = ClipArrays(size, widths, options, needs)
+        self.rows = ClipArrays(size, widths, options, needs, held)
         self.second: ClipArrays | None = None
         if needs.second != "none":
             plain = needs._replace(candidates=1, visual_units=0, steps=False)
-            self.second = ClipArrays(size, widths, options, plain)
+            self.second = ClipArrays(size, widths, options, plain, held)
 
     def add(self, video: Video, rng: np.random.Generator, second: np.random.Generator) -> None:
         """Draw `clips_per_video` clips of a video and append them; `second` draws their second clips."""
@@ -142,7 +147,7 @@ class Collator:
 
 
 class ClipArrays:
-    """Arrays of `size` clips, filled row by row."""
+    """Arrays of `size` clips, filled row by row; held: the clips whose pictures and sound are copied, None: all."""
 
     def __init__(
         self,
@@ -150,16 +155,18 @@ class ClipArrays:
         widths: Widths,
         options: TrainingOptions,
         needs: Needs,
+        held: slice | None = None,
     ) -> None:
-        self.log_mel, self.row = widths.log_mel, 0
+        self.log_mel, self.row, self.held = widths.log_mel, 0, held
+        self._kept = range(size)[held or slice(None)]
         self.video_rows: list[tuple[np.ndarray, ...]] | None = [] if "video" in needs.rows else None
         self.audio_rows: list[tuple[np.ndarray, ...]] | None = [] if "audio" in needs.rows else None
         self.widths = widths
         self.modalities, words = needs.modalities, options.max_words
         frames = (options.audio_frames,) if widths.log_mel else ()
-        shape = (size, *frames, widths.audio)
+        shape = (len(self._kept), *frames, widths.audio)
         self.audio = np.zeros(shape, np.float16 if widths.log_mel else np.float32)
-        self.visual = [np.zeros((size, width), np.float16) for width in widths.video]
+        self.visual = [np.zeros((len(self._kept), width), np.float16) for width in widths.video]
         parts = (size, needs.visual_units)
         self.units_are_rows = needs.units_are_rows
         self.units = [np.zeros((*parts, width), np.float16) for width in widths.video]
@@ -178,18 +185,13 @@ class ClipArrays:
             self.video_rows.append(clip.visual)
         if self.audio_rows is not None:
             self.audio_rows.append((clip.audio,))
-        for pooled, rows in zip(self.visual, clip.visual, strict=True):
-            if len(rows):
-                pooled[row] = maximum(rows)
+        if row in self._kept:
+            self._copy(row - self._kept.start, clip)
         if "text" in self.modalities:
             for text, words in enumerate([clip.words, *clip.candidates]):
                 self.candidates[row, text, : len(words)] = words
             self.words[row, : len(clip.words)] = clip.words
         self.frames[row] = length
-        if length and self.log_mel:
-            self.audio[row, :length] = clip.audio
-        elif length:
-            self.audio[row] = clip.audio.mean(axis=0, dtype=np.float32)
         self.present[row] = [clip.present[name] for name in MODALITIES]
         for said, language in zip(self.translations[row], self.languages, strict=True):
             words = video.words(clip.start, clip.end, language, len(said))
@@ -198,6 +200,17 @@ class ClipArrays:
             self.steps[row] = step_of(video.steps, clip.start, clip.end)
         self._append_units(clip, video)
         self.row += 1
+
+    def _copy(self, place: int, clip: Clip) -> None:
+        """Write pictures and sound of a clip of this process."""
+        length = len(clip.audio)
+        for pooled, rows in zip(self.visual, clip.visual, strict=True):
+            if len(rows):
+                pooled[place] = maximum(rows)
+        if length and self.log_mel:
+            self.audio[place, :length] = clip.audio
+        elif length:
+            self.audio[place] = clip.audio.mean(axis=0, dtype=np.float32)
 
     def _append_units(self, clip: Clip, video: Video) -> None:
         if self.units_are_rows:
@@ -219,7 +232,7 @@ class ClipArrays:
         """The arrays as tensors."""
         several = self.candidates.shape[1] > 1
         parts = self.units[0].shape[1] if self.units else 0
-        video = _concatenated(self.visual) if self.visual else torch.zeros(self.row, 0)
+        video = _concatenated(self.visual) if self.visual else torch.zeros(len(self._kept), 0)
         audio = torch.from_numpy(self.audio)
         if self.video_rows is not None:
             video = padded_rows(self.video_rows, self.widths.video)
@@ -236,6 +249,7 @@ class ClipArrays:
             units=_concatenated(self.units) if parts else None,
             steps=None if self.steps is None else torch.from_numpy(self.steps),
             translations=torch.from_numpy(self.translations) if self.languages else None,
+            held=self.held,
         )
 
 

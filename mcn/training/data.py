@@ -11,6 +11,8 @@ Conventions
 - Random numbers: [seed, epoch, 1 + step] draws the clips, [seed, epoch, 1 + step, 1] the second clips.
 - The released loader (MCN youtube_dataloader.py) draws lines with replacement, keeps clips without words or features
   as zero vectors and, on old PyTorch, gave all workers the same random numbers; the first two are options here.
+- Of several processes each draws what all draw, and reads the pictures and the sound of its own share of the videos
+  (`mcn.training.batches`); of the others' videos it knows the lengths, and verifies nothing.
 - Batches are read ahead in a thread or in worker processes, always in the order of the steps. A batch depends on its
   step alone, so neither the number of workers nor the step that reading starts at changes what a step sees. No global
   random state is touched, and an interrupt from the keyboard is left to the main process.
@@ -32,6 +34,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from mcn.distributed import ALONE, Processes
 from mcn.errors import UserError
 from mcn.layout import ModelShards
 from mcn.options.objectives import Needs
@@ -110,22 +113,28 @@ class TrainingSet:
         """What identifies the content of every feature."""
         return {name: store.fingerprint for name, store in self.stores.items()}
 
-    def batch(self, epoch: int, step: int) -> Batch:
-        """The batch of a step; both count from 0."""
+    def batch(self, epoch: int, step: int, processes: Processes = ALONE) -> Batch:
+        """The batch of a step, with pictures and sound of a process's share of the videos; both count from 0."""
         options = self.options
         order = videos_of_step(len(self.videos), self.batch_videos, options.seed, epoch, step)
         rng = np.random.default_rng([options.seed, epoch, 1 + step])
         second = np.random.default_rng([options.seed, epoch, 1 + step, 1])
         size = len(order) * options.clips_per_video
-        collator = Collator(size, self.widths, options, self.needs)
-        for index in order:
-            collator.add(self._video(self.videos[index]), rng, second)
+        held = None
+        if processes.count > 1 and not self.needs.whole_streams:
+            held = processes.rows(len(order), options.clips_per_video)
+        kept = range(size)[held or slice(None)]
+        collator = Collator(size, self.widths, options, self.needs, held)
+        for place, index in enumerate(order):
+            reads = place * options.clips_per_video in kept
+            collator.add(self._video(self.videos[index], reads), rng, second)
         return collator.batch()
 
-    def _video(self, video_id: str) -> Video:
+    def _video(self, video_id: str, reads: bool = True) -> Video:
+        """reads: whether more than the lengths of its streams is wanted."""
         lines = next((store.get(video_id) for store in self.text.values()), None)
-        visual = tuple(_sequence(store, video_id) for store in self.video.values())
-        audio = next((_sequence(store, video_id) for store in self.audio.values()), None)
+        visual = tuple(_sequence(store, video_id, reads) for store in self.video.values())
+        audio = next((_sequence(store, video_id, reads) for store in self.audio.values()), None)
         of_clip = any(store.of_clip for store in self.audio.values())
         steps = self.steps.get(video_id, [])
         return Video(visual, audio, self.widths.log_mel, lines, of_clip, steps)
@@ -176,8 +185,10 @@ class TrainingSet:
         return f"no narration line{words} lies inside {places}"
 
 
-def _sequence(store: MappedFeatures, video_id: str) -> FeatureSequence | None:
-    return store[video_id] if store.status.get(video_id) == "ok" else None
+def _sequence(store: MappedFeatures, video_id: str, reads: bool) -> FeatureSequence | None:
+    if store.status.get(video_id) != "ok":
+        return None
+    return store[video_id] if reads else store.unread(video_id)
 
 
 def _absence(name: str, store: MappedFeatures | Narration, video_id: str) -> str:
@@ -195,24 +206,32 @@ def _overlaps(start: float, end: float, spans: Sequence[tuple[float, float]]) ->
 
 
 class StepBatches(Dataset[Batch]):
-    """Item i is the batch of step `first + i` of the whole run, up to step `total`."""
+    """Item i is the batch of step `first + i` of the whole run, up to step `total`, as a process reads it."""
 
-    def __init__(self, training_set: TrainingSet, first: int, total: int) -> None:
+    def __init__(
+        self, training_set: TrainingSet, first: int, total: int, processes: Processes
+    ) -> None:
         self.training_set, self.first, self.total = training_set, first, total
+        self.processes = processes
 
     def __len__(self) -> int:
         return self.total - self.first
 
     def __getitem__(self, index: int) -> Batch:
         step = self.first + index
-        return self.training_set.batch(*divmod(step, self.training_set.steps_per_epoch))
+        epoch, inside = divmod(step, self.training_set.steps_per_epoch)
+        return self.training_set.batch(epoch, inside, self.processes)
 
 
 def read_batches(
-    training_set: TrainingSet, first: int, total: int, pin: bool = False
+    training_set: TrainingSet,
+    first: int,
+    total: int,
+    pin: bool = False,
+    processes: Processes = ALONE,
 ) -> Generator[Batch, None, None]:
     """Batches of steps first .. total - 1, read ahead as the options say. pin: in page-locked memory, for a GPU."""
-    steps, options = StepBatches(training_set, first, total), training_set.options
+    steps, options = StepBatches(training_set, first, total, processes), training_set.options
     if not options.loader_workers:
         yield from _read_in_thread(steps, options.read_ahead, pin)
         return

@@ -97,7 +97,7 @@ class Loop:
         """Train until the last step or until asked to stop; True where it is the last. Always leaves a checkpoint."""
         total, per_epoch = self.trainer.total, self.data.steps_per_epoch
         pin = self.trainer.device.type == "cuda"
-        reader = read_batches(self.data, self.step, total, pin)
+        reader = read_batches(self.data, self.step, total, pin, self.processes)
         hidden = None if self.first else True  # None: hidden where there is no terminal
         bar = tqdm(total=total, initial=self.step, unit="step", disable=hidden)
         with contextlib.ExitStack() as stack:
@@ -127,7 +127,7 @@ class Loop:
 
     def _note(self, report: StepReport, batch: Batch, waited: float, seconds: float) -> None:
         losses = {f"loss/{name}": value for name, value in report.losses.items()}
-        clips = len(batch.video)
+        clips = len(batch.words)
         book = {
             "data/redrawn_share": batch.redrawn / (clips + batch.redrawn),
             **self._lacking(batch),

@@ -23,13 +23,15 @@ Conventions
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mcn.distributed import ALONE, Processes, share_batch_norms
+from mcn.distributed import ALONE, Processes, averaging, share_batch_norms
 from mcn.errors import UserError
 from mcn.features.runtime import Runtime, products
 from mcn.networks import EmbeddingNetwork
@@ -99,7 +101,7 @@ class Trainer:
     ) -> None:
         self.processes, self.total = processes, total
         if processes.count > 1 and experiment.training.batch_norm == "shared":
-            share_batch_norms(network)
+            network = share_batch_norms(network, runtime.device)
         self.precision, self.device = runtime.precision, runtime.device
         self.network, self.objective = network.to(self.device), objective
         self.vocabulary = vocabulary.to(self.device)
@@ -141,7 +143,6 @@ class Trainer:
         losses = dict(zip(terms, torch.stack(list(terms.values())).tolist(), strict=True))
         self._check(losses, step)
         self.scaler.scale(terms["total"]).backward()
-        self.processes.average_gradients(self.parameters)
         self.scaler.unscale_(self.optimizer)
         norm = self._clip_gradients()
         self.scaler.step(self.optimizer)
@@ -152,7 +153,18 @@ class Trainer:
         inputs = self.inputs(batch, mask_absent=self.options.empty_clips == "mask")
         half = HALF.get(self.precision)
         with torch.autocast(self.device.type, dtype=half, enabled=half is not None):
-            return self.objective(self.network, inputs, self.processes)
+            return self._whole_step(inputs)
+
+    @cached_property
+    def _whole_step(self) -> Callable[[StepInputs], dict[str, Tensor]]:
+        """Losses of inputs, whose backward pass leaves the same gradients in all processes."""
+        call = self._objective_of
+        if self.processes.count == 1:
+            return call
+        return averaging(call, self.network, self.objective.heads)
+
+    def _objective_of(self, inputs: StepInputs) -> dict[str, Tensor]:
+        return self.objective(self.network, inputs, self.processes)
 
     def inputs(self, batch: Batch, mask_absent: bool) -> StepInputs:
         """A batch on the device, token ids as word vectors. mask_absent: leave out of the loss what clips lack.
@@ -186,6 +198,7 @@ class Trainer:
             None if batch.steps is None else move(batch.steps),
             translations=None if said is None else F.embedding(said, self.vocabulary),
             translated=None if said is None else (said != 0).any(dim=-1),
+            held=batch.held,
         )
 
     def _check(self, losses: dict[str, float], step: int) -> None:
