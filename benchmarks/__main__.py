@@ -5,7 +5,8 @@
 Processor seconds, which other programs hardly change; ours and others' in turn, medians of three. Others' are the
 programs of `--rivals` (benchmarks/rivals.py), and plain formulations of the same work. `--videos` names files that are
 decoded and extracted; otherwise two are made. Without `--whole` the sizes are those of minutes, not of an hour; what a
-row was measured on stands in its name. What needs a GPU: python benchmarks/gpu.py; the demo: scripts/demo.sh.
+row was measured on stands in its name. A row that fails says so, and the command ends with status 1. What needs a GPU:
+python benchmarks/gpu.py; the demo: scripts/demo.sh.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 import torch
@@ -51,16 +54,23 @@ def main(arguments: list[str] | None = None) -> list[Figure]:
         parser.error(f"--only: no row {', '.join(sorted(unknown))}")
     about = {**machine(), "threads": torch.get_num_threads(), "torch": str(torch.__version__)}
     figures: list[Figure] = []
+    failed: list[str] = []
     rivals = given.rivals.absolute() if given.rivals else None
     with tempfile.TemporaryDirectory() as folder:
         videos = sorted(given.videos.iterdir()) if given.videos else made_videos(Path(folder), 10)
         for row in ROWS:
             if row.__name__ in names:
                 began = time.perf_counter()
-                figures += row(Given(Path(folder), videos, given.whole, rivals))
+                try:
+                    figures += row(Given(Path(folder), videos, given.whole, rivals))
+                except Exception:  # of a rival's program, say: the other rows go on
+                    traceback.print_exc()
+                    failed.append(row.__name__)
                 write(given.output, about, figures)
                 print(f"{row.__name__}: {time.perf_counter() - began:.0f} s", flush=True)
     print(about, table(figures), sep="\n")
+    if failed:
+        sys.exit(f"rows that failed: {', '.join(failed)}")
     return figures
 
 

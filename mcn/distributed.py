@@ -182,7 +182,6 @@ def averaging(
     return DistributedDataParallel(
         _Call(function, *modules),
         find_unused_parameters=True,
-        broadcast_buffers=False,
         gradient_as_bucket_view=True,
     )
 
@@ -196,11 +195,11 @@ def local_device(device: str) -> str:
 
 
 def local_threads(threads: int) -> int:
-    """Processor threads of this process: its share of those of the node (0: all there are)."""
+    """Processor threads of this process: its share of those of the node (0: of the cores that it may use)."""
     neighbours = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if neighbours == 1:
         return threads
-    return max(1, (threads or os.cpu_count() or 1) // neighbours)
+    return max(1, (threads or len(os.sched_getaffinity(0))) // neighbours)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from mcn.distributed import (
     Processes,
     SharedBatchNorm2d,
     launch_command,
+    local_threads,
     share_batch_norms,
 )
 from mcn.features.runtime import resolve
@@ -161,6 +162,16 @@ def test_a_shared_norm_alone_is_the_usual_one(monkeypatch):
     for name, row in usual.state_dict().items():
         assert torch.allclose(row.float(), shared.state_dict()[name].float(), atol=1e-6), name
     assert torch.allclose(usual.eval()(values), shared.eval()(values))
+
+
+def test_processes_of_a_node_share_the_cores_that_they_may_use(monkeypatch):
+    """Under `taskset -c 0-7` or a batch system's cpuset these are eight, whatever the machine has."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)))
+    for neighbours, told, expected in ((4, 0, 2), (4, 16, 4), (16, 0, 1), (1, 3, 3)):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", str(neighbours))
+        assert local_threads(told) == expected
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")
+    assert local_threads(0) == 0, "PyTorch chooses: the cores that the process may use"
 
 
 def test_one_node_is_started_by_torchrun_alone():

@@ -160,7 +160,7 @@ def make_extractor(
     encoder = encoder_row(row)
     make = _imported(encoder.make)
     if not encoder.network:
-        plain: Extractor = make(name, row, threads or os.cpu_count() or 1)
+        plain: Extractor = make(name, row, threads or len(os.sched_getaffinity(0)))
         return plain
     from mcn.features.runtime import resolve
 
