@@ -224,7 +224,7 @@ def clustering(device: torch.device, sizes: Sizes) -> list[Figure]:
     ):
         rows = points.to(kind)
         with products(tf32, tuned=False):
-            mine = _seconds(partial(_iterate, rows, first, iterations), device)
+            mine = _seconds(partial(iterate, rows, first, iterations), device)
             plain = partial(plain_kmeans, rows, first.to(rows), iterations)
             rival = _seconds(plain, device)
             same = (assign(rows, first) == reference).double().mean()
@@ -242,8 +242,11 @@ def clustering(device: torch.device, sizes: Sizes) -> list[Figure]:
     return figures
 
 
-def _iterate(points: Tensor, first: Tensor, iterations: int) -> None:
-    kmeans(points, len(first), init=first, max_iterations=iterations, tolerance=-1.0)
+def iterate(points: Tensor, first: Tensor, iterations: int) -> None:
+    """So many iterations, one by one: a fit would end where its assignments repeat."""
+    centroids = first
+    for _ in range(iterations):
+        centroids, _ = kmeans(points, len(first), init=centroids, max_iterations=1)
 
 
 def _seconds(work: Callable[[], object], device: torch.device, rounds: int = 5) -> list[float]:

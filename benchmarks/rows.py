@@ -12,11 +12,11 @@ from benchmarks import gpu_training
 from benchmarks.given import Given, costs
 from benchmarks.gpu_extraction import write_shard
 from benchmarks.gpu_sizes import WHOLE
+from benchmarks.gpu_training import iterate
 from benchmarks.measuring import Figure, cpu_seconds, in_turn, spread
 from benchmarks.rivals import released_kmeans, released_step
 from mcn.evaluation.retrieval.metrics import places_from_embeddings
 from mcn.features.reading import batches_of
-from mcn.objectives.clustering import kmeans
 from mcn.shards import FEATURE_SCHEMA, ShardReader, ShardWriter, feature_row
 from mcn.shards.clips import pool
 from mcn.shards.mapped import MappedFeatures
@@ -148,14 +148,13 @@ def clustering(given: Given) -> list[Figure]:
         else:
             released.fit_predict(points, first.clone())
 
-    def mine() -> None:
-        kmeans(points, len(first), init=first, max_iterations=count, tolerance=-1.0)
-
     def product() -> None:
         for _ in range(count):
             points @ first.t()
 
-    taken = in_turn({"mine": mine, "rival": rival, "product": product})
+    taken = in_turn(
+        {"mine": lambda: iterate(points, first, count), "rival": rival, "product": product}
+    )
     milliseconds = {name: [1000 * one / count for one in found] for name, found in taken.items()}
     what = f"k-means {sizes.points} x {sizes.width} x {sizes.clusters}, an iteration"
     note = "rival: fast_pytorch_kmeans" if released else "rival: plain PyTorch"
