@@ -634,7 +634,7 @@ def test_the_workflow_plans_trials_first_and_says_what_is_missing(tmp_path):
 
     status, said = asked("results/study/plan.yaml")
     assert status == 0, said
-    assert re.search(r"^trial +128$", said, re.M)
+    assert re.search(r"^trial +48$", said, re.M)
     assert "results/rendered/test/captions.csv" in said
     assert "test/features" not in said, "nothing of the test set is computed"
     status, said = asked("study")
