@@ -25,6 +25,11 @@ def register(verbs: Verbs) -> None:
     add_path(verb, "directory", "folder to render into, of the set's name")
     verb.add_argument("--workers", type=int, default=0, help="processes, 0: one a core (default)")
 
+    _register_prepare(verbs)
+    _register_shards(verbs)
+
+
+def _register_prepare(verbs: Verbs) -> None:
     kinds = add_group(verbs, "prepare", "Check manifests and annotations; write them as tables.")
     verb = add_verb(kinds, "videos", prepare_videos, "mcn.options.sections:DatasetOptions")
     add_path(verb, "manifest", "CSV or parquet: video_id,path[,narration,...]")
@@ -55,6 +60,8 @@ def register(verbs: Verbs) -> None:
     for name in ("actions", "labels"):
         add_path(verb, f"--{name}", f"table of {name} to write")
 
+
+def _register_shards(verbs: Verbs) -> None:
     verb = add_verb(verbs, "partition", partition)
     add_path(verb, "videos", VIDEOS)
     add_path(verb, "narration", "table of narration, written with it")

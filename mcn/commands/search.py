@@ -55,6 +55,12 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("--shards", type=int, required=True, help="number of parts")
     verb.add_argument("--threads", type=int, default=0, help="processor threads, 0: all (default)")
 
+    _register_search(verbs)
+    _register_export(verbs)
+    _register_serve(verbs)
+
+
+def _register_search(verbs: Verbs) -> None:
     verb = add_verb(verbs, "search", search)
     verb.add_argument("directory", type=Path, metavar="DIR", help="folder that `mcn run` wrote")
     verb.add_argument(
@@ -81,6 +87,8 @@ def register(verbs: Verbs) -> None:
     )
     verb.add_argument("--dataset", help="data set to ask, where the folder has several")
 
+
+def _register_export(verbs: Verbs) -> None:
     kinds = add_group(verbs, "export", "Write what was made in forms that other programs read.")
     verb = add_verb(kinds, "index", export_index)
     add_path(verb, "index", "folder that `mcn run` wrote, or of an index")
@@ -99,6 +107,8 @@ def register(verbs: Verbs) -> None:
     add_path(verb, "model", "folder of the model, results/models/{experiment}")
     add_path(verb, "output", "folder to write")
 
+
+def _register_serve(verbs: Verbs) -> None:
     verb = add_verb(verbs, "serve", serve)
     verb.add_argument("directory", type=Path, metavar="DIR", help="folder that `mcn run` wrote")
     verb.add_argument("--dataset", help="which data set, where the folder has several (the first)")
