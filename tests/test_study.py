@@ -668,6 +668,26 @@ def test_a_study_is_two_runs_of_the_workflow_with_the_plan_between_them(tmp_path
     assert "plan.yaml" not in " ".join(asked[-1])
 
 
+def test_a_study_that_was_killed_goes_on_and_two_never_write_at_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config, asked = tmp_path / "config.yaml", []
+    config.write_text("study: {seeds: [1, 2]}")
+
+    def killed(words):
+        with pytest.raises(UserError, match="another `mcn study` is at work"):
+            run_study([config], 1, None, False, None)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mcn.study.run._snakemake", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_study([config], 1, None, False, None)
+    monkeypatch.setattr("mcn.study.run._snakemake", lambda words: asked.append(words[-1]) or 0)
+    for wanted in (["--unlock", "study"], ["study"]):
+        asked.clear()
+        assert run_study([config], 1, None, False, None) == 0
+        assert asked == wanted
+
+
 def test_the_commit_of_a_plan_is_written_down(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config, planned = tmp_path / "config.yaml", tmp_path / "plan.yaml"

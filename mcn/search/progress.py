@@ -50,7 +50,7 @@ def follow(command: Sequence[str], log: Path, environment: Mapping[str, str]) ->
             text=True,
             errors="replace",
             env=dict(environment),
-            preexec_fn=_end_with_parent,
+            preexec_fn=end_with_parent,
         ) as process,
     ):
         assert process.stdout is not None
@@ -60,13 +60,13 @@ def follow(command: Sequence[str], log: Path, environment: Mapping[str, str]) ->
                 progress.read(line.rstrip("\n"))
             status = process.wait()
         except BaseException:
-            _stop(process)
+            stop(process)
             raise
     progress.end()
     return status
 
 
-def _stop(process: subprocess.Popen[str]) -> None:
+def stop(process: subprocess.Popen[str]) -> None:
     """End Snakemake, and read what it still says, since a full pipe would hold it up.
 
     On a full disk it may wait without end for a job whose end it could not note. Its jobs end with it (`mcn.lifetime`).
@@ -78,7 +78,7 @@ def _stop(process: subprocess.Popen[str]) -> None:
         process.kill()
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Let the system kill this process, Snakemake, when what started it has died."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -6,14 +6,18 @@ Conventions
   `--planned`; then nothing is planned anew, and the commit that last changed the file is written on the page. A file
   that git does not have in this state is refused, since nobody could tell when it was made.
 - Every command is printed before it is run. Snakemake runs what is missing, so that an interrupted study goes on.
+- One `mcn study` at a time writes into a folder. Snakemake ends with it, also where it is killed; the lock that
+  Snakemake then leaves behind is removed by the next one.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import yaml
@@ -21,9 +25,11 @@ import yaml
 from mcn.config.workflow import workflow_file
 from mcn.errors import UserError
 from mcn.files import write_text
+from mcn.search.progress import end_with_parent, stop
 
 PLAN = Path("results/study/plan.yaml")
 OVERLAY = Path("results/study/planned.yaml")
+LOCK = Path("results/study/.lock")  # not empty: a study is at work, or was killed
 
 
 def run_study(
@@ -33,8 +39,23 @@ def run_study(
     plan_only: bool,
     planned: Path | None,
 ) -> int:
-    """Plan where there is a validation set and no plan is named, then test; exit status of the workflow."""
+    """Plan where there is a validation set and no plan is named, then test; exit status of the workflow.
+
+    Errors: `UserError` for a plan that is not committed, and where another study is at work in this folder.
+    """
     study = _section(config)
+    with _alone(config):
+        return _plan_and_test(study, config, cores, profile, plan_only, planned)
+
+
+def _plan_and_test(
+    study: dict[str, object],
+    config: Sequence[Path],
+    cores: int,
+    profile: str | None,
+    plan_only: bool,
+    planned: Path | None,
+) -> int:
     more = ["--cores", str(cores), *(["--profile", profile] if profile else [])]
     overlays = list(config)
     if study.get("validation"):
@@ -47,6 +68,27 @@ def run_study(
             return 0
         overlays.append(_with_commit(planned) if planned else PLAN)
     return _snakemake([*more, "--configfile", *map(str, overlays), "--", "study"])
+
+
+@contextlib.contextmanager
+def _alone(config: Sequence[Path]) -> Iterator[None]:
+    """Hold the lock of the folder's study; where the study before was killed, remove what it left of Snakemake's."""
+    LOCK.parent.mkdir(parents=True, exist_ok=True)
+    with open(LOCK, "a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            got = f"another `mcn study` is at work in {Path.cwd()}"
+            raise UserError(got, "one at a time", "wait until it has ended") from None
+        file.seek(0)
+        if file.read():
+            print("The study before this one was killed; it goes on.", flush=True)
+            _snakemake(["--configfile", *map(str, config), "--unlock"])
+        file.truncate(0)
+        file.write("at work\n")
+        file.flush()
+        yield
+        file.truncate(0)
 
 
 def _section(config: Sequence[Path]) -> dict[str, object]:
@@ -93,4 +135,10 @@ def _git(file: Path, *words: str) -> str:
 def _snakemake(words: list[str]) -> int:
     command = ["-s", str(workflow_file("")), *words]
     print(shlex.join(["snakemake", *command]), flush=True)
-    return subprocess.run([sys.executable, "-m", "snakemake", *command], check=False).returncode
+    asked = [sys.executable, "-m", "snakemake", *command]
+    with subprocess.Popen(asked, preexec_fn=end_with_parent) as process:
+        try:
+            return process.wait()
+        except BaseException:
+            stop(process)
+            raise
