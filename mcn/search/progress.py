@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from mcn.files import writing_explained
 
@@ -66,7 +67,7 @@ def follow(command: Sequence[str], log: Path, environment: Mapping[str, str]) ->
     return status
 
 
-def stop(process: subprocess.Popen[str]) -> None:
+def stop(process: subprocess.Popen[Any]) -> None:
     """End Snakemake, and read what it still says, since a full pipe would hold it up.
 
     On a full disk it may wait without end for a job whose end it could not note. Its jobs end with it (`mcn.lifetime`).
