@@ -234,6 +234,7 @@ TABLE: dict[str, Run | NotRun] = {
     # faults.md
     # objectives.md
     "mcn study config.yaml config/comparison.yaml --cores 2": help_of("--plan-only"),
+    "mcn study config.yaml config/switches.yaml --cores 2": help_of("--plan-only"),
     # study.md
     "mcn study config.yaml config/study.yaml --cores 2 --plan-only": help_of("--plan-only"),
     "mcn study config.yaml config/study.yaml --cores 2 --planned docs/study_plan.yaml": help_of(
