@@ -44,7 +44,7 @@ def seconds_of(count: int, folder: Path, sizes: Sizes) -> list[float]:
     """Processor seconds of each step but the first, of all processes together."""
     with tempfile.TemporaryDirectory(dir=folder) as results:
         arguments = (count, results, sizes)
-        multiprocessing.spawn(_work, arguments, nprocs=count)  # type: ignore[no-untyped-call]
+        multiprocessing.spawn(_work, arguments, nprocs=count)
         parts = [torch.load(f"{results}/{rank}.pt") for rank in range(count)]
     return [sum(step) for step in zip(*parts, strict=True)][1:]
 
