@@ -161,7 +161,7 @@ def starts(given: Given) -> list[Figure]:
 def memory(given: Given) -> list[Figure]:
     """Peak of an extraction job in a process of its own: 3D ResNeXt-101, fp32."""
     code = """
-import resource, sys
+import re, sys
 from pathlib import Path
 from benchmarks.gpu_extraction import ours, write_shard
 from benchmarks.gpu_sizes import WHOLE
@@ -172,7 +172,8 @@ if __name__ == "__main__":
     folder = Path(sys.argv[1])
     shard = write_shard(folder / "m.parquet", WHOLE._replace(videos=1, seconds=3), 24, 112, 112)
     extract(shard, folder / "m.out", ours("resnext101", 4, 16, Runtime(torch.device("cpu"), "fp32", 2))[0])
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+    # not ru_maxrss, which begins with the memory of the process that started this one
+    print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 2**20)
 """
     words = [sys.executable, "-c", code, str(given.folder)]
     done = subprocess.run(words, check=True, capture_output=True, text=True)
