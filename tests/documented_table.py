@@ -122,7 +122,7 @@ TABLE: dict[str, Run | NotRun] = {
     'pip install "mcn[search]"': INSTALLS,
     'pip install "mcn[onnx]"': INSTALLS,
     # docs/performance.md
-    "python -m benchmarks --rivals FOLDER": NotRun("takes minutes"),
+    "python -m benchmarks --videos FOLDER --rivals FOLDER --whole": NotRun("takes 19 minutes"),
     "python -m benchmarks --videos FOLDER --rivals FOLDER": NotRun(
         "minutes: tests/test_benchmarks.py runs a row"
     ),
