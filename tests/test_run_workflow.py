@@ -63,7 +63,7 @@ def test_what_was_said_and_what_is_seen_answers(root):
     assert first["video_id"] == "plain.mp4"
     assert "words" in first["sources"]
     assert first["start_seconds"] < 2
-    assert {one["video_id"] for one in found(root, "test picture", "--seen")} == {
+    assert {one["video_id"] for one in found(root, "test picture", "--seen", "--weak")} == {
         "plain.mp4",
         "vp9.webm",
     }
@@ -78,13 +78,13 @@ def test_files_that_come_and_go_cost_their_own_shards(root):
     shutil.copy(make("mpeg4.avi"), root / "videos" / "new film.avi")
     new = video_id_of("new film.avi")
     assert mcn(root, "run", "videos", "--output", "answers", "--cores", "2").returncode == 0
-    assert new in {one["video_id"] for one in found(root, "test picture", "--seen")}
+    assert new in {one["video_id"] for one in found(root, "test picture", "--seen", "--weak")}
     after = times(root, features)
     touched = f"{shard_of(new, len(before)):05d}.parquet"
     assert {name for name in before if before[name] != after[name]} == {touched}
     (root / "videos" / "new film.avi").unlink()
     assert mcn(root, "run", "videos", "--output", "answers", "--cores", "2").returncode == 0
-    assert new not in {one["video_id"] for one in found(root, "test picture", "--seen")}
+    assert new not in {one["video_id"] for one in found(root, "test picture", "--seen", "--weak")}
     again = mcn(root, "run", "videos", "--output", "answers", "--cores", "2")
     assert again.returncode == 0
     assert "Nothing to be done" in (root / "answers/results/logs/run.log").read_text()
