@@ -33,10 +33,8 @@ from typing import NamedTuple
 
 from tests.small_run import SmallRun
 
-CORES = (
-    "--cores",
-    str(os.cpu_count()),
-)  # those of `SmallRun.run`: sums of other numbers of threads round otherwise
+# those of `SmallRun.run`: sums of other numbers of threads round otherwise
+CORES = ("--cores", str(os.cpu_count()))
 PATIENCE_SECONDS = 60.0  # within which the jobs of a head that was killed must have ended
 
 

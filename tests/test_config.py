@@ -42,9 +42,8 @@ def test_the_demo_is_valid(values):
     assert set(configure(values).datasets) == {"demo_train", "demo_test"}
 
 
-LAID_OVER = {
-    "scoreboard": ["howto100m", "youcook2", "msrvtt"],
-}  # overlays that want others below them
+# overlays that want others below them
+LAID_OVER = {"scoreboard": ["howto100m", "youcook2", "msrvtt"]}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda p: p.name)

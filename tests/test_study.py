@@ -608,6 +608,7 @@ def test_a_plan_that_git_does_not_have_is_refused(tmp_path, monkeypatch):
     planned.write_text("study: {planned: {power: []}}")
     with pytest.raises(UserError, match="changed since its commit"):
         run_study([config], 1, None, False, planned)
+    assert not (tmp_path / "results/study/.lock").read_text(), "nothing was killed"
     config.write_text("title: none")
     with pytest.raises(UserError, match="no section `study`"):
         run_study([config], 1, None, False, None)
@@ -678,6 +679,10 @@ def test_a_study_that_was_killed_goes_on_and_two_never_write_at_once(tmp_path, m
             run_study([config], 1, None, False, None)
         raise KeyboardInterrupt
 
+    (tmp_path / "results").touch()
+    with pytest.raises(UserError, match="cannot be written: Not a directory"):
+        run_study([config], 1, None, False, None)
+    (tmp_path / "results").unlink()
     monkeypatch.setattr("mcn.study.run._snakemake", killed)
     with pytest.raises(KeyboardInterrupt):
         run_study([config], 1, None, False, None)

@@ -56,6 +56,7 @@ def _plan_and_test(
     plan_only: bool,
     planned: Path | None,
 ) -> int:
+    """The runs of the workflow, one or two; study: the section of the configuration."""
     more = ["--cores", str(cores), *(["--profile", profile] if profile else [])]
     overlays = list(config)
     if study.get("validation"):
@@ -73,8 +74,13 @@ def _plan_and_test(
 @contextlib.contextmanager
 def _alone(config: Sequence[Path]) -> Iterator[None]:
     """Hold the lock of the folder's study; where the study before was killed, remove what it left of Snakemake's."""
-    LOCK.parent.mkdir(parents=True, exist_ok=True)
-    with open(LOCK, "a+", encoding="utf-8") as file:
+    try:
+        LOCK.parent.mkdir(parents=True, exist_ok=True)
+        lock = open(LOCK, "a+", encoding="utf-8")  # noqa: SIM115 - closed below
+    except OSError as error:
+        got = f"{LOCK} cannot be written: {error.strerror}"
+        raise UserError(got, "a folder that results can go to", "run it in another") from None
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -87,7 +93,11 @@ def _alone(config: Sequence[Path]) -> Iterator[None]:
         file.truncate(0)
         file.write("at work\n")
         file.flush()
-        yield
+        try:
+            yield
+        except UserError:
+            file.truncate(0)  # Snakemake was not killed
+            raise
         file.truncate(0)
 
 

@@ -35,9 +35,8 @@ from mcn.study.statistics import Difference, Share, difference, holm, share
 
 logger = logging.getLogger(__name__)
 
-Cell = tuple[
-    str, str, Measure, np.ndarray
-]  # condition, objective, measure, (seeds, videos) differences
+# condition, objective, measure, (seeds, videos) differences
+Cell = tuple[str, str, Measure, np.ndarray]
 LOSS = "epoch_loss/total"  # drawn as a share of its first epoch's
 CURVES = {
     "early/t->va/R@10": "t → va R@10",

@@ -24,9 +24,8 @@ import numpy as np
 
 from mcn.evaluation.scores import Gallery, block_rows
 
-Pairs = tuple[
-    np.ndarray, np.ndarray
-]  # of a block of queries: row of the query, item that is acceptable
+# of a block of queries: row of the query, item that is acceptable
+Pairs = tuple[np.ndarray, np.ndarray]
 PART = 512
 UNIT = 2.0**-24
 SLACK = 1.01  # for what the bound leaves out: terms of second order, and lengths that are rounded
@@ -74,11 +73,9 @@ class RankedGallery:
         if self.device != "cpu":
             return self._places_there(queries, own)
         places = self._places_by_bound(queries, own)
-        return (
-            places_of_scores(_numbers(self.items.scores(queries)), own)
-            if places is None
-            else places
-        )
+        if places is not None:
+            return places
+        return places_of_scores(_numbers(self.items.scores(queries)), own)
 
     @cached_property
     def _largest_length(self) -> float:
