@@ -29,7 +29,7 @@ from mcn.search.progress import end_with_parent, stop
 
 PLAN = Path("results/study/plan.yaml")
 OVERLAY = Path("results/study/planned.yaml")
-LOCK = Path("results/study/.lock")  # not empty: a study is at work, or was killed
+LOCK = Path("results/study/.lock")  # not empty: a study is at work, or did not end
 
 
 def run_study(
@@ -73,7 +73,7 @@ def _plan_and_test(
 
 @contextlib.contextmanager
 def _alone(config: Sequence[Path]) -> Iterator[None]:
-    """Hold the lock of the folder's study; where the study before was killed, remove what it left of Snakemake's."""
+    """Hold the lock of the folder's study; where the study before did not end, remove what is left of Snakemake's."""
     try:
         LOCK.parent.mkdir(parents=True, exist_ok=True)
         lock = open(LOCK, "a+", encoding="utf-8")  # noqa: SIM115 - closed below
@@ -88,7 +88,7 @@ def _alone(config: Sequence[Path]) -> Iterator[None]:
             raise UserError(got, "one at a time", "wait until it has ended") from None
         file.seek(0)
         if file.read():
-            print("The study before this one was killed; it goes on.", flush=True)
+            print("The study before this one did not end; it goes on.", flush=True)
             _snakemake(["--configfile", *map(str, config), "--unlock"])
         file.truncate(0)
         file.write("at work\n")
