@@ -14,6 +14,7 @@ import errno
 import logging
 import os
 import sys
+import threading
 from collections.abc import Sequence
 
 from mcn import __version__
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         datefmt="%H:%M:%S",
     )
+    threading.excepthook = _note_failed_thread
     words = sys.argv[1:] if arguments is None else arguments
     options = build_parser().parse_args(with_dashed_query(words))
     try:
@@ -55,6 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"mcn {options.verb}: interrupted", file=sys.stderr)
         return 130
+
+
+def _note_failed_thread(failed: threading.ExceptHookArgs) -> None:
+    """A thread of a library that cannot write, as TensorBoard's on a full disk, says so in one line."""
+    if isinstance(failed.exc_value, OSError):
+        logging.getLogger(__name__).warning("a thread ended: %s", failed.exc_value)
+    else:
+        threading.__excepthook__(failed)
 
 
 def build_parser() -> argparse.ArgumentParser:

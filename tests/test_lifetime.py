@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from mcn import lifetime
+from mcn import cli, lifetime
 
 ROOT = Path(__file__).parent.parent
 
@@ -162,3 +164,21 @@ def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(lifetime.fcntl, "lockf", refuse)
     with lifetime.only_process(tmp_path / "lock"):
         assert "has no locks" in caplog.text
+
+
+def test_a_library_thread_that_cannot_write_is_a_line_and_any_other_fault_a_traceback(
+    capsys, caplog, monkeypatch
+):
+    monkeypatch.setattr(threading, "excepthook", cli._note_failed_thread)
+
+    def fail(error):
+        raise error
+
+    for error in (OSError(errno.ENOSPC, "No space left on device", "events"), ValueError("bug")):
+        thread = threading.Thread(target=fail, args=(error,))
+        thread.start()
+        thread.join()
+    assert "a thread ended: [Errno 28] No space left on device: 'events'" in caplog.text
+    said = capsys.readouterr().err
+    assert "No space" not in said
+    assert "ValueError: bug" in said
