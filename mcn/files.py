@@ -103,8 +103,10 @@ def writing_explained(target: Path) -> Iterator[None]:
         raise
     except Exception as error:
         number = getattr(error, "errno", None)
-        said = os.strerror(errno.ENOSPC) in str(error)  # by libraries that give no number
-        if number in (errno.ENOSPC, errno.EDQUOT) or said or _is_full(target.parent):
+        if number is None:  # of libraries that give words alone
+            told = (one for one in (errno.ENOSPC, errno.EROFS) if os.strerror(one) in str(error))
+            number = next(told, None)
+        if number in (errno.ENOSPC, errno.EDQUOT) or _is_full(target.parent):
             got = f"no space left while writing {target} (temporary files: {tempfile.gettempdir()})"
             wanted = "room on both disks; decoded frames take 0.1 to 0.5 MB a second of video"
             cure = "free space, or set TMPDIR to a larger disk, and run again: what is done stays"

@@ -28,7 +28,7 @@ from safetensors.torch import save_file
 from mcn import files
 from mcn.errors import UserError
 from tests.kill_machine import STAGES, Kill, differences, suffer
-from tests.mounts import mounted
+from tests.mounts import mounted, remounted
 from tests.small_run import SmallRun
 
 pytestmark = pytest.mark.workflow
@@ -137,6 +137,20 @@ def test_every_librarys_word_for_a_full_disk_is_understood(
             save(temporary)
         assert [path.name for path in target.parent.iterdir()] == ["file"]
         assert target.read_text() == "old"
+
+
+@pytest.mark.parametrize("save", [save_tensors, save_state, save_table])
+def test_every_librarys_word_for_a_disk_that_is_only_read_is_understood(
+    tmp_path: Path, save: Callable[[Path], None]
+) -> None:
+    small = tmp_path / "small"
+    with (
+        mounted(small, "size=1m"),
+        pytest.raises(UserError, match="cannot be written"),
+        files.writing_explained(small / "file"),
+        remounted(small, "ro"),
+    ):
+        save(small / "temporary")
 
 
 def rules_run(output: str) -> set[str]:
