@@ -110,6 +110,7 @@ TABLE: dict[str, Run | NotRun] = {
     "mcn run": NotRun("no command: the form of one"),
     "mcn run FOLDER --output DIR": help_of("folder of videos"),
     "mcn search": NotRun("no command: the form of one"),
+    "mcn study": NotRun("no command: the form of one"),
     'mcn search answers "stir the soup" --limit 5': help_of("what to look for"),
     'mcn search answers "soup" --said': help_of("what was said"),
     'mcn search answers "a dog on a beach" --seen --one-per-video': help_of("what is seen"),
