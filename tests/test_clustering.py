@@ -253,3 +253,19 @@ def test_queue_refusals():
         FeatureQueue(6, 3).push(torch.zeros(4, 2))
     with pytest.raises(ValueError, match="capacity"):
         FeatureQueue(0, 3)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("bad", [[np.nan], [np.inf], [-np.inf], [np.inf, -np.inf]])
+def test_points_that_are_not_finite_are_refused_wherever_they_stand(kind, bad):
+    points = torch.tensor(blobs(40), dtype=kind)
+    points[7:9, 3][: len(bad)] = torch.tensor(bad, dtype=kind)
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        kmeans(points, 4)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16])
+def test_finite_points_whose_sum_overflows_are_points(kind):
+    points = torch.full((20, 3), torch.finfo(kind).max / 2, dtype=kind)
+    assert not torch.isfinite(points.sum())
+    assert kmeans(points, 2)[1].shape == (20,)

@@ -609,8 +609,16 @@ def test_a_plan_that_git_does_not_have_is_refused(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="changed since its commit"):
         run_study([config], 1, None, False, planned)
     assert not (tmp_path / "results/study/.lock").read_text(), "nothing was killed"
-    config.write_text("title: none")
-    with pytest.raises(UserError, match="no section `study`"):
+    for text, wrong in (
+        (b"title: none", "no section `study`"),
+        (b"a: [1", "flow sequence"),
+        (b"\xff", "decode"),
+    ):
+        config.write_bytes(text)
+        with pytest.raises(UserError, match=wrong):
+            run_study([config], 1, None, False, None)
+    config.unlink()
+    with pytest.raises(UserError, match="correct the path"):
         run_study([config], 1, None, False, None)
 
 

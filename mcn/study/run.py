@@ -107,7 +107,10 @@ def _section(config: Sequence[Path]) -> dict[str, object]:
     for path in config:
         try:
             values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except (OSError, yaml.YAMLError) as error:
+        except OSError as error:
+            got = f"{path}: {error.strerror}"
+            raise UserError(got, "a configuration file", "correct the path") from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise UserError(f"{path}: {error}", "a configuration in YAML", "mend it") from None
         if isinstance(values, dict) and isinstance(values.get("study"), dict):
             found |= values["study"]
