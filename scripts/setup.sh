@@ -21,5 +21,8 @@ if [[ ! -e $stamp || pyproject.toml -nt $stamp || constraints.txt -nt $stamp ]];
     wanted=(--constraint constraints.txt --editable ".[$1]")
     { "${pip[@]}" uv && .venv/bin/uv pip install --quiet --python .venv/bin/python "${wanted[@]}"; } ||
         "${pip[@]}" --editable ".[$1]"
+    # pip compiles what it installs, uv leaves that to the first import. Where imports may not keep what they compile
+    # (containers say so), every start would take twice as long.
+    [[ -z ${PYTHONDONTWRITEBYTECODE-} ]] || .venv/bin/python -m compileall -qq -j 0 .venv/lib || true
     touch "$stamp"
 fi
