@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mcn.features.registry import PUBLISHED_WEIGHTS
+from mcn.features.timm_pictures import require_timm_name
 from tests.media_files import make
 
 ROOT = Path(__file__).parents[1]
@@ -45,6 +47,18 @@ for line in sys.stdin:
 """
 
 
+PUBLISHED_ROWS = """
+import sys, yaml
+from mcn.config.configuration import configure
+from mcn.features.registry import PUBLISHED_WEIGHTS, model_problems
+values = yaml.safe_load(open("config.yaml"))
+values["features"]["resnet152"]["weights"] = PUBLISHED_WEIGHTS
+settings = configure(values)
+assert not model_problems(settings.features, settings.used_features())
+assert "torch" not in sys.modules
+"""
+
+
 def imports_of_verbs() -> dict[str, list[str]]:
     """Function of mcn/commands -> the modules that it imports when it runs."""
     found = {}
@@ -67,7 +81,12 @@ def imports_of_verbs() -> dict[str, list[str]]:
 def require(program: str, lines: list[str]) -> None:
     told = "\n".join(lines)
     done = subprocess.run(
-        [sys.executable, "-c", program], input=told, capture_output=True, text=True, check=False
+        [sys.executable, "-c", program],
+        input=told,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
     )
     assert done.returncode == 0, done.stderr[-3000:]
 
@@ -78,6 +97,11 @@ def test_verbs_without_a_network_import_no_torch() -> None:
     others = {name: used for name, used in imports.items() if name.partition(".")[2] not in NETWORK}
     lines = [" ".join([name, *used]) for name, used in others.items()]
     require(WATCHED.format(heavy={"torch"}), lines)
+
+
+def test_a_plan_of_the_published_weights_imports_no_torch() -> None:
+    require_timm_name(PUBLISHED_WEIGHTS.removeprefix("timm:"))
+    require(PUBLISHED_ROWS, [])
 
 
 def test_decoding_and_texts_load_no_library_that_they_do_not_use() -> None:

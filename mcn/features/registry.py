@@ -51,6 +51,9 @@ if TYPE_CHECKING:  # both import torch, which the rules that only list encoders 
     from mcn.features.extraction import Extractor
     from mcn.features.runtime import Runtime
 
+# what the published overlays ask for: timm knows it, and asking timm at every start is two seconds of imports
+PUBLISHED_WEIGHTS = "timm:resnet152.tv_in1k"
+
 
 class Encoder:
     """Base class of an encoder of one's own; the module's docstring is the contract."""
@@ -258,7 +261,7 @@ def _require_known(row: FeatureOptions) -> None:
     elif isinstance(row, SentenceOptions) and row.file and not Path(row.file).is_file():
         wanted = "a folder in the layout of sentence-transformers, or OWNER/NAME of the hub"
         raise UserError(f"no {row.file}", wanted, "correct `weights`")
-    elif weights.startswith("timm:"):
+    elif weights.startswith("timm:") and weights != PUBLISHED_WEIGHTS:
         _imported("mcn.features.timm_pictures:require_timm_name")(weights.removeprefix("timm:"))
     elif isinstance(row, VideoNetworkOptions) and weights.startswith("torchvision:"):
         _imported("mcn.features.backbones:require_video_weights")(row.network, weights)
