@@ -13,4 +13,5 @@ fi
 scripts/setup.sh "$extras"
 . .venv/bin/activate
 export OMP_NUM_THREADS=1
+unset PYTHONDONTWRITEBYTECODE # hundreds of processes start, and each would compile the package anew
 pytest -n 2 --no-loadscope-reorder "${chosen[@]}" "$@"
