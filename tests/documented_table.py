@@ -66,6 +66,9 @@ TABLE: dict[str, Run | NotRun] = {
     "scripts/demo.sh": NotRun(
         "installs; the run of the demo that follows is tests/test_workflow.py"
     ),
+    "scripts/demo.sh --config 'runtime={precision: native_bf16}'": NotRun(
+        "takes minutes; the precision is tested in tests/test_features_runtime.py"
+    ),
     "scripts/test.sh": NotRun("runs this test"),
     ". .venv/bin/activate": NotRun("the tests run in an activated environment"),
     "snakemake --cores 2": done(says="Nothing to be done"),
