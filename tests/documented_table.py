@@ -231,7 +231,7 @@ TABLE: dict[str, Run | NotRun] = {
     ),
     "snakemake -n": done(says="Nothing to be done"),
     "mcn align": help_of("--rows"),
-    "mcn align --rows": help_of("--rows"),
+    "mcn align --rows": done((" --rows", " --help"), says="--rows"),
     "mcn align --rows seconds": help_of("--rows"),
     "mcn align probs --classes weakYouTube_dict.txt --lengths weakYouTube_length.txt --transcripts "
     "grammar --truth gt --output out": help_of("--truth"),
@@ -270,7 +270,7 @@ TABLE: dict[str, Run | NotRun] = {
         "planned", says="resnet152"
     ),
     "snakemake --cores N results/NAME/features/{resnet152,resnext101,davenet}/00000.parquet": done(
-        ("N ", "2 "), ("NAME", "small"), says="Nothing to be done"
+        ("N ", "2 "), ("NAME", "small"), says="(100%) done"
     ),
     "python benchmarks/stages.py results --output results/benchmarks/stages.csv": done(
         makes="results/benchmarks/stages.csv"
