@@ -126,6 +126,7 @@ def test_the_image_s_command_works_as_an_ordinary_user_with_a_read_only_root(
     data.mkdir()
     sandbox = ["bwrap", "--unshare-all", "--uid", "1000", "--gid", "1000", "--ro-bind", "/", "/"]
     sandbox += ["--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", "--ro-bind", place, place]
+    sandbox += ["--ro-bind", sys.prefix, sys.prefix]  # of the dependencies, which may lie in /tmp
     sandbox += ["--bind", data, "/mnt", "--chdir", "/mnt", "--setenv", "HOME", home]
     sandbox += ["--setenv", "PATH", f"{installed}:{os.environ['PATH']}", "--unsetenv", "PYTHONPATH"]
 
