@@ -55,7 +55,9 @@ def test_manifest_and_configuration_are_written_and_the_command_is_said(folder, 
     written = yaml.safe_load((root / "out" / "config.yaml").read_text())
     assert written["datasets"]["videos"]["shards"] == 2
     names = sorted(one.name for one in (root / "out").iterdir())
-    assert names == [".lock", ".snakemake", "config.yaml", "manifest.csv", "run.json"]
+    assert names == [".lock", ".snakemake", "config.yaml", "manifest.csv", "results", "run.json"]
+    settings = json.loads((root / "out" / "results" / "settings.json").read_text())
+    assert settings == configure(written).model_dump(mode="json")
     assert list((root / "out" / ".snakemake").iterdir()) == [], "copies of rules would be believed"
 
 
@@ -231,6 +233,54 @@ def test_a_folder_that_was_emptied_answers_no_more(folder, capsys):
     assert "no videos or sound below" in capsys.readouterr().err
     assert main(["search", str(root / "out"), "soup"]) == 1
     assert "nothing has been indexed there" in capsys.readouterr().err
+
+
+def test_settings_follow_the_run_where_no_job_is_needed(folder):
+    """Snakemake writes them before its first job; what only searches read makes none."""
+    root, _ = folder
+    settings = root / "out" / "results" / "settings.json"
+    start(root)
+    before = settings.read_bytes()
+    settings.write_bytes(before[: len(before) // 2] + b"\xff")
+    start(root)
+    assert settings.read_bytes() == before, "damage is mended"
+    settings.unlink()  # as a folder that was empty for a while loses it
+    start(root)
+    assert settings.read_bytes() == before
+    (root / "more.yaml").write_text("search: {meaning_cosine: 0.97}\n")
+    start(root, "--configfile", str(root / "more.yaml"))
+    assert json.loads(settings.read_text())["search"]["meaning_cosine"] == 0.97
+
+
+@pytest.mark.parametrize(
+    "damage", [None, [], {"known": [1, 2]}, {"taken": True, "verdict": 5}, {"taken": "x"}]
+)
+def test_damaged_notes_of_a_file_are_made_again(folder, damage):
+    root, _ = folder
+    start(root)
+    path = root / "out" / "run.json"
+    before = json.loads(path.read_text())
+    damaged = {**before, "files": {**before["files"], "soup.mp4": damage}}
+    path.write_text(json.dumps(damaged))
+    start(root)
+    assert json.loads(path.read_text()) == before
+
+
+@pytest.mark.parametrize("change", [{"files": []}, {"files": None}, {"shards": "two"}])
+def test_damaged_notes_are_said(folder, change, capsys):
+    root, _ = folder
+    start(root)
+    path = root / "out" / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    assert start(root) == 1
+    assert "files are then looked at again" in capsys.readouterr().err
+
+
+def test_an_overlay_that_holds_itself_is_told(folder, capsys):
+    root, _ = folder
+    (root / "loop.yaml").write_text("a: &a [*a]\n")
+    assert start(root, "--configfile", str(root / "loop.yaml")) == 1
+    assert "an alias that stands within what it names" in capsys.readouterr().err
 
 
 def test_a_run_that_comes_to_nothing_leaves_nothing(tmp_path, capsys):

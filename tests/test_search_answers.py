@@ -263,3 +263,37 @@ def test_a_sound_file_that_is_understood_can_be_searched_though_it_has_no_pictur
     write_table(path, pa.Table.from_pylist([*rows, heard], LEDGER))
     beach = Folder.open(root).videos["beach"]
     assert (beach.status, beach.error, beach.streams) == ("ok", "", ("audio",))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        [],
+        {"datasets": ["mine"]},
+        {"datasets": {"mine": None}},
+        {"features": []},
+        {"experiments": {"small": None}},
+        {"experiments": {"small": {"model": None}}},
+        {"search": 5},
+    ],
+)
+def test_damaged_settings_are_told_and_never_a_traceback(tmp_path, damage):
+    path = folder(tmp_path, "given") / "results" / "settings.json"
+    whole = json.loads(path.read_text())
+    path.write_text(json.dumps(damage if isinstance(damage, list) else {**whole, **damage}))
+    with pytest.raises(UserError, match=r"settings\.json"):
+        Answers.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *({"parts": parts} for parts in (0, None, "x", [])),
+        *({"sources": sources} for sources in (None, {}, [], {"seen": 1}, {"seen": {}})),
+    ],
+)
+def test_a_damaged_catalogue_of_an_index_is_told(tmp_path, damage):
+    path = folder(tmp_path, "given") / "results" / "index" / "small" / "mine" / "index.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **damage}))
+    with pytest.raises(UserError, match=r"index\.json"):
+        Answers.open(tmp_path)

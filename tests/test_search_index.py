@@ -146,6 +146,7 @@ def test_an_index_is_exported_for_other_programs(made, tmp_path):
     assert table.num_rows == 45 + 36
     assert set(table["source"].to_pylist()) == {"seen", "heard"}
     assert main(["export", "index", index, str(tmp_path / "a.npy"), "--to", "npy"]) == 1, "which?"
+    assert main(["export", "index", index, str(tmp_path)]) == 1, "a folder is no file"
     for form in ("npy", "faiss"):
         output = str(tmp_path / f"a.{form}")
         assert main(["export", "index", index, output, "--to", form, "--source", "heard"]) == 0

@@ -190,6 +190,17 @@ def test_the_first_source_that_has_lines_counts(tmp_path: Path) -> None:
     assert read_table(shard.lines).column_names[:5] == NARRATION.names
 
 
+def test_what_was_passed_over_is_said_where_nothing_is_found(tmp_path: Path) -> None:
+    shutil.copy(make("plain.mp4"), tmp_path / "film.mp4")
+    (tmp_path / "film.srt").write_text("nothing like subtitles")
+    shard = Shard(tmp_path, {"film": tmp_path / "film.mp4"}, {})
+    shard.make(WRITTEN)
+    error = shard.rows()["film"]["error"]
+    assert error.startswith("no_speech: neither narration nor subtitles")
+    assert "; passed over: narration_unreadable: " in error
+    assert "not a single line" in error
+
+
 def test_the_language_of_a_file_without_a_tag_is_that_of_its_text(tmp_path: Path) -> None:
     shutil.copy(make("plain.mp4"), tmp_path / "film.mp4")
     german = SRT.format("jetzt schneidest du die Zwiebel klein und rührst alles gut um")

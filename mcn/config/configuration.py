@@ -274,5 +274,5 @@ def configure(values: dict[str, Any], left_out: bool = False) -> Configuration:
 def write_settings(settings: Configuration, path: Path) -> None:
     """Write the whole configuration for the jobs of a run, as canonical JSON, where it differs from what is there."""
     text = canonical_json(settings.model_dump(mode="json"))
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+    if not path.is_file() or path.read_bytes() != text.encode():
         write_text(path, text)

@@ -227,8 +227,12 @@ class _Reader:
                 return Said(
                     "narration", _plain(lines), _end(lines), language, passed_over=passed_over
                 )
-        with self.downloads.at_hand(video.place, video.sha256) as file:
-            return self._inside(LocalVideo(video.video_id, file, video.sha256), passed_over)
+        try:
+            with self.downloads.at_hand(video.place, video.sha256) as file:
+                return self._inside(LocalVideo(video.video_id, file, video.sha256), passed_over)
+        except VideoError as error:
+            told = [error.message, *(f"passed over: {one}" for one in passed_over)]
+            raise VideoError(error.code, "; ".join(filter(None, told))) from error
 
     def _inside(self, video: LocalVideo, passed_over: list[str]) -> Said:
         """The subtitles of a file, or what is recognised of its sound."""
@@ -242,7 +246,8 @@ class _Reader:
             if self.recogniser is None:
                 raise
             log.warning("%s: subtitles passed over: %s", video.video_id, error)
-            found, passed_over = None, [*passed_over, str(error)]
+            found = None
+            passed_over.append(str(error))
         if found is not None:
             lines = _plain(found.lines)
             language = found.language or _language(found.lines)

@@ -50,10 +50,15 @@ def read_catalogue(folder: Path) -> Mapping[str, Any]:
     try:
         found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         version = int(found["version"])
+        if not isinstance(found["parts"], int) or found["parts"] < 1 or not found["sources"]:
+            raise ValueError("no parts or no sources")
+        for source, one in found["sources"].items():
+            if not {"windows", "approximate"} <= one.keys():
+                raise ValueError(f"source {source!r} is not whole")
     except FileNotFoundError:
         cure = f"make it: `mcn run FOLDER --output DIR`, or snakemake --cores N {path}"
         raise UserError(f"no index {path}", "an index", cure) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         cure = f"delete it and run again (rm {path})"
         raise UserError(f"{path}: {error!r}", "an index", cure) from error
     again = f"rm {path}, then `mcn run FOLDER --output DIR`, or snakemake --cores N {path}"

@@ -29,6 +29,8 @@ def export_index(place: Path, output: Path, form: str, source: str | None) -> in
 
     place: a folder of `mcn run` or of an index. source: one of several. Errors: `UserError` where there is none.
     """
+    if output.is_dir():
+        raise UserError(f"{output} is a folder", "a file to write", "name a file")
     found = _sources(place)
     names = [one.name for one in found]
     chosen = [one for one in found if source in (None, one.name)]

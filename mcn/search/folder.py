@@ -64,6 +64,7 @@ class Folder:
         path = root / "results" / "settings.json"
         try:
             settings = json.loads(path.read_text(encoding="utf-8"))
+            _require_sections(settings)
             names = list(settings["datasets"])
         except FileNotFoundError:
             raise UserError(
@@ -71,7 +72,7 @@ class Folder:
                 "the folder that `mcn run` wrote",
                 f"mcn run FOLDER_OF_VIDEOS --output {root}",
             ) from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             cure = "run `mcn run` again"
             raise UserError(f"{path}: {error!r}", "the settings of a run", cure) from error
         if dataset is not None and dataset not in names:
@@ -161,6 +162,20 @@ class Folder:
         return {
             one: sorted(lines, key=lambda line: line.start_seconds) for one, lines in found.items()
         }
+
+
+def _require_sections(settings: Any) -> None:
+    """ValueError for what no run wrote, as after damage; the options themselves are not looked at."""
+    for name in ("datasets", "features", "experiments"):
+        section = settings.get(name, {})
+        rows = section.values() if isinstance(section, dict) else [None]
+        if not all(isinstance(row, dict) for row in rows):
+            raise ValueError(f"the section {name} is not whole")
+    for name, experiment in settings.get("experiments", {}).items():
+        if not isinstance(experiment.get("model", {}), dict):
+            raise ValueError(f"experiments.{name} is not whole")
+    if not isinstance(settings.get("search", {}), dict):
+        raise ValueError("the section search is not whole")
 
 
 def _worst(rows: list[dict[str, str]]) -> tuple[str, str]:

@@ -31,6 +31,7 @@ from mcn.sources.manifest import ManifestRow, read_manifest
 
 VERSION = 1
 NOTES = "run.json"
+_VERDICTS = ("ok", "warning", "failed")
 _OWN = {NOTES, "manifest.csv", "config.yaml", "results", ".snakemake", ".lock"}
 
 
@@ -59,7 +60,8 @@ class Notes:
             require_version(output, int(found["version"]), VERSION, again)
             counted = found.get("narrated")
             narrated = None if counted is None else Narrated(*map(int, counted))
-            return cls(found["shards"], found["files"], found.get("encoder", EMBEDDED), narrated)
+            files = {name: one for name, one in found["files"].items() if _is_known(one)}
+            return cls(int(found["shards"]), files, found.get("encoder", EMBEDDED), narrated)
         except FileNotFoundError:
             foreign = (
                 sorted({one.name for one in output.glob("*")} - _OWN) if output.exists() else []
@@ -69,7 +71,7 @@ class Notes:
                 cure = "choose another folder: --output"
                 raise UserError(got, "an empty folder, or one that `mcn run` wrote", cure) from None
             return cls()
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             cure = f"delete it (rm {path}): files are then looked at again"
             raise UserError(f"{path}: {error!r}", "what `mcn run` wrote", cure) from error
 
@@ -83,6 +85,17 @@ class Notes:
             "files": self.files,
         }
         write_json(output / NOTES, values)
+
+
+def _is_known(one: Any) -> bool:
+    """Whether what is noted of a file is whole; the file is looked at again where it is not."""
+    return (
+        isinstance(one, dict)
+        and isinstance(one.get("taken"), bool)
+        and one.get("verdict", "ok") in _VERDICTS
+        and isinstance(one.get("words", ""), str)
+        and isinstance(one.get("video_id", ""), str)
+    )
 
 
 def rows_of(source: Path, output: Path, notes: Notes) -> list[ManifestRow]:
@@ -135,7 +148,7 @@ def look_at(
         found = [f"{one.code}: {one.words}" for one in diagnosis.findings]
         by_id[diagnosis.video_id] |= {"verdict": diagnosis.verdict, "words": "; ".join(found)}
     counts = Counter(by_id[row.video_id]["verdict"] for row in rows)
-    tally = ", ".join(f"{counts[one]} {one}" for one in ("ok", "warning", "failed") if counts[one])
+    tally = ", ".join(f"{counts[one]} {one}" for one in _VERDICTS if counts[one])
     more = shlex.join(["mcn", "doctor", str(output / "manifest.csv")])
     print(f"{len(rows)} file{'s' if len(rows) > 1 else ''}: {tally} ({more} says more)")
     if far:

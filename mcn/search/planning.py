@@ -129,7 +129,11 @@ def _read(overlay: Path) -> Any:
         raise UserError(f"{overlay}: {error.got}", error.wanted, "mend the file") from None
     if not isinstance(values, dict):
         raise UserError(f"{overlay}: no keys", "a YAML file of keys", "see docs/configuration.md")
-    return _absolute(values, overlay.resolve().parent)
+    try:
+        return _absolute(values, overlay.resolve().parent)
+    except RecursionError:
+        got = f"{overlay}: an alias that stands within what it names"
+        raise UserError(got, "a YAML file of keys", "mend the file") from None
 
 
 def _absolute(value: Any, folder: Path) -> Any:

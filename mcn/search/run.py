@@ -20,7 +20,8 @@ from typing import IO
 
 import yaml
 
-from mcn.config.configuration import configure
+from mcn.config.configuration import configure, write_settings
+from mcn.config.left_out import leave_out
 from mcn.config.workflow import workflow_file
 from mcn.errors import UserError
 from mcn.files import scratch_folder, write_text
@@ -152,6 +153,10 @@ def _make(output: Path, plan: Plan, cores: int) -> int:
             asked = [*words, "--nolock", "--runtime-source-cache-path", str(rules), "--", target]
             command = [sys.executable, "-m", "snakemake", *asked]
             status = follow(command, output / "results" / "logs" / "run.log", _environment())
+    if not status:  # Snakemake writes them before its first job, and there may have been none
+        present, left_out = leave_out(plan.configuration)
+        settings = configure(present, left_out=bool(left_out))
+        write_settings(settings, output / "results" / "settings.json")
     return status
 
 
@@ -166,13 +171,16 @@ def _finish(output: Path, plan: Plan, status: int) -> int:
     try:
         answers = Answers.open(output, DATASET)
     except UserError as error:
-        print(f"Nothing can be searched: {error.got}.", file=sys.stderr)
+        print(
+            f"Nothing can be searched: {error.got.rstrip(chr(46))}. Do this: {error.do}.",
+            file=sys.stderr,
+        )
         if status:
             print(f"Some jobs failed: {output}/results/logs/run.log says why", file=sys.stderr)
         return 1
     ok = sum(video.status == "ok" for video in answers.videos.values())
     print(f"{ok} of {len(answers.videos)} files can be searched. Their answers rest on:")
-    for sentence in answers.basis:
+    for sentence in answers.basis if ok else ["nothing"]:
         print(f"  {sentence}")
     others = [video for video in answers.videos.values() if video.status != "ok"]
     for video in others[:MOST_NAMED]:
@@ -181,7 +189,12 @@ def _finish(output: Path, plan: Plan, status: int) -> int:
         more = f"{len(others) - MOST_NAMED} more"
         print(f"Not searched: {more}, see {output}/results/{DATASET}/ledger.parquet")
     if status:
-        print(f"Some jobs failed, and what hangs on them is missing: {output}/results/logs/run.log")
+        log = f"{output}/results/logs/run.log"
+        print(
+            f"Some jobs failed; what hangs on them is missing, or as the run before made it: {log}"
+        )
+    if not ok:
+        return 1
     print(about_training(output, DATASET, plan.trained, plan.head))
     print("Next:")
     print(f'  mcn search {shlex.quote(str(output))} "what you are looking for"')
