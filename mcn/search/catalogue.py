@@ -47,9 +47,10 @@ def join(folder: Path, shards: int, options: SearchOptions, threads: int = 0) ->
 def read_catalogue(folder: Path) -> Mapping[str, Any]:
     """What `join` wrote. Errors: `UserError` where there is none, or it is of another version."""
     path = folder / CATALOGUE
+    again = f"rm {path}, then `mcn run FOLDER --output DIR`, or snakemake --cores N {path}"
     try:
         found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        version = int(found["version"])
+        require_version(path, int(found["version"]), VERSION, again)
         if not isinstance(found["parts"], int) or found["parts"] < 1 or not found["sources"]:
             raise ValueError("no parts or no sources")
         for source, one in found["sources"].items():
@@ -61,6 +62,4 @@ def read_catalogue(folder: Path) -> Mapping[str, Any]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         cure = f"delete it and run again (rm {path})"
         raise UserError(f"{path}: {error!r}", "an index", cure) from error
-    again = f"rm {path}, then `mcn run FOLDER --output DIR`, or snakemake --cores N {path}"
-    require_version(path, version, VERSION, again)
     return found
