@@ -45,7 +45,7 @@ def join(folder: Path, shards: int, options: SearchOptions, threads: int = 0) ->
 
 
 def read_catalogue(folder: Path) -> Mapping[str, Any]:
-    """What `join` wrote. Errors: `UserError` where there is none, or it is of another version."""
+    """What `join` wrote. Errors: `UserError` where there is none, or it is damaged or of another version."""
     path = folder / CATALOGUE
     again = f"rm {path}, then `mcn run FOLDER --output DIR`, or snakemake --cores N {path}"
     try:

@@ -171,10 +171,8 @@ def _finish(output: Path, plan: Plan, status: int) -> int:
     try:
         answers = Answers.open(output, DATASET)
     except UserError as error:
-        print(
-            f"Nothing can be searched: {error.got.rstrip(chr(46))}. Do this: {error.do}.",
-            file=sys.stderr,
-        )
+        got = error.got.rstrip(".")
+        print(f"Nothing can be searched: {got}. Do this: {error.do}.", file=sys.stderr)
         if status:
             print(f"Some jobs failed: {output}/results/logs/run.log says why", file=sys.stderr)
         return 1
